@@ -1,0 +1,28 @@
+/* cross_entropy.h - cross-entropy with index targets, label smoothing and class weights, as a softmax link.
+ *
+ *     nll     = (m - z_t) + log1p(s)                                  q = (s + 1 - e_t) / S = 1 - p_t
+ *     loss    = v [ a nll + b (W log1p(s) + sum_k w_k (m - z_k)) ]    a = (1 - eps) w_t,  b = eps / K
+ *     grad_k  = v [ (a + b W) p_k - b w_k ]                           grad_t = v [ -a q + b (W p_t - w_t) ]
+ *     hess_k  = v (a + b W) p_k (1 - p_k)
+ */
+static void fill_cross_entropy(const ce_plan *plan, tile *x)
+{
+    const double eps = plan->job->smoothing, W = plan->w_sum, b = eps == 0 ? 0 : eps / plan->classes;
+
+    for (int l = 0; l < x->width; l++) {
+        const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
+        const double log_S = log1p_f64(x->s[l]);
+
+        x->loss[l] = x->v[l] * a * ((x->m[l] - x->z_t[l]) + log_S);
+        x->curve[l] = scale * (a + b * W);
+        x->per_e[l] = x->curve[l] / S;
+        x->shift[l] = scale * b;
+        x->at_t[l] = -scale * a * (x->s[l] + (1 - x->e_t[l])) / S;
+        if (b != 0) { /* a = 0 takes nothing of an infinite nll */
+            x->loss[l] = (a == 0 ? 0 : x->loss[l]) + x->v[l] * b * (W * log_S + x->tilt[l]);
+            x->at_t[l] += scale * b * (W * x->e_t[l] / S - x->w_t[l]);
+        }
+    }
+}
+
+static const ce_link cross_entropy_link = { "cross_entropy", PROBABILITIES, fill_cross_entropy };

@@ -1,0 +1,70 @@
+/* engine.h - both traversals of the softmax engine for one dtype, and the kernels made of them. */
+#include "softmax.h"
+#include "softmax_row.h"
+#include "softmax_lanes.h"
+
+typedef ELEM NAME(elem);
+typedef REAL NAME(real);
+
+static void NAME(run)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
+{
+    const ce_link *link = links[plan->job->loss];
+
+    for (int64_t b = first; b < last; b++) {
+        const int64_t from = b * grid->block, to = from + grid->block;
+        double        sums[LANES] = { 0 };
+
+        (grid->by_rows ? NAME(rows) : NAME(lanes))(grid, plan, link, from, to < grid->items ? to : grid->items, sums);
+        plan->blocks[b].loss = tree_sum(sums, LANES);
+    }
+}
+
+static double NAME(weights)(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last)
+{
+    const REAL *w = job->w;
+    double      sum = 0;
+
+    for (int64_t i = first; i < last; i++) {
+        const int64_t t = load_index(begin_of(grid, CE_TARGET, i), job->index);
+        const double  v = grid->data[CE_V] ? *(const REAL *)begin_of(grid, CE_V, i) : 1;
+        if (t != job->ignore_index && t >= 0 && t < grid->classes)
+            sum += w ? v * w[t] : v;
+    }
+    return sum;
+}
+
+static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
+{
+    const ce_job *job = plan->job;
+    const int     inner = grid->axes - 1;
+    const int64_t size = inner < 0 ? 1 : grid->size[inner], step = inner < 0 ? 0 : grid->stride[CE_TARGET][inner];
+
+    for (int64_t b = first; b < last; b++) {
+        const int64_t from = b * grid->block, end = from + grid->block, to = end < grid->items ? end : grid->items;
+        ce_block     *block = &plan->blocks[b];
+        bool          good = true;
+
+        block->counted = 0;
+        for (int64_t i = from, n; i < to; i += n) {
+            n = size - i % size < to - i ? size - i % size : to - i;
+            good &= count_run(begin_of(grid, CE_TARGET, i), step, n, job->index, job->ignore_index,
+                              (uint64_t)grid->classes, &block->counted);
+        }
+        block->bad = good ? -1 : first_bad(grid, job, from, to);
+        block->z = grid->data[CE_V] || job->w ? NAME(weights)(grid, job, from, to) : (double)block->counted;
+    }
+}
+
+#undef ELEM
+#undef REAL
+#undef LANES
+#undef NAME
+#undef LOAD
+#undef STORE
+#undef EXP
+#undef EXP_LO
+#undef EXP_HI
+#undef MIN_NORMAL
+#undef ABS
+#undef ZERO_IF
+#undef LANE

@@ -1,0 +1,57 @@
+/* internal.h - what run.c, parallel.c, cpu.c and the kernels share. */
+#ifndef CE_INTERNAL_H
+#define CE_INTERNAL_H
+
+#include "ce.h"
+
+/* A job's arrays seen as a grid of items, K classes deep: the class axis set apart, axes of length 1 dropped,
+ * neighbours that step alike in every array merged. Item i counts in C order. */
+typedef struct {
+    int     axes;
+    int64_t size[CE_MAX_AXES];
+    int64_t stride[CE_ARRAYS][CE_MAX_AXES]; /* bytes */
+    int64_t class_stride[CE_ARRAYS];        /* bytes */
+    char   *data[CE_ARRAYS];
+    int64_t items, classes;
+    int64_t block, blocks; /* items are worked on, and summed, in blocks of fixed size */
+    int     by_rows;       /* the traversal: rows, or lanes */
+} ce_grid;
+
+/* What one block of items adds up to. */
+typedef struct {
+    double  loss, z;
+    int64_t counted;
+    int64_t bad; /* -1: none */
+} ce_block;
+
+/* What a kernel needs beside the grid. */
+typedef struct {
+    const ce_job *job;
+    double        c;        /* factor of the gradient: grad_output, over Z for the mean */
+    double        classes;  /* K */
+    double        w_sum;    /* W = sum of the class weights, K without them */
+    ce_block     *blocks;   /* scratch, one for each block of items */
+} ce_plan;
+
+typedef void (*ce_kernel)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last);
+
+/* All that one instruction set offers: one column per dtype. */
+typedef struct {
+    const char *name;
+    int         level; /* what it asks of the processor, see cpu.c */
+    struct {
+        int       elem_size, real_size; /* bytes of a stored number, and of one computed with */
+        ce_kernel check, run;
+        double (*sum)(const void *x, int64_t n); /* of n computing-type numbers */
+    } dtype[CE_DTYPES];
+    int (*find_loss)(const char *name);
+} ce_kernels;
+
+/* True: the machine can run code of that level (x86-64: 1 to 4; elsewhere: 1). */
+int ce_cpu_has_level(int level);
+
+/* fn(context, first, last) over [0, n), cut into one contiguous range per thread. */
+typedef void (*ce_range_fn)(void *context, int64_t first, int64_t last);
+void ce_parallel_for(int64_t n, int threads, ce_range_fn fn, void *context);
+
+#endif

@@ -1,0 +1,45 @@
+/* normalisers.h - softmax, log_softmax, logsumexp and their backward passes, as softmax links.
+ *
+ *     softmax      p_k = e_k / S                  backward   y_k (g_k - sum_j g_j y_j),       y = softmax
+ *     log_softmax  (z_k - m) - log1p(s)           backward   g_k - exp(y_k) sum_j g_j,        y = log_softmax
+ *     logsumexp    m + log1p(s)                   backward   g p_k: softmax with g upstream
+ */
+static void fill_softmax(const ce_plan *plan, tile *x)
+{
+    (void)plan;
+    for (int l = 0; l < x->width; l++) {
+        x->per_e[l] = x->upstream[l] / (1 + x->s[l]);
+        x->loss[l] = x->shift[l] = 0;
+    }
+}
+
+static void fill_log_softmax(const ce_plan *plan, tile *x)
+{
+    (void)plan;
+    for (int l = 0; l < x->width; l++) {
+        x->shift[l] = log1p_f64(x->s[l]);
+        x->loss[l] = x->per_e[l] = 0;
+    }
+}
+
+static void fill_logsumexp(const ce_plan *plan, tile *x)
+{
+    (void)plan;
+    for (int l = 0; l < x->width; l++) {
+        const bool finite = fabs(x->m[l]) < INFINITY;
+        x->loss[l] = finite ? x->m[l] + log1p_f64(x->s[l]) : x->has_nan[l] ? NAN : x->m[l];
+    }
+}
+
+static void fill_backward(const ce_plan *plan, tile *x)
+{
+    (void)plan;
+    for (int l = 0; l < x->width; l++)
+        x->loss[l] = x->per_e[l] = x->shift[l] = 0;
+}
+
+static const ce_link softmax_link = { "softmax", PROBABILITIES, fill_softmax };
+static const ce_link log_softmax_link = { "log_softmax", LOG_PROBS, fill_log_softmax };
+static const ce_link logsumexp_link = { "logsumexp", PROBABILITIES, fill_logsumexp };
+static const ce_link softmax_backward_link = { "softmax_backward", DOT, fill_backward };
+static const ce_link log_softmax_backward_link = { "log_softmax_backward", DOT_EXP, fill_backward };

@@ -1,0 +1,142 @@
+/* softmax.h - the softmax engine: from logits to (m, s) and back, for one dtype.
+ *
+ *     m = max z_k        s = sum of exp(z_k - m) over all k but one argmax        S = 1 + s
+ *
+ * s, not S and not log S, is what keeps small losses and gradients exact. One visit to memory: an item's
+ * outputs are written while its logits are still in cache. Two traversals, which no loss knows:
+ *     rows     the class axis is contiguous and long: one item at a time, LANES neighbouring classes at once
+ *     lanes    all else: LANES items at once, walking the classes, through a panel in L1
+ * (softmax_row.h, softmax_lanes.h.) Here: what both share.
+ *
+ * The order of every sum is fixed. float32 sums run over at most 8 terms per accumulator before four of
+ * them are added as a tree and go into float64, so that even terms that all round alike cost 2 or 3 units.
+ */
+
+enum {
+    NAME(CHUNK) = 512,             /* classes whose sum is kept in the computing type */
+    NAME(STEP) = 4 * LANES,        /* four accumulators hide the latency of an addition */
+    NAME(BLOCK) = 16384 / sizeof(REAL), /* classes between two merges: 16 KiB, half of a small L1 */
+    NAME(PANEL) = 8192 / (LANES * sizeof(REAL)), /* classes in a panel of lanes: 8 KiB */
+};
+
+#define LANE(l) SIMD for (int l = 0; l < LANES; l++)
+
+/* A vector of lanes, summed pairwise with three others. */
+static inline double NAME(sum4)(const REAL *a, const REAL *b, const REAL *c, const REAL *d)
+{
+    double x[LANES];
+
+    LANE(l) x[l] = (double)((a[l] + b[l]) + (c[l] + d[l]));
+    return tree_sum(x, LANES);
+}
+
+/* exp(x), or 0 where the product with per_e would be subnormal. */
+static inline REAL NAME(lowest)(double per_e)
+{
+    const int exponent = (int)(bits_f64(per_e) >> 52 & 0x7ff) - 1023; /* |per_e| >= 2^exponent */
+
+    return exponent < 0 ? (REAL)(EXP_LO - 0.6931471805599453 * exponent) : EXP_LO;
+}
+
+/* No subnormal leaves: flush-to-zero mode changes nothing. */
+static inline REAL NAME(normal)(REAL x)
+{
+    return ABS(x) < MIN_NORMAL ? 0 : x;
+}
+
+/* exp of a number that may be positive, too. */
+static inline REAL NAME(exp_any)(REAL x)
+{
+    const REAL e = EXP(x, EXP_LO);
+    return x > EXP_HI ? (REAL)INFINITY : e;
+}
+
+/* curve p (1 - p), with 1 - p from the sum of the others. */
+static inline REAL NAME(hess_of)(REAL e, REAL s, REAL r, REAL curve)
+{
+    return NAME(normal)(curve * ((e * r) * ((s + (1 - e)) * r)));
+}
+
+/* Sum of n numbers. */
+static double NAME(total)(const void *numbers, int64_t n)
+{
+    const REAL *x = numbers;
+    double      a[LANES] = { 0 };
+    int64_t     i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        LANE(l) a[l] += (double)x[i + l];
+    for (int l = 0; i + l < n; l++)
+        a[l] += (double)x[i + l];
+    return tree_sum(a, LANES);
+}
+
+/* An item whose maximum is not finite has no s. Does it hold a NaN? */
+static bool NAME(any_nan)(const char *z, int64_t step, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++) {
+        const REAL x = LOAD(*(const ELEM *)(z + k * step));
+        if (x != x)
+            return true;
+    }
+    return false;
+}
+
+/* Where the items lie, their targets and weights. Nothing of an ignored item's logits is used. */
+static void NAME(open)(const ce_grid *grid, const ce_plan *plan, int64_t first, tile *x)
+{
+    const ce_job *job = plan->job;
+    const REAL   *w = job->w;
+
+    locate(grid, first, x);
+    x->all_live = true;
+    for (int l = 0; l < x->width; l++) {
+        x->v[l] = grid->data[CE_V] ? *(const REAL *)x->at[CE_V][l] : 1;
+        x->upstream[l] = grid->data[CE_UPSTREAM] ? plan->c * *(const REAL *)x->at[CE_UPSTREAM][l] : plan->c;
+        x->live[l] = x->v[l] != 0;
+        if (grid->data[CE_TARGET]) {
+            const int64_t t = load_index(x->at[CE_TARGET][l], job->index);
+            const bool    counts = t != job->ignore_index && t >= 0 && t < grid->classes;
+
+            x->t[l] = counts ? t : 0;
+            x->w_t[l] = counts && w ? (double)w[t] : 1;
+            x->live[l] = counts && x->live[l] && (x->w_t[l] != 0 || job->smoothing != 0);
+            x->z_t[l] = x->live[l] ? LOAD(*(const ELEM *)(x->at[CE_Z][l] + x->t[l] * grid->class_stride[CE_Z])) : 0;
+        }
+        x->all_live &= x->live[l];
+    }
+}
+
+/* After the scan: what is left to know of an item, then the link. */
+static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, tile *x)
+{
+    const bool scanned = link->emits == PROBABILITIES || link->emits == LOG_PROBS;
+
+    for (int l = 0; scanned && l < x->width; l++) {
+        if (x->live[l] && !(fabs(x->m[l]) < INFINITY)) {
+            x->has_nan[l] = NAME(any_nan)(x->at[CE_Z][l], grid->class_stride[CE_Z], grid->classes);
+            x->s[l] = NAN;
+        }
+    }
+    if (grid->data[CE_TARGET]) {
+        REAL e[TILE];
+        for (int l = 0; l < x->width; l++)
+            e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l], EXP_LO);
+        for (int l = 0; l < x->width; l++)
+            x->e_t[l] = e[l];
+    }
+    link->fill(plan, x);
+    for (int l = 0; !x->all_live && l < x->width; l++)
+        if (!x->live[l])
+            x->loss[l] = x->per_e[l] = x->shift[l] = x->at_t[l] = x->curve[l] = 0;
+}
+
+/* The items' losses go to their array and into the block's sums. */
+static void NAME(close)(const ce_grid *grid, tile *x, double *sums)
+{
+    for (int l = 0; l < x->count; l++)
+        sums[l] += x->loss[l];
+    if (grid->data[CE_VALUE])
+        for (int l = 0; l < x->count; l++)
+            *(REAL *)x->at[CE_VALUE][l] = (REAL)x->loss[l];
+}

@@ -1,0 +1,278 @@
+/* softmax_lanes.h - the softmax engine for LANES items side by side, one in each lane.
+ *
+ * It serves class axes that are not contiguous, and short rows. The classes go through a panel of PANEL classes
+ * by LANES items in L1, whatever their layout in memory: with K up to PANEL, memory is read once. Longer items
+ * are scanned panel by panel, merged lane by lane as in softmax_row.h.
+ */
+
+enum { NAME(GROUP) = 32 }; /* classes summed in the computing type */
+
+/* n classes from memory to the panel. unit: the items are neighbours in memory. */
+static void NAME(load)(REAL *restrict panel, char *const *at, int64_t step, int64_t n, bool unit)
+{
+    for (int64_t k = 0; unit && k < n; k++) {
+        const ELEM *p = (const ELEM *)(at[0] + k * step);
+        LANE(l) panel[k * LANES + l] = LOAD(p[l]);
+    }
+    for (int l = 0; !unit && l < LANES; l++)
+        for (int64_t k = 0; k < n; k++)
+            panel[k * LANES + l] = LOAD(*(const ELEM *)(at[l] + k * step));
+}
+
+static void NAME(store)(const REAL *restrict panel, char *const *at, int64_t step, int64_t n, bool unit, int count)
+{
+    for (int64_t k = 0; unit && k < n; k++) {
+        ELEM *p = (ELEM *)(at[0] + k * step);
+        LANE(l) p[l] = STORE(panel[k * LANES + l]);
+    }
+    for (int l = 0; !unit && l < count; l++)
+        for (int64_t k = 0; k < n; k++)
+            *(ELEM *)(at[l] + k * step) = STORE(panel[k * LANES + l]);
+}
+
+static bool NAME(is_unit)(const ce_grid *grid, int array, const tile *x)
+{
+    return x->count == LANES && x->at[array][LANES - 1] - x->at[array][0] == (LANES - 1) * (int64_t)sizeof(ELEM) &&
+           x->at[array][1] - x->at[array][0] == (int64_t)sizeof(ELEM) && grid->axes > 0;
+}
+
+/* Ignored items become zeros. */
+static void NAME(load_live)(REAL *restrict panel, const ce_grid *grid, const tile *x, int64_t first, int64_t n)
+{
+    const int64_t step = grid->class_stride[CE_Z];
+    char         *at[TILE];
+
+    for (int l = 0; l < LANES; l++)
+        at[l] = x->at[CE_Z][l] + first * step;
+    NAME(load)(panel, at, step, n, NAME(is_unit)(grid, CE_Z, x));
+    for (int64_t k = 0; !x->all_live && k < n; k++)
+        LANE(l) panel[k * LANES + l] = x->live[l] ? panel[k * LANES + l] : 0;
+}
+
+/* Terms of one class: exp(z - m), but 0 where z = m, which is counted. */
+static inline void NAME(add_class)(const REAL *restrict z, const REAL *restrict m, REAL *restrict sum,
+                                   REAL *restrict hits)
+{
+    LANE(l)
+    {
+        const int hit = z[l] == m[l];
+        sum[l] += ZERO_IF(hit, EXP(z[l] - m[l], EXP_LO));
+        hits[l] += ZERO_IF(!hit, 1);
+    }
+}
+
+/* sum += exp(z - m) over at most GROUP classes, leaving out and counting those equal to m. */
+static void NAME(group_sum)(const REAL *z, int64_t n, const REAL *m, double *sum, REAL *hits)
+{
+    REAL    a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 }, count[LANES];
+    int64_t k = 0;
+
+    LANE(l) count[l] = hits[l];
+    for (; k + 4 <= n; k += 4) {
+        NAME(add_class)(z + k * LANES, m, a, count);
+        NAME(add_class)(z + (k + 1) * LANES, m, b, count);
+        NAME(add_class)(z + (k + 2) * LANES, m, c, count);
+        NAME(add_class)(z + (k + 3) * LANES, m, d, count);
+    }
+    if (k < n)
+        NAME(add_class)(z + k * LANES, m, a, count);
+    if (k + 1 < n)
+        NAME(add_class)(z + (k + 1) * LANES, m, b, count);
+    if (k + 2 < n)
+        NAME(add_class)(z + (k + 2) * LANES, m, c, count);
+    LANE(l) sum[l] += (double)((a[l] + b[l]) + (c[l] + d[l]));
+    LANE(l) hits[l] = count[l];
+}
+
+static void NAME(group_tilt)(const REAL *z, const REAL *w, int64_t n, const REAL *m, double *sum)
+{
+    REAL a[LANES] = { 0 }, b[LANES] = { 0 };
+
+    for (int64_t k = 0; k < n; k++) {
+        REAL      *into = k & 1 ? b : a;
+        const REAL w_k = w ? w[k] : 1;
+        for (int l = 0; w_k != 0 && l < LANES; l++)
+            into[l] += w_k * (m[l] - z[k * LANES + l]);
+    }
+    LANE(l) sum[l] += (double)(a[l] + b[l]);
+}
+
+/* (m, s) of one panel joins that of the classes before it. */
+static void NAME(lanes_merge)(tile *x, const double *m, const double *s)
+{
+    for (int l = 0; l < LANES; l++) {
+        const bool   grows = m[l] > x->m[l];
+        const double high = grows ? m[l] : x->m[l], low = grows ? x->m[l] : m[l];
+        const double s_high = grows ? s[l] : x->s[l], s_low = grows ? x->s[l] : s[l];
+        const double e = (s_low + 1) * exp_f64(low - high, EXP_LO_F64);
+        x->s[l] = s_high + (low == -INFINITY ? s_low : e);
+        x->m[l] = high;
+    }
+}
+
+static void NAME(panel_scan)(const REAL *panel, const REAL *w, int64_t n, double w_before, bool tilted, bool first,
+                             tile *x)
+{
+    REAL   top[LANES], from[LANES], hits[LANES] = { 0 };
+    double m[LANES], s[LANES] = { 0 }, tilt[LANES] = { 0 };
+
+    LANE(l) top[l] = -INFINITY;
+    for (int64_t k = 0; k < n; k++)
+        LANE(l) top[l] = panel[k * LANES + l] > top[l] ? panel[k * LANES + l] : top[l];
+    LANE(l) from[l] = top[l] > -INFINITY ? top[l] : 0;
+    for (int64_t k = 0; k < n; k += NAME(GROUP)) {
+        const int64_t some = n - k < NAME(GROUP) ? n - k : NAME(GROUP);
+        NAME(group_sum)(panel + k * LANES, some, from, s, hits);
+        if (tilted)
+            NAME(group_tilt)(panel + k * LANES, w ? w + k : NULL, some, from, tilt);
+    }
+    LANE(l) s[l] += hits[l] > 0 ? (double)hits[l] - 1 : 0;
+    LANE(l) m[l] = top[l];
+    if (first) {
+        LANE(l) x->m[l] = m[l];
+        LANE(l) x->s[l] = s[l];
+        LANE(l) x->tilt[l] = tilt[l];
+        return;
+    }
+    const double w_here = !tilted ? 0 : w ? NAME(total)(w, n) : (double)n;
+    for (int l = 0; tilted && l < LANES; l++) {
+        if (m[l] > x->m[l])
+            x->tilt[l] += tilt[l] + (w_before == 0 ? 0 : w_before * (m[l] - x->m[l]));
+        else
+            x->tilt[l] += tilt[l] + (w_here == 0 || m[l] == x->m[l] ? 0 : w_here * (x->m[l] - m[l]));
+    }
+    NAME(lanes_merge)(x, m, s);
+}
+
+/* Turns a panel of logits into gradients and, beside it, Hessians. */
+static void NAME(panel_emit)(REAL *panel, REAL *hess, const REAL *w, int64_t n, const tile *x)
+{
+    REAL m[LANES], s[LANES], r[LANES], per_e[LANES], shift[LANES], curve[LANES], lo[LANES];
+
+    for (int l = 0; l < LANES; l++) {
+        m[l] = (REAL)x->m[l], s[l] = (REAL)x->s[l], r[l] = (REAL)(1 / (1 + x->s[l]));
+        per_e[l] = (REAL)x->per_e[l], shift[l] = (REAL)x->shift[l], curve[l] = (REAL)x->curve[l];
+        lo[l] = NAME(lowest)(x->per_e[l]);
+    }
+    for (int64_t k = 0; hess && k < n; k++)
+        LANE(l) hess[k * LANES + l] = NAME(hess_of)(EXP(panel[k * LANES + l] - m[l], EXP_LO), s[l], r[l], curve[l]);
+    for (int64_t k = 0; k < n; k++) {
+        const REAL w_k = w ? w[k] : 1;
+        LANE(l) panel[k * LANES + l] = per_e[l] * EXP(panel[k * LANES + l] - m[l], lo[l]) - shift[l] * w_k;
+    }
+}
+
+static void NAME(panel_log_probs)(REAL *panel, int64_t n, const tile *x)
+{
+    REAL m[LANES], shift[LANES];
+
+    LANE(l) m[l] = (REAL)x->m[l], shift[l] = (REAL)x->shift[l];
+    for (int64_t k = 0; k < n; k++)
+        LANE(l) panel[k * LANES + l] = (panel[k * LANES + l] - m[l]) - shift[l];
+}
+
+/* g and y in their panels; the sum of g y, or of g. */
+static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, bool with_y, double *dot)
+{
+    for (int64_t k = 0; k < n; k++)
+        LANE(l) dot[l] += (double)g[k * LANES + l] * (with_y ? (double)y[k * LANES + l] : 1);
+}
+
+static void NAME(panel_backward)(REAL *y, const REAL *g, int64_t n, bool with_y, const tile *x)
+{
+    REAL dot[LANES];
+
+    LANE(l) dot[l] = (REAL)x->dot[l];
+    for (int64_t i = 0; with_y && i < n * LANES; i += LANES)
+        LANE(l) y[i + l] = y[i + l] * (g[i + l] - dot[l]);
+    for (int64_t i = 0; !with_y && i < n * LANES; i += LANES)
+        LANE(l) y[i + l] = g[i + l] - NAME(exp_any)(y[i + l]) * dot[l];
+}
+
+typedef struct {
+    _Alignas(64) REAL z[NAME(PANEL) * LANES];     /* logits, then gradients */
+    _Alignas(64) REAL other[NAME(PANEL) * LANES]; /* the second input, or Hessians */
+} NAME(panels);
+
+static void NAME(load_panels)(NAME(panels) *p, const ce_grid *grid, const tile *x, int64_t first, int64_t n)
+{
+    NAME(load_live)(p->z, grid, x, first, n);
+    if (grid->data[CE_OTHER]) {
+        const int64_t step = grid->class_stride[CE_OTHER];
+        char         *at[TILE];
+        LANE(l) at[l] = x->at[CE_OTHER][l] + first * step;
+        NAME(load)(p->other, at, step, n, NAME(is_unit)(grid, CE_OTHER, x));
+    }
+}
+
+static void NAME(lanes_scan)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) *p, tile *x)
+{
+    const REAL *w = plan->job->w;
+    const bool  tilted = plan->job->smoothing != 0;
+    double      w_before = 0;
+
+    LANE(l) x->m[l] = -INFINITY, x->s[l] = 0, x->dot[l] = 0;
+    for (int64_t k = 0; k < grid->classes; k += NAME(PANEL)) {
+        const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);
+        NAME(load_panels)(p, grid, x, k, n);
+        if (emits == DOT || emits == DOT_EXP)
+            NAME(panel_dot)(p->z, p->other, n, emits == DOT, x->dot);
+        else
+            NAME(panel_scan)(p->z, w ? w + k : NULL, n, w_before, tilted, k == 0, x);
+        if (tilted)
+            w_before += w ? NAME(total)(w + k, n) : (double)n;
+    }
+}
+
+static void NAME(store_panel)(const REAL *panel, const ce_grid *grid, int array, const tile *x, int64_t first,
+                              int64_t n)
+{
+    const int64_t step = grid->class_stride[array];
+    char         *at[TILE];
+
+    LANE(l) at[l] = x->at[array][l] + first * step;
+    NAME(store)(panel, at, step, n, NAME(is_unit)(grid, array, x), x->count);
+}
+
+static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) *p, const tile *x)
+{
+    const REAL *w = plan->job->w;
+
+    for (int64_t k = 0; k < grid->classes; k += NAME(PANEL)) {
+        const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);
+        if (grid->classes > NAME(PANEL))
+            NAME(load_panels)(p, grid, x, k, n);
+        if (emits == LOG_PROBS)
+            NAME(panel_log_probs)(p->z, n, x);
+        else if (emits == PROBABILITIES)
+            NAME(panel_emit)(p->z, grid->data[CE_HESS] ? p->other : NULL, w ? w + k : NULL, n, x);
+        else
+            NAME(panel_backward)(p->z, p->other, n, emits == DOT, x);
+        for (int l = 0; grid->data[CE_TARGET] && l < x->count; l++)
+            if (x->live[l] && x->t[l] >= k && x->t[l] < k + n)
+                p->z[(x->t[l] - k) * LANES + l] = (REAL)x->at_t[l];
+        if (grid->data[CE_GRAD])
+            NAME(store_panel)(p->z, grid, CE_GRAD, x, k, n);
+        if (grid->data[CE_HESS])
+            NAME(store_panel)(p->other, grid, CE_HESS, x, k, n);
+    }
+}
+
+static void NAME(lanes)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, int64_t first, int64_t last,
+                        double *sums)
+{
+    NAME(panels) p;
+
+    for (int64_t i = first; i < last; i += LANES) {
+        tile x;
+
+        x.width = LANES;
+        x.count = last - i < LANES ? (int)(last - i) : LANES;
+        NAME(open)(grid, plan, i, &x);
+        NAME(lanes_scan)(grid, plan, link->emits, &p, &x);
+        NAME(link)(grid, plan, link, &x);
+        if (grid->data[CE_GRAD] || grid->data[CE_HESS])
+            NAME(lanes_emit)(grid, plan, link->emits, &p, &x);
+        NAME(close)(grid, &x, sums);
+    }
+}

@@ -1,0 +1,110 @@
+/* tile.h - a handful of items on their way through the softmax engine, and the link that a loss is.
+ *
+ * Included once per instruction set. Everything a link reads and writes is float64, one number per item.
+ */
+#ifndef CE_TILE_H
+#define CE_TILE_H
+
+#include <stdbool.h>
+
+#include "internal.h"
+
+enum { TILE = 16 }; /* the most items in a tile: the lanes of the widest virtual vector */
+
+typedef struct {
+    int  width; /* lanes in use: 1 by rows, LANES by lanes */
+    int  count; /* items among them; further lanes repeat the first item and are dropped */
+    bool all_live;
+    bool live[TILE]; /* false: ignored, the logits do not matter, loss and gradient are 0 */
+
+    char   *at[CE_ARRAYS][TILE]; /* where each item begins in each array */
+    int64_t t[TILE];             /* class index */
+
+    /* filled by the engine */
+    double v[TILE];        /* sample weight */
+    double upstream[TILE]; /* item's part of grad_output, times c */
+    double w_t[TILE];      /* class weight of the target */
+    double m[TILE];        /* maximum of the logits */
+    double s[TILE];        /* sum of exp(z_k - m) over all k but one argmax; NaN if m is not finite */
+    double z_t[TILE];      /* logit of the target */
+    double e_t[TILE];      /* exp(z_t - m) */
+    double tilt[TILE];     /* sum of w_k (m - z_k), for label smoothing */
+    double dot[TILE];      /* DOT: sum of g_k y_k; DOT_EXP: sum of g_k */
+    bool   has_nan[TILE];  /* looked for only where m is not finite */
+
+    /* filled by the link: with e_k = exp(z_k - m),
+     *     grad_k = per_e e_k - shift w_k,  k != t        hess_k = curve e_k (s + 1 - e_k)
+     *     grad_t = at_t */
+    double loss[TILE];
+    double per_e[TILE], shift[TILE], at_t[TILE], curve[TILE];
+} tile;
+
+/* What the gradient's place receives. */
+typedef enum {
+    PROBABILITIES, /* per_e e_k - shift w_k */
+    LOG_PROBS,     /* (z_k - m) - shift */
+    DOT,           /* y_k (g_k - dot) */
+    DOT_EXP        /* g_k - exp(y_k) dot */
+} emission;
+
+typedef struct {
+    const char *name;
+    emission    emits;
+    void (*fill)(const ce_plan *plan, tile *x);
+} ce_link;
+
+/* Adds in a fixed tree, whatever the vector width of the machine. */
+static inline double tree_sum(double *x, int n)
+{
+    for (int half = n / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            x[l] += x[l + half];
+    return x[0];
+}
+
+/* Index targets of any integer type. Above the largest int64 none is a class: those all read as that number. */
+static inline int64_t load_index(const char *p, ce_index type)
+{
+    switch (type) {
+    case CE_INT8: return *(const int8_t *)p;
+    case CE_INT16: return *(const int16_t *)p;
+    case CE_INT32: return *(const int32_t *)p;
+    case CE_INT64: return *(const int64_t *)p;
+    case CE_UINT8: return *(const uint8_t *)p;
+    case CE_UINT16: return *(const uint16_t *)p;
+    case CE_UINT32: return *(const uint32_t *)p;
+    default: {
+        const uint64_t t = *(const uint64_t *)p;
+        return t > INT64_MAX ? INT64_MAX : (int64_t)t;
+    }
+    }
+}
+
+static inline char *begin_of(const ce_grid *grid, int array, int64_t item)
+{
+    char *p = grid->data[array];
+
+    for (int axis = grid->axes - 1; axis >= 0; axis--) {
+        p += item % grid->size[axis] * grid->stride[array][axis];
+        item /= grid->size[axis];
+    }
+    return p;
+}
+
+/* Where items first, first + 1, ... begin. Within the last axis of the grid they are evenly spaced. */
+static void locate(const ce_grid *grid, int64_t first, tile *x)
+{
+    const int  last = grid->axes - 1;
+    const bool even = last < 0 || first % grid->size[last] + x->count <= grid->size[last];
+
+    for (int a = 0; a < CE_ARRAYS; a++) {
+        if (!grid->data[a])
+            continue;
+        char *const   p = begin_of(grid, a, first);
+        const int64_t step = last < 0 ? 0 : grid->stride[a][last];
+        for (int l = 0; l < x->width; l++)
+            x->at[a][l] = l >= x->count ? p : even ? p + l * step : begin_of(grid, a, first + l);
+    }
+}
+
+#endif
