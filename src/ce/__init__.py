@@ -1,8 +1,8 @@
 """Losses for NumPy arrays: value and gradient in one visit to memory.
 
 ``ce.cross_entropy(logits, target)`` and its kin are the values, with the names and options of
-``torch.nn.functional`` and the conventions of NumPy. ``ce.CrossEntropyLoss(...)`` and its kin hold the
-options once and give derivatives by name: ``value_and_grad``, ``grad``, ``grad_and_hess``.
+``torch.nn.functional`` and the conventions of NumPy. ``ce.CrossEntropyLoss(...)`` and its kin hold
+the options once and give derivatives by name: ``value_and_grad``, ``grad``, ``grad_and_hess``.
 """
 
 from importlib.metadata import version as _version

@@ -1,7 +1,8 @@
 """What is accepted, and every error message.
 
-The fast path of `ce._core` accepts native, aligned float32 and float64 buffers as they are. Whatever else
-comes in passes through here: it leaves as such an array, or as an exception that says what to do.
+The fast path of `ce._core` accepts native, aligned float32 and float64 buffers as they are.
+Whatever else comes in passes through here: it leaves as such an array, or as an exception that says
+what to do.
 """
 
 from __future__ import annotations
@@ -230,19 +231,23 @@ def _identical(a: NDArray[Any], b: NDArray[Any]) -> bool:
     )
 
 
+def _share(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Exactly so, but for puzzles of strides that are too hard: those count as shared."""
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
 def overlaps(name: str, array: NDArray[Any], inputs: Sequence[tuple[str, Any, bool]]) -> None:
-    """`out` may be one of the inputs marked so, element for element; it may not meet any otherwise."""
+    """`out` may be an input that is marked so, element for element, but not meet one otherwise."""
     for other, x, may_be in inputs:
         if x is None or isinstance(x, int | float | list | tuple):
             continue
         met = _array(other, x)
         if may_be and _identical(array, met):
             continue
-        try:
-            shared = np.shares_memory(array, met, max_work=10_000)
-        except np.exceptions.TooHardError:
-            shared = True
-        if shared:
+        if np.may_share_memory(array, met) and _share(array, met):
             rule = f"it must be {other} itself or apart from it" if may_be else "it must not"
             raise ValueError(f"{name} overlaps {other}; {rule}")
 

@@ -1,6 +1,5 @@
 """Types of the compiled module; what it does stands in _core.pyx."""
 
-from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,7 +24,9 @@ def softmax_loss(
     out: Any,
 ) -> Any: ...
 def normalise(loss: int, x: Any, axis: Any, out: Any) -> NDArray[Any]: ...
-def normalise_backward(loss: int, grad_output: Any, output: Any, axis: Any, out: Any) -> NDArray[Any]: ...
+def normalise_backward(
+    loss: int, grad_output: Any, output: Any, axis: Any, out: Any
+) -> NDArray[Any]: ...
 def logsumexp(loss: int, x: Any, axis: Any, keepdims: Any, out: Any) -> Any: ...
 def logsumexp_backward(
     loss: int, grad_output: Any, x: Any, axis: Any, keepdims: Any, out: Any

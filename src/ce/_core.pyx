@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+# cython: autotestdict=False
 """Pointers and strides: from Python objects to a ce_job, one C call, and back.
 
 Every check that the common call passes is made here, on raw buffers; whatever fails one goes to
@@ -156,7 +157,7 @@ cdef inline int index_code(const Py_buffer *v) noexcept:
 
 
 cdef object take_floats(Call *c, int which, str name, object x):
-    """The logits, or another array of theirs: float32 or float64. Sets the view, returns the array."""
+    """The logits, or an array like them: float32 or float64. Sets the view, returns the array."""
     if not PyObject_CheckBuffer(x) or float_code(view_of(c, which, x, 0)) < 0:
         c.converted |= True
         x = _check.floats(name, x)
@@ -188,7 +189,8 @@ cdef object take_items(Call *c, int which, str name, object x, int axes, const P
     for i in range(axes):
         fits = fits and c.view[which].shape[i] == shape[i]
     if not fits:
-        _check.bad_items_shape(name, shape_of(&c.view[which]), tuple([shape[i] for i in range(axes)]))
+        expected = tuple([shape[i] for i in range(axes)])
+        _check.bad_items_shape(name, shape_of(&c.view[which]), expected)
     c.job.array[which].data = <char *>c.view[which].buf
     c.job.array[which].strides = <const int64_t *>c.view[which].strides
     return x
@@ -258,7 +260,7 @@ cdef bint same(const Py_buffer *a, const Py_buffer *b) noexcept:
 
 
 cdef bint fits(const Call *c, const Py_buffer *v, int which) noexcept:
-    """True if an output has its shape: the logits', or, for the values, that without the class axis."""
+    """True if an output has its shape: the logits', for the values that less the class axis."""
     cdef int i, skip = c.job.class_axis if which == CE_VALUE else c.job.axes
     if v.ndim != c.job.axes - (which == CE_VALUE):
         return False
@@ -271,7 +273,8 @@ cdef bint fits(const Call *c, const Py_buffer *v, int which) noexcept:
 cdef object take_out(Call *c, int which, str name, object out, object z, tuple shape, tuple inputs):
     """Where results go: fresh, the caller's, or a stand-in for a caller's array of foreign layout.
 
-    A shape of None is that of the logits. `inputs` are (name, array, may_be_out) triples. Returns (what the kernel writes, what the caller gets).
+    A shape of None is that of the logits. `inputs` are (name, array, may_be_out) triples. Returns
+    (what the kernel writes, what the caller gets).
     """
     cdef Py_buffer *v
     cdef bint simple = True
@@ -387,7 +390,7 @@ cdef int check_target_shape(const Call *c, object axis) except -1:
 
 def softmax_loss(int loss, int what, logits, target, weight, sample_weight, ignore_index,
                  label_smoothing, reduction, axis, grad_output, out):
-    """Value, gradient and Hessian (`what` is a sum of VALUE, GRAD, HESS) of a loss of index targets."""
+    """Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss of index targets."""
     cdef Call c
     cdef Py_buffer *t
     memset(&c, 0, sizeof(Call))
@@ -397,20 +400,22 @@ def softmax_loss(int loss, int what, logits, target, weight, sample_weight, igno
         check_target_shape(&c, axis)
         t = &c.view[CE_TARGET]
         c.job.reduction = <ce_reduction>reduction_code(reduction)
-        c.job.ignore_index = ignore_index if type(ignore_index) is int and -100 <= ignore_index < 1000 \
-            else _check.ignore_index(ignore_index)
-        c.job.smoothing = 0.0 if type(label_smoothing) is float and label_smoothing == 0.0 \
-            else _check.label_smoothing(label_smoothing)
+        if type(ignore_index) is not int or ignore_index != -100:
+            ignore_index = _check.ignore_index(ignore_index)
+        c.job.ignore_index = ignore_index
+        if type(label_smoothing) is not float or label_smoothing != 0.0:
+            label_smoothing = _check.label_smoothing(label_smoothing)
+        c.job.smoothing = label_smoothing
         if weight is not None:
-            w = take_weight(&c, "weight", weight)
+            take_weight(&c, "weight", weight)
         if sample_weight is not None:
-            v = take_items(&c, CE_V, "sample_weight", sample_weight, t.ndim, t.shape)
+            take_items(&c, CE_V, "sample_weight", sample_weight, t.ndim, t.shape)
         if grad_output is not None:
             grad_output = _check.grad_output(grad_output, reduction)
             if type(grad_output) is float:
                 c.job.grad_output = grad_output
             else:
-                up = take_items(&c, CE_UPSTREAM, "grad_output", grad_output, t.ndim, t.shape)
+                take_items(&c, CE_UPSTREAM, "grad_output", grad_output, t.ndim, t.shape)
 
         inputs = None if out is None else (
             ("logits", logits, True), ("target", target, False), ("weight", weight, False),
@@ -516,7 +521,7 @@ def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
                 axes += 1
         g = _check.without_axis("grad_output", grad_output, reduced_shape(&c, keepdims),
                                 c.job.class_axis if keepdims else None)
-        up = take_items(&c, CE_UPSTREAM, "grad_output", g, axes, shape)
+        take_items(&c, CE_UPSTREAM, "grad_output", g, axes, shape)
         result = take_out(&c, CE_GRAD, "out", out, z, None,
                           (("x", x, True), ("grad_output", grad_output, False)))
         execute(&c)

@@ -46,10 +46,8 @@ def _cgroup_quota() -> float:
 
 
 def _available_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        cpus = len(os.sched_getaffinity(0))
-    else:
-        cpus = os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min(cpus, math.ceil(min(_cgroup_quota(), cpus))))
 
 
@@ -92,7 +90,7 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return the number of threads asked for: that of the innermost `threads` scope, else the process's.
+    """Return the number of threads asked for, in the innermost `threads` scope or the process.
 
     The process starts with ``CE_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs of its
     affinity mask and cgroup quota.

@@ -30,16 +30,16 @@ def cross_entropy(
 ) -> Any:
     r"""Cross-entropy between the softmax of logits and class indices, in nats.
 
-    For an item with logits :math:`z_1 \dots z_K`, target :math:`t`, class weights :math:`w` and sample
-    weight :math:`v`, with :math:`\varepsilon` the label smoothing:
+    For an item with logits :math:`z_1 \dots z_K`, target :math:`t`, class weights :math:`w` and
+    sample weight :math:`v`, with :math:`\varepsilon` the label smoothing:
 
     .. math::
         \ell = v \Big[ (1 - \varepsilon)\, w_t\, (\mathrm{lse}(z) - z_t)
                + \frac{\varepsilon}{K} \sum_k w_k (\mathrm{lse}(z) - z_k) \Big],
         \qquad \mathrm{lse}(z) = \log \sum_k e^{z_k}.
 
-    Small losses are exact: they come from the sum of the other exponentials, not from the difference
-    lse(z) - z_t, which is 0 from a margin of 17 on in float32.
+    Small losses are exact: they come from the sum of the other exponentials, not from the
+    difference lse(z) - z_t, which is 0 from a margin of 17 on in float32.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def cross_entropy(
     NumPy scalar, or array of the shape of `target` for reduction "none"
         float32 for float32 logits, float64 for float64.
 
-        NaN for an item that holds a NaN or +inf, or only -inf; inf where the target's logit alone is
-        -inf; the mean over nothing is NaN.
+        NaN for an item that holds a NaN or +inf, or only -inf; inf where the target's logit is
+        -inf and others are not; the mean over nothing is NaN.
 
     Raises
     ------
@@ -83,8 +83,8 @@ def cross_entropy(
 
     References
     ----------
-    ``torch.nn.functional.cross_entropy``; Szegedy et al., "Rethinking the Inception architecture for
-    computer vision", CVPR 2016, section 7 (label smoothing).
+    ``torch.nn.functional.cross_entropy``; Szegedy et al., "Rethinking the Inception architecture
+    for computer vision", CVPR 2016, section 7 (label smoothing).
 
     Examples
     --------
@@ -122,8 +122,8 @@ def logsumexp(
     Returns
     -------
     ndarray, or NumPy scalar for 1-D `x`
-        In the dtype of `x`. -inf for an empty axis or one of -inf only; inf where there is a +inf and no
-        NaN; NaN where there is a NaN.
+        In the dtype of `x`. -inf for an empty axis or one of -inf only; inf where there is a +inf
+        and no NaN; NaN where there is a NaN.
 
     Raises
     ------
@@ -244,7 +244,8 @@ def softmax_backward(
     Returns
     -------
     ndarray
-        The gradient with respect to x; shape and dtype of `output`. NaN along an axis that holds one.
+        The gradient with respect to x; shape and dtype of `output`. NaN along an axis that holds
+        one.
 
     Raises
     ------
@@ -288,7 +289,8 @@ def log_softmax_backward(
     Returns
     -------
     ndarray
-        The gradient with respect to x; shape and dtype of `output`. NaN along an axis that holds one.
+        The gradient with respect to x; shape and dtype of `output`. NaN along an axis that holds
+        one.
 
     Raises
     ------
@@ -337,8 +339,8 @@ def logsumexp_backward(
     Returns
     -------
     ndarray
-        The gradient with respect to x; shape and dtype of `x`. NaN along an axis that holds a NaN or
-        +inf, or only -inf.
+        The gradient with respect to x; shape and dtype of `x`. NaN along an axis that holds a NaN
+        or +inf, or only -inf.
 
     Raises
     ------

@@ -105,8 +105,9 @@ class CrossEntropyLoss(Loss):
         grad_output : scalar, or array of the shape of `target` for reduction "none", optional
             The gradient is that of ``sum(grad_output * loss)``; by default of ``sum(loss)``.
         out : ndarray, optional
-            Receives the gradient: shape and dtype of `logits`, any strides. It may be `logits` itself,
-            which is then overwritten and needs no further memory. Any other overlap is a ValueError.
+            Receives the gradient: shape and dtype of `logits`, any strides. It may be `logits`
+            itself, which is then overwritten and needs no further memory. Any other overlap is a
+            ValueError.
 
         Returns
         -------
@@ -168,8 +169,8 @@ class CrossEntropyLoss(Loss):
     ) -> tuple[Gradient, Gradient]:
         """Return the gradient and the diagonal of the Hessian, for boosting and Newton steps.
 
-        Parameters and errors are those of `value_and_grad`; `out` is a pair of arrays, apart from each
-        other, either of which may be `logits` itself.
+        Parameters and errors are those of `value_and_grad`; `out` is a pair of arrays, apart from
+        each other, either of which may be `logits` itself.
 
         Returns
         -------

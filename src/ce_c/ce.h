@@ -52,15 +52,15 @@ void   ce_run(ce_job *job);
 int    ce_find_loss(const char *name); /* -1: no such loss */
 
 /* Instruction sets, in rising order. */
-int         ce_isa_count(void);      /* compiled in */
-const char *ce_isa_name(int isa);    /* such as "x86-64-v3" */
+int         ce_isa_count(void);   /* compiled in */
+const char *ce_isa_name(int isa); /* such as "x86-64-v3" */
 int         ce_isa_runs_here(int isa);
 int         ce_isa_current(void);
 void        ce_isa_use(int isa); /* one that runs here */
 
 /* Threads. */
-const char *ce_threads_runtime(void);      /* "OpenMP 201511", "Grand Central Dispatch", "serial" */
-int         ce_threads_team(int asked);    /* how many would work for a large call made here and now */
+const char *ce_threads_runtime(void);   /* "OpenMP 201511", "Grand Central Dispatch", "serial" */
+int         ce_threads_team(int asked); /* how many would work for a large call made here and now */
 void        ce_threads_before_fork(void);
 void        ce_threads_set_cpus(int cpus); /* affinity mask and cgroup quota, found by the caller */
 

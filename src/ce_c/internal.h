@@ -27,10 +27,10 @@ typedef struct {
 /* What a kernel needs beside the grid. */
 typedef struct {
     const ce_job *job;
-    double        c;        /* factor of the gradient: grad_output, over Z for the mean */
-    double        classes;  /* K */
-    double        w_sum;    /* W = sum of the class weights, K without them */
-    ce_block     *blocks;   /* scratch, one for each block of items */
+    double        c;       /* factor of the gradient: grad_output, over Z for the mean */
+    double        classes; /* K */
+    double        w_sum;   /* W = sum of the class weights, K without them */
+    ce_block     *blocks;  /* scratch, one for each block of items */
 } ce_plan;
 
 typedef void (*ce_kernel)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last);

@@ -29,15 +29,16 @@ static int find_loss(const char *name)
 #include "engine.h"
 
 #define COLUMN(d)                                                                                                      \
-    {                                                                                                                  \
-        .elem_size = sizeof(elem_##d), .real_size = sizeof(real_##d), .check = check_##d, .run = run_##d,              \
-        .sum = total_##d                                                                                               \
-    }
+    { .elem_size = sizeof(elem_##d),                                                                                   \
+      .real_size = sizeof(real_##d),                                                                                   \
+      .check = check_##d,                                                                                              \
+      .run = run_##d,                                                                                                  \
+      .sum = total_##d }
 
 extern const ce_kernels CE_ISA_SYMBOL;
 const ce_kernels        CE_ISA_SYMBOL = {
-           .name = CE_ISA_NAME,
-           .level = CE_ISA_LEVEL,
-           .dtype = { [CE_FLOAT32] = COLUMN(f32), [CE_FLOAT64] = COLUMN(f64) },
-           .find_loss = find_loss,
+    .name = CE_ISA_NAME,
+    .level = CE_ISA_LEVEL,
+    .dtype = { [CE_FLOAT32] = COLUMN(f32), [CE_FLOAT64] = COLUMN(f64) },
+    .find_loss = find_loss,
 };

@@ -34,8 +34,7 @@ static void fill_logsumexp(const ce_plan *plan, tile *x)
 static void fill_backward(const ce_plan *plan, tile *x)
 {
     (void)plan;
-    for (int l = 0; l < x->width; l++)
-        x->loss[l] = x->per_e[l] = x->shift[l] = 0;
+    for (int l = 0; l < x->width; l++) x->loss[l] = x->per_e[l] = x->shift[l] = 0;
 }
 
 static const ce_link softmax_link = { "softmax", PROBABILITIES, fill_softmax };

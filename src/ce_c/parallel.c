@@ -22,7 +22,7 @@ static int smaller(int a, int b)
 #include <omp.h>
 
 #define STRING_OF(x) #x
-#define STRING(x) STRING_OF(x)
+#define STRING(x)    STRING_OF(x)
 
 const char *ce_threads_runtime(void)
 {

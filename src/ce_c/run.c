@@ -115,7 +115,8 @@ size_t ce_scratch_bytes(const ce_job *job)
     for (int axis = 0; axis < job->axes; axis++)
         if (axis != job->class_axis)
             items *= job->shape[axis];
-    const int64_t rows = block_items(job->shape[job->class_axis], 1), lanes = block_items(job->shape[job->class_axis], 0);
+    const int64_t rows = block_items(job->shape[job->class_axis], 1),
+                  lanes = block_items(job->shape[job->class_axis], 0);
     return (size_t)(items / (rows < lanes ? rows : lanes) + 1) * sizeof(ce_block);
 }
 
@@ -171,8 +172,7 @@ void ce_run(ce_job *job)
     }
     share_blocks(&grid, &plan, tables[current]->dtype[job->dtype].run,
                  grid.items * grid.classes < ELEMENTS_ALONE ? 1 : job->threads);
-    for (int64_t b = 0; b < grid.blocks; b++)
-        job->value += plan.blocks[b].loss;
+    for (int64_t b = 0; b < grid.blocks; b++) job->value += plan.blocks[b].loss;
     if (job->reduction == CE_MEAN)
         job->value /= job->z;
 }

@@ -13,13 +13,15 @@
  */
 
 enum {
-    NAME(CHUNK) = 512,             /* classes whose sum is kept in the computing type */
-    NAME(STEP) = 4 * LANES,        /* four accumulators hide the latency of an addition */
-    NAME(BLOCK) = 16384 / sizeof(REAL), /* classes between two merges: 16 KiB, half of a small L1 */
+    NAME(CHUNK) = 512,                           /* classes whose sum is kept in the computing type */
+    NAME(STEP) = 4 * LANES,                      /* four accumulators hide the latency of an addition */
+    NAME(BLOCK) = 16384 / sizeof(REAL),          /* classes between two merges: 16 KiB, half of a small L1 */
     NAME(PANEL) = 8192 / (LANES * sizeof(REAL)), /* classes in a panel of lanes: 8 KiB */
 };
 
-#define LANE(l) SIMD for (int l = 0; l < LANES; l++)
+#define LANE(l)                                                                                                        \
+    SIMD                                                                                                               \
+    for (int l = 0; l < LANES; l++)
 
 /* A vector of lanes, summed pairwise with three others. */
 static inline double NAME(sum4)(const REAL *a, const REAL *b, const REAL *c, const REAL *d)
@@ -66,8 +68,7 @@ static double NAME(total)(const void *numbers, int64_t n)
 
     for (; i + LANES <= n; i += LANES)
         LANE(l) a[l] += (double)x[i + l];
-    for (int l = 0; i + l < n; l++)
-        a[l] += (double)x[i + l];
+    for (int l = 0; i + l < n; l++) a[l] += (double)x[i + l];
     return tree_sum(a, LANES);
 }
 
@@ -120,10 +121,8 @@ static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *
     }
     if (grid->data[CE_TARGET]) {
         REAL e[TILE];
-        for (int l = 0; l < x->width; l++)
-            e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l], EXP_LO);
-        for (int l = 0; l < x->width; l++)
-            x->e_t[l] = e[l];
+        for (int l = 0; l < x->width; l++) e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l], EXP_LO);
+        for (int l = 0; l < x->width; l++) x->e_t[l] = e[l];
     }
     link->fill(plan, x);
     for (int l = 0; !x->all_live && l < x->width; l++)
@@ -134,9 +133,7 @@ static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *
 /* The items' losses go to their array and into the block's sums. */
 static void NAME(close)(const ce_grid *grid, tile *x, double *sums)
 {
-    for (int l = 0; l < x->count; l++)
-        sums[l] += x->loss[l];
+    for (int l = 0; l < x->count; l++) sums[l] += x->loss[l];
     if (grid->data[CE_VALUE])
-        for (int l = 0; l < x->count; l++)
-            *(REAL *)x->at[CE_VALUE][l] = (REAL)x->loss[l];
+        for (int l = 0; l < x->count; l++) *(REAL *)x->at[CE_VALUE][l] = (REAL)x->loss[l];
 }

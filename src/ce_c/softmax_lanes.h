@@ -15,8 +15,7 @@ static void NAME(load)(REAL *restrict panel, char *const *at, int64_t step, int6
         LANE(l) panel[k * LANES + l] = LOAD(p[l]);
     }
     for (int l = 0; !unit && l < LANES; l++)
-        for (int64_t k = 0; k < n; k++)
-            panel[k * LANES + l] = LOAD(*(const ELEM *)(at[l] + k * step));
+        for (int64_t k = 0; k < n; k++) panel[k * LANES + l] = LOAD(*(const ELEM *)(at[l] + k * step));
 }
 
 static void NAME(store)(const REAL *restrict panel, char *const *at, int64_t step, int64_t n, bool unit, int count)
@@ -26,8 +25,7 @@ static void NAME(store)(const REAL *restrict panel, char *const *at, int64_t ste
         LANE(l) p[l] = STORE(panel[k * LANES + l]);
     }
     for (int l = 0; !unit && l < count; l++)
-        for (int64_t k = 0; k < n; k++)
-            *(ELEM *)(at[l] + k * step) = STORE(panel[k * LANES + l]);
+        for (int64_t k = 0; k < n; k++) *(ELEM *)(at[l] + k * step) = STORE(panel[k * LANES + l]);
 }
 
 static bool NAME(is_unit)(const ce_grid *grid, int array, const tile *x)
@@ -42,8 +40,7 @@ static void NAME(load_live)(REAL *restrict panel, const ce_grid *grid, const til
     const int64_t step = grid->class_stride[CE_Z];
     char         *at[TILE];
 
-    for (int l = 0; l < LANES; l++)
-        at[l] = x->at[CE_Z][l] + first * step;
+    for (int l = 0; l < LANES; l++) at[l] = x->at[CE_Z][l] + first * step;
     NAME(load)(panel, at, step, n, NAME(is_unit)(grid, CE_Z, x));
     for (int64_t k = 0; !x->all_live && k < n; k++)
         LANE(l) panel[k * LANES + l] = x->live[l] ? panel[k * LANES + l] : 0;
@@ -53,8 +50,7 @@ static void NAME(load_live)(REAL *restrict panel, const ce_grid *grid, const til
 static inline void NAME(add_class)(const REAL *restrict z, const REAL *restrict m, REAL *restrict sum,
                                    REAL *restrict hits)
 {
-    LANE(l)
-    {
+    LANE(l) {
         const int hit = z[l] == m[l];
         sum[l] += ZERO_IF(hit, EXP(z[l] - m[l], EXP_LO));
         hits[l] += ZERO_IF(!hit, 1);
@@ -91,8 +87,7 @@ static void NAME(group_tilt)(const REAL *z, const REAL *w, int64_t n, const REAL
     for (int64_t k = 0; k < n; k++) {
         REAL      *into = k & 1 ? b : a;
         const REAL w_k = w ? w[k] : 1;
-        for (int l = 0; w_k != 0 && l < LANES; l++)
-            into[l] += w_k * (m[l] - z[k * LANES + l]);
+        for (int l = 0; w_k != 0 && l < LANES; l++) into[l] += w_k * (m[l] - z[k * LANES + l]);
     }
     LANE(l) sum[l] += (double)(a[l] + b[l]);
 }
@@ -194,7 +189,7 @@ typedef struct {
     _Alignas(64) REAL other[NAME(PANEL) * LANES]; /* the second input, or Hessians */
 } NAME(panels);
 
-static void NAME(load_panels)(NAME(panels) *p, const ce_grid *grid, const tile *x, int64_t first, int64_t n)
+static void NAME(load_panels)(NAME(panels) * p, const ce_grid *grid, const tile *x, int64_t first, int64_t n)
 {
     NAME(load_live)(p->z, grid, x, first, n);
     if (grid->data[CE_OTHER]) {
@@ -205,7 +200,7 @@ static void NAME(load_panels)(NAME(panels) *p, const ce_grid *grid, const tile *
     }
 }
 
-static void NAME(lanes_scan)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) *p, tile *x)
+static void NAME(lanes_scan)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) * p, tile *x)
 {
     const REAL *w = plan->job->w;
     const bool  tilted = plan->job->smoothing != 0;
@@ -234,7 +229,7 @@ static void NAME(store_panel)(const REAL *panel, const ce_grid *grid, int array,
     NAME(store)(panel, at, step, n, NAME(is_unit)(grid, array, x), x->count);
 }
 
-static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) *p, const tile *x)
+static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) * p, const tile *x)
 {
     const REAL *w = plan->job->w;
 

@@ -28,14 +28,12 @@ static REAL NAME(row_max)(const ELEM *z, int64_t n)
     }
     for (; i + LANES <= n; i += LANES)
         LANE(l) a[l] = LOAD(z[i + l]) > a[l] ? LOAD(z[i + l]) : a[l];
-    for (int l = 0; i + l < n; l++)
-        b[l] = LOAD(z[i + l]) > b[l] ? LOAD(z[i + l]) : b[l];
+    for (int l = 0; i + l < n; l++) b[l] = LOAD(z[i + l]) > b[l] ? LOAD(z[i + l]) : b[l];
     LANE(l) a[l] = b[l] > a[l] ? b[l] : a[l];
     LANE(l) c[l] = d[l] > c[l] ? d[l] : c[l];
     LANE(l) a[l] = c[l] > a[l] ? c[l] : a[l];
     for (int half = LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++)
-            a[l] = a[l + half] > a[l] ? a[l + half] : a[l];
+        for (int l = 0; l < half; l++) a[l] = a[l + half] > a[l] ? a[l + half] : a[l];
     return a[0];
 }
 
@@ -62,8 +60,7 @@ static int64_t NAME(row_without)(ELEM *copy, const ELEM *z, int64_t n, REAL m)
         hits += LOAD(z[i]) == m;
         copy[i] = LOAD(z[i]) == m ? STORE(-INFINITY) : z[i];
     }
-    for (int64_t i = n; i % NAME(STEP); i++)
-        copy[i] = STORE(-INFINITY);
+    for (int64_t i = n; i % NAME(STEP); i++) copy[i] = STORE(-INFINITY);
     return hits;
 }
 
@@ -112,9 +109,9 @@ static double NAME(row_tilt_any)(const ELEM *z, const REAL *w, int64_t n, REAL m
 /* One block, n at most BLOCK. The maximum is left out of the one chunk that holds it first, by a copy. */
 static NAME(pair) NAME(row_block)(const ELEM *z, const REAL *w, int64_t n, bool tilted)
 {
-    REAL       top[NAME(BLOCK) / NAME(CHUNK)];
-    REAL       m = -INFINITY;
-    bool       left_out = false;
+    REAL top[NAME(BLOCK) / NAME(CHUNK)];
+    REAL m = -INFINITY;
+    bool left_out = false;
     NAME(pair) sums = { 0, 0, 0, 0 };
 
     for (int64_t i = 0, c = 0; i < n; i += NAME(CHUNK), c++) {
@@ -145,14 +142,13 @@ static NAME(pair) NAME(row_block)(const ELEM *z, const REAL *w, int64_t n, bool 
 }
 
 /* Merges pairs into one; the sum is compensated, for rows of millions in float64. */
-static NAME(pair) NAME(row_merge)(const NAME(pair) *p, int n)
+static NAME(pair) NAME(row_merge)(const NAME(pair) * p, int n)
 {
     NAME(pair) all = { p[0].m, 0, 0, 0 };
-    double     lost = 0;
-    bool       owned = false;
+    double lost = 0;
+    bool   owned = false;
 
-    for (int i = 1; i < n; i++)
-        all.m = p[i].m > all.m ? p[i].m : all.m;
+    for (int i = 1; i < n; i++) all.m = p[i].m > all.m ? p[i].m : all.m;
     for (int i = 0; i < n; i++) {
         const bool   owner = !owned && p[i].m == all.m;
         const double x = owner || p[i].m == -INFINITY ? p[i].s : (p[i].s + 1) * exp_f64(p[i].m - all.m, EXP_LO_F64);
@@ -170,7 +166,7 @@ static NAME(pair) NAME(row_merge)(const NAME(pair) *p, int n)
 static void NAME(row_scan)(const ELEM *z, const REAL *w, int64_t n, bool tilted, tile *x)
 {
     NAME(pair) pairs[NAME(PAIRS)] = { { -INFINITY, 0, 0, 0 } };
-    int        gathered = 0;
+    int gathered = 0;
 
     for (int64_t i = 0; i < n; i += NAME(BLOCK)) {
         if (gathered == NAME(PAIRS)) {
@@ -195,8 +191,7 @@ static double NAME(row_dot)(const ELEM *g, const ELEM *y, int64_t n)
         LANE(l) a[l] += (double)LOAD(g[i + l]) * (double)LOAD(y[i + l]);
     for (; !y && i + LANES <= n; i += LANES)
         LANE(l) a[l] += (double)LOAD(g[i + l]);
-    for (int l = 0; i + l < n; l++)
-        a[l] += (double)LOAD(g[i + l]) * (y ? (double)LOAD(y[i + l]) : 1);
+    for (int l = 0; i + l < n; l++) a[l] += (double)LOAD(g[i + l]) * (y ? (double)LOAD(y[i + l]) : 1);
     return tree_sum(a, LANES);
 }
 
@@ -208,24 +203,26 @@ static void NAME(row_grad)(const ELEM *z, const ELEM *g, const REAL *w, ELEM *gr
     const REAL lo = NAME(lowest)(per_e);
 
     if (emits == LOG_PROBS)
-        SIMD for (int64_t i = 0; i < n; i++) grad[i] = STORE((LOAD(z[i]) - m) - shift);
-    else if (emits == DOT)
-        SIMD for (int64_t i = 0; i < n; i++) grad[i] = STORE(LOAD(z[i]) * (LOAD(g[i]) - dot));
-    else if (emits == DOT_EXP)
-        SIMD for (int64_t i = 0; i < n; i++) grad[i] = STORE(LOAD(g[i]) - NAME(exp_any)(LOAD(z[i])) * dot);
-    else if (shift == 0)
-        SIMD for (int64_t i = 0; i < n; i++) grad[i] = STORE(per_e * EXP(LOAD(z[i]) - m, lo));
-    else if (w)
-        SIMD for (int64_t i = 0; i < n; i++) grad[i] = STORE(per_e * EXP(LOAD(z[i]) - m, lo) - shift * w[i]);
-    else
-        SIMD for (int64_t i = 0; i < n; i++) grad[i] = STORE(per_e * EXP(LOAD(z[i]) - m, lo) - shift);
+        SIMD
+    for (int64_t i = 0; i < n; i++) grad[i] = STORE((LOAD(z[i]) - m) - shift);
+    else if (emits == DOT) SIMD
+    for (int64_t i = 0; i < n; i++) grad[i] = STORE(LOAD(z[i]) * (LOAD(g[i]) - dot));
+    else if (emits == DOT_EXP) SIMD
+    for (int64_t i = 0; i < n; i++) grad[i] = STORE(LOAD(g[i]) - NAME(exp_any)(LOAD(z[i])) * dot);
+    else if (shift == 0) SIMD
+    for (int64_t i = 0; i < n; i++) grad[i] = STORE(per_e * EXP(LOAD(z[i]) - m, lo));
+    else if (w) SIMD
+    for (int64_t i = 0; i < n; i++) grad[i] = STORE(per_e * EXP(LOAD(z[i]) - m, lo) - shift * w[i]);
+    else SIMD
+    for (int64_t i = 0; i < n; i++) grad[i] = STORE(per_e * EXP(LOAD(z[i]) - m, lo) - shift);
 }
 
 static void NAME(row_hess)(const ELEM *z, ELEM *hess, int64_t n, const tile *x)
 {
     const REAL m = (REAL)x->m[0], s = (REAL)x->s[0], curve = (REAL)x->curve[0], r = (REAL)(1 / (1 + x->s[0]));
 
-    SIMD for (int64_t i = 0; i < n; i++) hess[i] = STORE(NAME(hess_of)(EXP(LOAD(z[i]) - m, EXP_LO), s, r, curve));
+    SIMD
+    for (int64_t i = 0; i < n; i++) hess[i] = STORE(NAME(hess_of)(EXP(LOAD(z[i]) - m, EXP_LO), s, r, curve));
 }
 
 /* Chunk by chunk, the Hessian by way of a buffer: either output may lie on the logits. */
@@ -246,8 +243,7 @@ static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission em
             NAME(row_grad)(z + i, g, w ? w + i : NULL, (ELEM *)x->at[CE_GRAD][0] + i, n, emits, x);
         } else if (grid->data[CE_GRAD]) {
             NAME(row_grad)(z + i, g, w ? w + i : NULL, grad, n, emits, x);
-            for (int64_t k = 0; k < n; k++)
-                *(ELEM *)(x->at[CE_GRAD][0] + (i + k) * steps[0]) = grad[k];
+            for (int64_t k = 0; k < n; k++) *(ELEM *)(x->at[CE_GRAD][0] + (i + k) * steps[0]) = grad[k];
         }
         for (int64_t k = 0; grid->data[CE_HESS] && k < n; k++)
             *(ELEM *)(x->at[CE_HESS][0] + (i + k) * steps[1]) = hess[k];

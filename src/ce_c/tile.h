@@ -57,8 +57,7 @@ typedef struct {
 static inline double tree_sum(double *x, int n)
 {
     for (int half = n / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++)
-            x[l] += x[l + half];
+        for (int l = 0; l < half; l++) x[l] += x[l + half];
     return x[0];
 }
 
