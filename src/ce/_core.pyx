@@ -108,6 +108,17 @@ cdef Py_buffer *view_of(Call *c, int which, object x, int flags) except NULL:
     return &c.view[which]
 
 
+cdef bint viewable(Call *c, int which, object x):
+    """Take a view of x if it has one: dates, records and the like do not."""
+    if not PyObject_CheckBuffer(x):
+        return False
+    try:
+        view_of(c, which, x, 0)
+    except (BufferError, TypeError, ValueError):
+        return False
+    return True
+
+
 cdef inline int type_code(const Py_buffer *v) noexcept:
     """The format character, or 0 for anything compound or of foreign byte order."""
     cdef const char *f = v.format
@@ -158,7 +169,7 @@ cdef inline int index_code(const Py_buffer *v) noexcept:
 
 cdef object take_floats(Call *c, int which, str name, object x):
     """The logits, or an array like them: float32 or float64. Sets the view, returns the array."""
-    if not PyObject_CheckBuffer(x) or float_code(view_of(c, which, x, 0)) < 0:
+    if not viewable(c, which, x) or float_code(&c.view[which]) < 0:
         c.converted |= True
         x = _check.floats(name, x)
         view_of(c, which, x, 0)
@@ -168,7 +179,7 @@ cdef object take_floats(Call *c, int which, str name, object x):
 
 
 cdef object take_target(Call *c, object x):
-    if not PyObject_CheckBuffer(x) or index_code(view_of(c, CE_TARGET, x, 0)) < 0:
+    if not viewable(c, CE_TARGET, x) or index_code(&c.view[CE_TARGET]) < 0:
         c.converted |= True
         x = _check.indices("target", x)
         view_of(c, CE_TARGET, x, 0)
@@ -181,7 +192,7 @@ cdef object take_target(Call *c, object x):
 cdef object take_items(Call *c, int which, str name, object x, int axes, const Py_ssize_t *shape):
     """One number per item, of the computing type."""
     cdef int i
-    if not PyObject_CheckBuffer(x) or float_code(view_of(c, which, x, 0)) != c.job.dtype:
+    if not viewable(c, which, x) or float_code(&c.view[which]) != c.job.dtype:
         c.converted |= True
         x = _check.numbers(name, x, real_type(c))
         view_of(c, which, x, 0)
@@ -200,7 +211,7 @@ cdef object take_weight(Call *c, str name, object x):
     """One number per class, contiguous, of the computing type."""
     cdef Py_ssize_t classes = c.job.shape[c.job.class_axis]
     cdef Py_buffer *v
-    if not PyObject_CheckBuffer(x) or float_code(view_of(c, WEIGHT, x, 0)) != c.job.dtype:
+    if not viewable(c, WEIGHT, x) or float_code(&c.view[WEIGHT]) != c.job.dtype:
         c.converted |= True
         x = _check.numbers(name, x, real_type(c))
     v = view_of(c, WEIGHT, x, 0)
@@ -286,8 +297,8 @@ cdef object take_out(Call *c, int which, str name, object out, object z, tuple s
         result = out
         if not isinstance(out, ndarray):
             _check.bad_out_type(name, out)
-        v = view_of(c, which, out, 0)
-        if v.readonly or float_code(v) != c.job.dtype or not fits(c, v, which) \
+        v = &c.view[which]
+        if not viewable(c, which, out) or v.readonly or float_code(v) != c.job.dtype or not fits(c, v, which) \
                 or not PyBuffer_IsContiguous(v, c'A'):
             _check.out(name, out, c_shape(c) if shape is None else shape, real_type(c))
         for i in range(VIEWS):

@@ -91,12 +91,12 @@ def cross_entropy(
     >>> import numpy as np
     >>> import ce
     >>> logits = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]], dtype=np.float32)
-    >>> ce.cross_entropy(logits, np.array([0, 1]))
-    np.float32(0.37882313)
-    >>> ce.cross_entropy(logits, np.array([0, -100]), reduction="none")
-    array([0.41703004, 0.        ], dtype=float32)
-    >>> ce.cross_entropy(np.float32([30, 0]), 0)
-    np.float32(9.357623e-14)
+    >>> ce.cross_entropy(logits, np.array([0, 1])).round(5)
+    np.float32(0.37882)
+    >>> ce.cross_entropy(logits, np.array([0, -100]), reduction="none").round(5)
+    array([0.41703, 0.     ], dtype=float32)
+    >>> print(f"{ce.cross_entropy(np.float32([30, 0]), 0):.6g}")
+    9.35762e-14
     """
     return _core.softmax_loss(
         _CROSS_ENTROPY, _VALUE, logits, target, weight, sample_weight, ignore_index,

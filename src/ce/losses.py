@@ -60,11 +60,11 @@ class CrossEntropyLoss(Loss):
     >>> criterion = ce.CrossEntropyLoss()
     >>> logits = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]], dtype=np.float32)
     >>> loss, grad = criterion.value_and_grad(logits, np.array([0, 1]))
-    >>> loss
-    np.float32(0.37882313)
+    >>> loss.round(5)
+    np.float32(0.37882)
     >>> grad.round(4)
     array([[-0.1705,  0.1212,  0.0493],
-           [ 0.0795, -0.1445,  0.0651]], dtype=float32)
+           [ 0.0794, -0.1443,  0.065 ]], dtype=float32)
     """
 
     weight: ArrayLike | None = None

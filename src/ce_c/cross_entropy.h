@@ -7,7 +7,7 @@
  */
 static void fill_cross_entropy(const ce_plan *plan, tile *x)
 {
-    const double eps = plan->job->smoothing, W = plan->w_sum, b = eps == 0 ? 0 : eps / plan->classes;
+    const double eps = plan->job->smoothing, W = plan->w_sum, b = eps / plan->classes;
 
     for (int l = 0; l < x->width; l++) {
         const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];

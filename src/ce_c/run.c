@@ -162,7 +162,7 @@ void ce_run(ce_job *job)
     job->bad = -1;
     make_grid(&grid, job);
     plan.classes = (double)grid.classes;
-    plan.w_sum = job->w ? tables[current]->dtype[job->dtype].sum(job->w, grid.classes) : plan.classes;
+    plan.w_sum = job->w && job->smoothing != 0 ? tables[current]->dtype[job->dtype].sum(job->w, grid.classes) : plan.classes;
     if (grid.data[CE_TARGET]) {
         check_targets(&grid, &plan, job);
         if (job->bad >= 0)

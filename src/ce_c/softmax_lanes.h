@@ -99,8 +99,11 @@ static void NAME(lanes_merge)(tile *x, const double *m, const double *s)
         const bool   grows = m[l] > x->m[l];
         const double high = grows ? m[l] : x->m[l], low = grows ? x->m[l] : m[l];
         const double s_high = grows ? s[l] : x->s[l], s_low = grows ? x->s[l] : s[l];
-        const double e = (s_low + 1) * exp_f64(low - high, EXP_LO_F64);
-        x->s[l] = s_high + (low == -INFINITY ? s_low : e);
+        const double e = exp_f64(low - high, EXP_LO_F64), faded = low == -INFINITY ? 0 : e;
+        double       sum = s_high, lost = grows ? x->lost[l] * faded : x->lost[l];
+        add_exactly(&sum, &lost, low == -INFINITY ? s_low : (s_low + 1) * e);
+        x->s[l] = sum;
+        x->lost[l] = lost;
         x->m[l] = high;
     }
 }
@@ -167,10 +170,13 @@ static void NAME(panel_log_probs)(REAL *panel, int64_t n, const tile *x)
 }
 
 /* g and y in their panels; the sum of g y, or of g. */
-static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, bool with_y, double *dot)
+static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, bool with_y, tile *x)
 {
+    double dot[LANES] = { 0 };
+
     for (int64_t k = 0; k < n; k++)
         LANE(l) dot[l] += (double)g[k * LANES + l] * (with_y ? (double)y[k * LANES + l] : 1);
+    for (int l = 0; l < LANES; l++) add_exactly(&x->dot[l], &x->lost[l], dot[l]);
 }
 
 static void NAME(panel_backward)(REAL *y, const REAL *g, int64_t n, bool with_y, const tile *x)
@@ -206,17 +212,21 @@ static void NAME(lanes_scan)(const ce_grid *grid, const ce_plan *plan, emission 
     const bool  tilted = plan->job->smoothing != 0;
     double      w_before = 0;
 
-    LANE(l) x->m[l] = -INFINITY, x->s[l] = 0, x->dot[l] = 0;
+    LANE(l) x->m[l] = -INFINITY, x->s[l] = x->dot[l] = x->lost[l] = 0;
     for (int64_t k = 0; k < grid->classes; k += NAME(PANEL)) {
         const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);
         NAME(load_panels)(p, grid, x, k, n);
         if (emits == DOT || emits == DOT_EXP)
-            NAME(panel_dot)(p->z, p->other, n, emits == DOT, x->dot);
+            NAME(panel_dot)(p->z, p->other, n, emits == DOT, x);
         else
             NAME(panel_scan)(p->z, w ? w + k : NULL, n, w_before, tilted, k == 0, x);
         if (tilted)
             w_before += w ? NAME(total)(w + k, n) : (double)n;
     }
+    if (emits == DOT || emits == DOT_EXP)
+        LANE(l) x->dot[l] += x->lost[l];
+    else
+        LANE(l) x->s[l] += x->lost[l];
 }
 
 static void NAME(store_panel)(const REAL *panel, const ce_grid *grid, int array, const tile *x, int64_t first,
@@ -231,7 +241,7 @@ static void NAME(store_panel)(const REAL *panel, const ce_grid *grid, int array,
 
 static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) * p, const tile *x)
 {
-    const REAL *w = plan->job->w;
+    const REAL *w = plan->job->smoothing != 0 ? plan->job->w : NULL;
 
     for (int64_t k = 0; k < grid->classes; k += NAME(PANEL)) {
         const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);

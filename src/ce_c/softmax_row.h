@@ -152,9 +152,7 @@ static NAME(pair) NAME(row_merge)(const NAME(pair) * p, int n)
     for (int i = 0; i < n; i++) {
         const bool   owner = !owned && p[i].m == all.m;
         const double x = owner || p[i].m == -INFINITY ? p[i].s : (p[i].s + 1) * exp_f64(p[i].m - all.m, EXP_LO_F64);
-        const double sum = all.s + x, back = sum - all.s;
-        lost += (all.s - (sum - back)) + (x - back);
-        all.s = sum;
+        add_exactly(&all.s, &lost, x);
         all.w += p[i].w;
         all.tilt += p[i].w == 0 || owner ? p[i].tilt : p[i].tilt + p[i].w * (all.m - p[i].m);
         owned |= owner;
@@ -181,8 +179,8 @@ static void NAME(row_scan)(const ELEM *z, const REAL *w, int64_t n, bool tilted,
     x->tilt[0] = pairs[0].tilt;
 }
 
-/* Sum of g y, or of g alone; float64 products of float32 are exact. */
-static double NAME(row_dot)(const ELEM *g, const ELEM *y, int64_t n)
+/* Sum of g y, or of g alone, n at most CHUNK; float64 products of float32 are exact. */
+static double NAME(chunk_dot)(const ELEM *g, const ELEM *y, int64_t n)
 {
     double  a[LANES] = { 0 };
     int64_t i = 0;
@@ -193,6 +191,15 @@ static double NAME(row_dot)(const ELEM *g, const ELEM *y, int64_t n)
         LANE(l) a[l] += (double)LOAD(g[i + l]);
     for (int l = 0; i + l < n; l++) a[l] += (double)LOAD(g[i + l]) * (y ? (double)LOAD(y[i + l]) : 1);
     return tree_sum(a, LANES);
+}
+
+static double NAME(row_dot)(const ELEM *g, const ELEM *y, int64_t n)
+{
+    double sum = 0, lost = 0;
+
+    for (int64_t i = 0; i < n; i += NAME(CHUNK))
+        add_exactly(&sum, &lost, NAME(chunk_dot)(g + i, y ? y + i : NULL, n - i < NAME(CHUNK) ? n - i : NAME(CHUNK)));
+    return sum + lost;
 }
 
 /* Emission of n elements. grad may be z or g itself: each element is read before it is written. */

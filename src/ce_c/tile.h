@@ -29,6 +29,7 @@ typedef struct {
     double z_t[TILE];      /* logit of the target */
     double e_t[TILE];      /* exp(z_t - m) */
     double tilt[TILE];     /* sum of w_k (m - z_k), for label smoothing */
+    double lost[TILE];     /* by lanes: what roundings took from the running s or dot */
     double dot[TILE];      /* DOT: sum of g_k y_k; DOT_EXP: sum of g_k */
     bool   has_nan[TILE];  /* looked for only where m is not finite */
 
@@ -59,6 +60,15 @@ static inline double tree_sum(double *x, int n)
     for (int half = n / 2; half > 0; half /= 2)
         for (int l = 0; l < half; l++) x[l] += x[l + half];
     return x[0];
+}
+
+/* sum += x, with what the rounding loses added to lost: long float64 sums keep their last bits. */
+static inline void add_exactly(double *sum, double *lost, double x)
+{
+    const double whole = *sum + x, back = whole - *sum;
+
+    *lost += (*sum - (whole - back)) + (x - back);
+    *sum = whole;
 }
 
 /* Index targets of any integer type. Above the largest int64 none is a class: those all read as that number. */
