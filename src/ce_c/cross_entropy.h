@@ -10,18 +10,19 @@ static void fill_cross_entropy(const ce_plan *plan, tile *x)
     const double eps = plan->job->smoothing, W = plan->w_sum, b = eps / plan->classes;
 
     for (int l = 0; l < x->width; l++) {
-        const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
-        const double log_S = log1p_f64(x->s[l]);
-
+        const double log_S = log1p_f64(x->s[l]), a = (1 - eps) * x->w_t[l];
         x->loss[l] = x->v[l] * a * ((x->m[l] - x->z_t[l]) + log_S);
+        if (eps != 0) /* a = 0 takes nothing of an infinite nll */
+            x->loss[l] = (a == 0 ? 0 : x->loss[l]) + x->v[l] * b * (W * log_S + x->tilt[l]);
+    }
+    for (int l = 0; plan->derives && l < x->width; l++) {
+        const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
         x->curve[l] = scale * (a + b * W);
         x->per_e[l] = x->curve[l] / S;
         x->shift[l] = scale * b;
         x->at_t[l] = -scale * a * (x->s[l] + (1 - x->e_t[l])) / S;
-        if (b != 0) { /* a = 0 takes nothing of an infinite nll */
-            x->loss[l] = (a == 0 ? 0 : x->loss[l]) + x->v[l] * b * (W * log_S + x->tilt[l]);
+        if (eps != 0)
             x->at_t[l] += scale * b * (W * x->e_t[l] / S - x->w_t[l]);
-        }
     }
 }
 

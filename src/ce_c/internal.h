@@ -30,6 +30,8 @@ typedef struct {
     double        c;       /* factor of the gradient: grad_output, over Z for the mean */
     double        classes; /* K */
     double        w_sum;   /* W = sum of the class weights, K without them */
+    int           derives; /* gradient or Hessian are asked for */
+    int           streams; /* the gradient is stored past the caches */
     ce_block     *blocks;  /* scratch, one for each block of items */
 } ce_plan;
 
@@ -50,7 +52,7 @@ typedef struct {
 /* True: the machine can run code of that level (x86-64: 1 to 4; elsewhere: 1). */
 int ce_cpu_has_level(int level);
 
-/* fn(context, first, last) over [0, n), cut into one contiguous range per thread. */
+/* fn(context, first, last) over [0, n), cut into contiguous ranges that a team of threads shares. */
 typedef void (*ce_range_fn)(void *context, int64_t first, int64_t last);
 void ce_parallel_for(int64_t n, int threads, ce_range_fn fn, void *context);
 

@@ -2,6 +2,7 @@
  *
  * CE_ISA_SYMBOL, CE_ISA_NAME and CE_ISA_LEVEL come from the build.
  */
+#include "memory.h"
 #include "tile.h"
 #include "vecmath.h"
 

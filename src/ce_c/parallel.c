@@ -17,6 +17,17 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
+#if defined(_OPENMP) || defined(__APPLE__)
+
+/* Contiguous ranges for one thread after the other to take: on a busy machine a thread that is held up does not
+ * hold up the rest. 16 a thread are few enough to cost nothing. */
+static int64_t piece_count(int64_t n, int team)
+{
+    return n < 16 * (int64_t)team ? n : 16 * (int64_t)team;
+}
+
+#endif
+
 #if defined(_OPENMP)
 
 #include <omp.h>
@@ -44,11 +55,10 @@ void ce_threads_before_fork(void)
 
 static void run_team(int64_t n, int team, ce_range_fn fn, void *context)
 {
-#pragma omp parallel num_threads(team)
-    {
-        const int64_t i = omp_get_thread_num(), of = omp_get_num_threads();
-        fn(context, n * i / of, n * (i + 1) / of);
-    }
+    const int64_t pieces = piece_count(n, team);
+
+#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
+    for (int64_t i = 0; i < pieces; i++) fn(context, n * i / pieces, n * (i + 1) / pieces);
 }
 
 #elif defined(__APPLE__)
@@ -70,8 +80,7 @@ void ce_threads_before_fork(void)
 }
 
 typedef struct {
-    int64_t     n;
-    int         team;
+    int64_t     n, pieces;
     ce_range_fn fn;
     void       *context;
 } share;
@@ -79,13 +88,13 @@ typedef struct {
 static void run_share(void *context, size_t i)
 {
     const share *s = context;
-    s->fn(s->context, s->n * (int64_t)i / s->team, s->n * ((int64_t)i + 1) / s->team);
+    s->fn(s->context, s->n * (int64_t)i / s->pieces, s->n * ((int64_t)i + 1) / s->pieces);
 }
 
 static void run_team(int64_t n, int team, ce_range_fn fn, void *context)
 {
-    share s = { n, team, fn, context };
-    dispatch_apply_f((size_t)team, DISPATCH_APPLY_AUTO, &s, run_share);
+    share s = { n, piece_count(n, team), fn, context };
+    dispatch_apply_f((size_t)s.pieces, DISPATCH_APPLY_AUTO, &s, run_share);
 }
 
 #else

@@ -15,7 +15,9 @@ enum {
     BLOCK_ELEMENTS = 8192,  /* logits in a block: a few microseconds of work */
     BLOCK_ITEMS = 1024,     /* the most items in a block */
     TILE_ITEMS = 16,        /* the fewest, by lanes */
-    ELEMENTS_ALONE = 65536, /* about 20 us of work: not worth a second thread */
+    WORK_ALONE = 65536,     /* about 20 us of work: not worth a second thread */
+    STREAM_BYTES = 1 << 24, /* 16 MiB, with the logits 32: more than most last-level caches */
+    WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
 };
 
 static int current;
@@ -108,6 +110,17 @@ static void make_grid(ce_grid *grid, const ce_job *job)
     grid->blocks = (grid->items + grid->block - 1) / grid->block;
 }
 
+/* Stores past the caches pay where a gradient is contiguous by rows, too large to stay in them, and not the logits,
+ * whose lines are there already. */
+static int streams(const ce_grid *grid, const ce_job *job)
+{
+    const int64_t bytes = grid->items * grid->classes * tables[current]->dtype[job->dtype].elem_size;
+
+    return grid->by_rows && grid->data[CE_GRAD] && bytes >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z] &&
+           grid->data[CE_GRAD] != grid->data[CE_OTHER] &&
+           grid->class_stride[CE_GRAD] == tables[current]->dtype[job->dtype].elem_size;
+}
+
 size_t ce_scratch_bytes(const ce_job *job)
 {
     int64_t items = 1;
@@ -140,7 +153,7 @@ static void share_blocks(const ce_grid *grid, const ce_plan *plan, ce_kernel ker
 
 static void check_targets(const ce_grid *grid, ce_plan *plan, ce_job *job)
 {
-    const int threads = grid->items < ELEMENTS_ALONE ? 1 : job->threads;
+    const int threads = grid->items < WORK_ALONE ? 1 : job->threads;
 
     share_blocks(grid, plan, tables[current]->dtype[job->dtype].check, threads);
     job->z = 0;
@@ -156,13 +169,16 @@ static void check_targets(const ce_grid *grid, ce_plan *plan, ce_job *job)
 void ce_run(ce_job *job)
 {
     ce_grid grid;
-    ce_plan plan = { job, job->grad_output, 0, 0, job->scratch };
+    ce_plan plan = { .job = job, .c = job->grad_output, .blocks = job->scratch };
 
     job->value = 0;
     job->bad = -1;
     make_grid(&grid, job);
     plan.classes = (double)grid.classes;
-    plan.w_sum = job->w && job->smoothing != 0 ? tables[current]->dtype[job->dtype].sum(job->w, grid.classes) : plan.classes;
+    plan.w_sum =
+        job->w && job->smoothing != 0 ? tables[current]->dtype[job->dtype].sum(job->w, grid.classes) : plan.classes;
+    plan.derives = grid.data[CE_GRAD] || grid.data[CE_HESS];
+    plan.streams = streams(&grid, job);
     if (grid.data[CE_TARGET]) {
         check_targets(&grid, &plan, job);
         if (job->bad >= 0)
@@ -171,7 +187,7 @@ void ce_run(ce_job *job)
             plan.c /= job->z;
     }
     share_blocks(&grid, &plan, tables[current]->dtype[job->dtype].run,
-                 grid.items * grid.classes < ELEMENTS_ALONE ? 1 : job->threads);
+                 grid.items * (grid.classes + WORK_OF_ITEM) < WORK_ALONE ? 1 : job->threads);
     for (int64_t b = 0; b < grid.blocks; b++) job->value += plan.blocks[b].loss;
     if (job->reduction == CE_MEAN)
         job->value /= job->z;

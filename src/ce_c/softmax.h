@@ -88,52 +88,65 @@ static void NAME(open)(const ce_grid *grid, const ce_plan *plan, int64_t first, 
 {
     const ce_job *job = plan->job;
     const REAL   *w = job->w;
+    const bool    by_weight = grid->data[CE_V] || w;
 
     locate(grid, first, x);
     x->all_live = true;
     for (int l = 0; l < x->width; l++) {
-        x->v[l] = grid->data[CE_V] ? *(const REAL *)x->at[CE_V][l] : 1;
-        x->upstream[l] = grid->data[CE_UPSTREAM] ? plan->c * *(const REAL *)x->at[CE_UPSTREAM][l] : plan->c;
-        x->live[l] = x->v[l] != 0;
-        if (grid->data[CE_TARGET]) {
-            const int64_t t = load_index(x->at[CE_TARGET][l], job->index);
-            const bool    counts = t != job->ignore_index && t >= 0 && t < grid->classes;
-
-            x->t[l] = counts ? t : 0;
-            x->w_t[l] = counts && w ? (double)w[t] : 1;
-            x->live[l] = counts && x->live[l] && (x->w_t[l] != 0 || job->smoothing != 0);
-            x->z_t[l] = x->live[l] ? LOAD(*(const ELEM *)(x->at[CE_Z][l] + x->t[l] * grid->class_stride[CE_Z])) : 0;
-        }
+        x->v[l] = grid->data[CE_V] ? (double)*(const REAL *)x->at[CE_V][l] : 1;
+        x->upstream[l] = grid->data[CE_UPSTREAM] ? plan->c * (double)*(const REAL *)x->at[CE_UPSTREAM][l] : plan->c;
+        x->w_t[l] = 1;
+    }
+    if (!grid->data[CE_TARGET])
+        return;
+    load_indices(x->at[CE_TARGET], x->width, job->index, x->t);
+    for (int l = 0; l < x->width; l++) {
+        x->live[l] = (x->t[l] != job->ignore_index) & (x->t[l] >= 0) & (x->t[l] < grid->classes);
+        x->t[l] = x->live[l] ? x->t[l] : 0;
         x->all_live &= x->live[l];
+    }
+    for (int l = 0; by_weight && l < x->width; l++) {
+        x->w_t[l] = w && x->live[l] ? (double)w[x->t[l]] : 1;
+        x->live[l] = x->live[l] && x->v[l] != 0 && (x->w_t[l] != 0 || job->smoothing != 0);
+        x->all_live &= x->live[l];
+    }
+    for (int l = 0; l < x->width; l++)
+        x->z_t[l] = x->live[l] ? LOAD(*(const ELEM *)(x->at[CE_Z][l] + x->t[l] * grid->class_stride[CE_Z])) : 0;
+}
+
+/* A maximum that is not finite leaves no s; is there a NaN among the logits? */
+static void NAME(settle)(const ce_grid *grid, tile *x)
+{
+    for (int l = 0; l < x->width; l++) {
+        if (fabs(x->m[l]) < INFINITY || (grid->data[CE_TARGET] && !x->live[l]))
+            continue;
+        x->has_nan[l] = NAME(any_nan)(x->at[CE_Z][l], grid->class_stride[CE_Z], grid->classes);
+        x->s[l] = NAN;
     }
 }
 
-/* After the scan: what is left to know of an item, then the link. */
+/* After the scan: what is left to know of the items, then the link. */
 static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, tile *x)
 {
-    const bool scanned = link->emits == PROBABILITIES || link->emits == LOG_PROBS;
+    REAL e[TILE];
+    bool finite = true;
 
-    for (int l = 0; scanned && l < x->width; l++) {
-        if (x->live[l] && !(fabs(x->m[l]) < INFINITY)) {
-            x->has_nan[l] = NAME(any_nan)(x->at[CE_Z][l], grid->class_stride[CE_Z], grid->classes);
-            x->s[l] = NAN;
-        }
-    }
-    if (grid->data[CE_TARGET]) {
-        REAL e[TILE];
+    for (int l = 0; l < x->width; l++) finite &= fabs(x->m[l]) < INFINITY;
+    if (!finite && (link->emits == PROBABILITIES || link->emits == LOG_PROBS))
+        NAME(settle)(grid, x);
+    if (grid->data[CE_TARGET] && plan->derives) {
         for (int l = 0; l < x->width; l++) e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l], EXP_LO);
-        for (int l = 0; l < x->width; l++) x->e_t[l] = e[l];
+        for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e[l];
     }
     link->fill(plan, x);
-    for (int l = 0; !x->all_live && l < x->width; l++)
+    for (int l = 0; grid->data[CE_TARGET] && !x->all_live && l < x->width; l++)
         if (!x->live[l])
             x->loss[l] = x->per_e[l] = x->shift[l] = x->at_t[l] = x->curve[l] = 0;
 }
 
 /* The items' losses go to their array and into the block's sums. */
-static void NAME(close)(const ce_grid *grid, tile *x, double *sums)
+static void NAME(close)(const ce_grid *grid, const tile *x, double *sums)
 {
     for (int l = 0; l < x->count; l++) sums[l] += x->loss[l];
-    if (grid->data[CE_VALUE])
-        for (int l = 0; l < x->count; l++) *(REAL *)x->at[CE_VALUE][l] = (REAL)x->loss[l];
+    for (int l = 0; grid->data[CE_VALUE] && l < x->count; l++) *(REAL *)x->at[CE_VALUE][l] = (REAL)x->loss[l];
 }

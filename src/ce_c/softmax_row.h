@@ -19,8 +19,6 @@ static REAL NAME(row_max)(const ELEM *z, int64_t n)
 
     LANE(l) a[l] = b[l] = c[l] = d[l] = -INFINITY;
     for (; i + NAME(STEP) <= n; i += NAME(STEP)) {
-        for (size_t ahead = 0; ahead < NAME(STEP) * sizeof(ELEM); ahead += 64)
-            __builtin_prefetch((const char *)(z + i) + 4096 + ahead);
         LANE(l) a[l] = LOAD(z[i + l]) > a[l] ? LOAD(z[i + l]) : a[l];
         LANE(l) b[l] = LOAD(z[i + LANES + l]) > b[l] ? LOAD(z[i + LANES + l]) : b[l];
         LANE(l) c[l] = LOAD(z[i + 2 * LANES + l]) > c[l] ? LOAD(z[i + 2 * LANES + l]) : c[l];
@@ -37,12 +35,13 @@ static REAL NAME(row_max)(const ELEM *z, int64_t n)
     return a[0];
 }
 
-/* Sum of exp(z - m); n is a multiple of STEP, at most CHUNK. */
-static double NAME(row_sum)(const ELEM *z, int64_t n, REAL m)
+/* Sum of exp(z - m); n is a multiple of STEP, at most CHUNK. Meanwhile memory brings what comes next. */
+static double NAME(row_sum)(const ELEM *z, int64_t n, REAL m, const ELEM *next)
 {
     REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
 
     for (int64_t i = 0; i < n; i += NAME(STEP)) {
+        fetch(next + i, NAME(STEP) * sizeof(ELEM));
         LANE(l) a[l] += EXP(LOAD(z[i + l]) - m, EXP_LO);
         LANE(l) b[l] += EXP(LOAD(z[i + LANES + l]) - m, EXP_LO);
         LANE(l) c[l] += EXP(LOAD(z[i + 2 * LANES + l]) - m, EXP_LO);
@@ -128,12 +127,12 @@ static NAME(pair) NAME(row_block)(const ELEM *z, const REAL *w, int64_t n, bool 
         if (holds_max || some % NAME(STEP)) {
             ELEM          copy[NAME(CHUNK)];
             const int64_t hits = NAME(row_without)(copy, z + i, some, holds_max ? from : (REAL)NAN);
-            sums.s += NAME(row_sum)(copy, (some + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP), from);
+            sums.s += NAME(row_sum)(copy, (some + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP), from, z + NAME(BLOCK) + i);
             if (hits > 1)
                 sums.s += (double)(hits - 1);
             left_out |= holds_max;
         } else {
-            sums.s += NAME(row_sum)(z + i, some, from);
+            sums.s += NAME(row_sum)(z + i, some, from, z + NAME(BLOCK) + i);
         }
     }
     sums.m = m;
@@ -232,31 +231,50 @@ static void NAME(row_hess)(const ELEM *z, ELEM *hess, int64_t n, const tile *x)
     for (int64_t i = 0; i < n; i++) hess[i] = STORE(NAME(hess_of)(EXP(LOAD(z[i]) - m, EXP_LO), s, r, curve));
 }
 
-/* Chunk by chunk, the Hessian by way of a buffer: either output may lie on the logits. */
+/* n gradients go from a buffer to where they belong. */
+static void NAME(row_store)(const ELEM *from, char *to, int64_t step, int64_t n, bool streams)
+{
+    const int64_t bytes = n * (int64_t)sizeof(ELEM),
+                  lines = streams && (uintptr_t)to % LINE == 0 ? bytes / LINE * LINE : 0;
+
+    if (step == sizeof(ELEM)) {
+        stream(to, from, (size_t)lines);
+        memcpy(to + lines, (const char *)from + lines, (size_t)(bytes - lines));
+    } else {
+        for (int64_t k = 0; k < n; k++) *(ELEM *)(to + k * step) = from[k];
+    }
+}
+
+/* Chunk by chunk: into a buffer where the output is strided or streams, and always for the Hessian, so that either
+ * output may lie on the logits. The first chunk is cut so that the others begin at a line of the gradient. */
 static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, const tile *x)
 {
-    const ELEM   *z = (const ELEM *)x->at[CE_Z][0];
+    const ELEM   *z = (const ELEM *)x->at[CE_Z][0], *g = (const ELEM *)x->at[CE_OTHER][0];
     const REAL   *w = plan->job->w;
-    const int64_t steps[2] = { grid->class_stride[CE_GRAD], grid->class_stride[CE_HESS] };
+    const int64_t K = grid->classes, step = grid->class_stride[CE_GRAD];
+    const bool    wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS];
+    const bool    direct = step == sizeof(ELEM) && !plan->streams;
+    const int64_t peel = plan->streams ? (int64_t)(-(uintptr_t)x->at[CE_GRAD][0] % LINE / sizeof(ELEM)) : 0;
 
-    for (int64_t i = 0; i < grid->classes; i += NAME(CHUNK)) {
-        const int64_t n = grid->classes - i < NAME(CHUNK) ? grid->classes - i : NAME(CHUNK);
-        const ELEM   *g = grid->data[CE_OTHER] ? (const ELEM *)x->at[CE_OTHER][0] + i : NULL;
-        ELEM          hess[NAME(CHUNK)], grad[NAME(CHUNK)];
+    for (int64_t i = 0, n = peel > 0 ? peel : NAME(CHUNK); i < K; i += n, n = NAME(CHUNK)) {
+        _Alignas(LINE) ELEM grad[NAME(CHUNK)], hess[NAME(CHUNK)];
+        char *const         to = wants_grad ? x->at[CE_GRAD][0] + i * step : NULL;
+        ELEM *const         into = direct ? (ELEM *)to : grad;
 
-        if (grid->data[CE_HESS])
+        n = K - i < n ? K - i : n;
+        if (wants_hess)
             NAME(row_hess)(z + i, hess, n, x);
-        if (grid->data[CE_GRAD] && steps[0] == sizeof(ELEM)) {
-            NAME(row_grad)(z + i, g, w ? w + i : NULL, (ELEM *)x->at[CE_GRAD][0] + i, n, emits, x);
-        } else if (grid->data[CE_GRAD]) {
-            NAME(row_grad)(z + i, g, w ? w + i : NULL, grad, n, emits, x);
-            for (int64_t k = 0; k < n; k++) *(ELEM *)(x->at[CE_GRAD][0] + (i + k) * steps[0]) = grad[k];
+        if (wants_grad) {
+            NAME(row_grad)(z + i, g ? g + i : NULL, w ? w + i : NULL, into, n, emits, x);
+            if (grid->data[CE_TARGET] && x->t[0] >= i && x->t[0] < i + n)
+                into[x->t[0] - i] = STORE((REAL)x->at_t[0]);
+            if (!direct)
+                NAME(row_store)(grad, to, step, n, plan->streams);
         }
-        for (int64_t k = 0; grid->data[CE_HESS] && k < n; k++)
-            *(ELEM *)(x->at[CE_HESS][0] + (i + k) * steps[1]) = hess[k];
+        if (wants_hess)
+            NAME(row_store)(hess, x->at[CE_HESS][0] + i * grid->class_stride[CE_HESS], grid->class_stride[CE_HESS], n,
+                            false);
     }
-    if (grid->data[CE_GRAD] && grid->data[CE_TARGET])
-        *(ELEM *)(x->at[CE_GRAD][0] + x->t[0] * steps[0]) = STORE((REAL)x->at_t[0]);
 }
 
 /* An ignored item's logits are never read. */
@@ -276,10 +294,10 @@ static void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *
         tile x;
 
         x.width = x.count = 1;
+        x.at[CE_OTHER][0] = NULL;
         NAME(open)(grid, plan, i, &x);
-        if (x.live[0]) {
+        if (x.all_live) {
             const ELEM *z = (const ELEM *)x.at[CE_Z][0], *g = (const ELEM *)x.at[CE_OTHER][0];
-
             if (link->emits == DOT || link->emits == DOT_EXP)
                 x.dot[0] = NAME(row_dot)(g, link->emits == DOT ? z : NULL, grid->classes);
             else
@@ -292,4 +310,6 @@ static void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *
         }
         NAME(close)(grid, &x, sums + i % LANES);
     }
+    if (plan->streams)
+        STREAM_END();
 }

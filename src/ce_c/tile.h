@@ -71,22 +71,34 @@ static inline void add_exactly(double *sum, double *lost, double x)
     *sum = whole;
 }
 
+#define LOAD_INDICES(TYPE)                                                                                             \
+    for (int l = 0; l < n; l++) t[l] = (int64_t)*(const TYPE *)at[l];                                                  \
+    break
+
 /* Index targets of any integer type. Above the largest int64 none is a class: those all read as that number. */
-static inline int64_t load_index(const char *p, ce_index type)
+static inline void load_indices(char *const *at, int n, ce_index type, int64_t *t)
 {
     switch (type) {
-    case CE_INT8: return *(const int8_t *)p;
-    case CE_INT16: return *(const int16_t *)p;
-    case CE_INT32: return *(const int32_t *)p;
-    case CE_INT64: return *(const int64_t *)p;
-    case CE_UINT8: return *(const uint8_t *)p;
-    case CE_UINT16: return *(const uint16_t *)p;
-    case CE_UINT32: return *(const uint32_t *)p;
-    default: {
-        const uint64_t t = *(const uint64_t *)p;
-        return t > INT64_MAX ? INT64_MAX : (int64_t)t;
+    case CE_INT8: LOAD_INDICES(int8_t);
+    case CE_INT16: LOAD_INDICES(int16_t);
+    case CE_INT32: LOAD_INDICES(int32_t);
+    case CE_INT64: LOAD_INDICES(int64_t);
+    case CE_UINT8: LOAD_INDICES(uint8_t);
+    case CE_UINT16: LOAD_INDICES(uint16_t);
+    case CE_UINT32: LOAD_INDICES(uint32_t);
+    default:
+        for (int l = 0; l < n; l++) {
+            const uint64_t u = *(const uint64_t *)at[l];
+            t[l] = u > INT64_MAX ? INT64_MAX : (int64_t)u;
+        }
     }
-    }
+}
+
+static inline int64_t load_index(char *p, ce_index type)
+{
+    int64_t t;
+    load_indices(&p, 1, type, &t);
+    return t;
 }
 
 static inline char *begin_of(const ce_grid *grid, int array, int64_t item)

@@ -1,0 +1,38 @@
+/* memory.h - one-line names for what C has no words for: fetching ahead, and stores that bypass the caches. */
+#ifndef CE_MEMORY_H
+#define CE_MEMORY_H
+
+#include <string.h>
+
+enum { LINE = 64 }; /* bytes in a cache line */
+
+/* Asks for some bytes that will be read soon: into the second-level cache, so that they push nothing out. */
+static inline void fetch(const void *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += LINE) __builtin_prefetch((const char *)p + i, 0, 2);
+}
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define STREAMS               1
+#define STREAM_LINE(to, from) _mm512_stream_si512((void *)(to), _mm512_load_si512((const void *)(from)))
+#define STREAM_END()          _mm_sfence()
+#elif defined(__AVX__)
+#include <immintrin.h>
+#define STREAMS               1
+#define STREAM_HALF(to, from) _mm256_stream_si256((__m256i *)(to), _mm256_load_si256((const __m256i *)(from)))
+#define STREAM_LINE(to, from) (STREAM_HALF(to, from), STREAM_HALF((char *)(to) + 32, (const char *)(from) + 32))
+#define STREAM_END()          _mm_sfence()
+#else
+#define STREAMS               0
+#define STREAM_LINE(to, from) memcpy(to, from, LINE)
+#define STREAM_END()          ((void)0)
+#endif
+
+/* Copies whole lines, both ends aligned to a line, without reading the lines that are overwritten. */
+static inline void stream(void *to, const void *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += LINE) STREAM_LINE((char *)to + i, (const char *)from + i);
+}
+
+#endif
