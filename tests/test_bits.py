@@ -1,0 +1,227 @@
+"""The same bits for any number of threads, any batch, any place of the output.
+
+The result for an item depends on its logits, the number of classes, the dtype and the layout.
+"""
+
+import numpy as np
+import pytest
+from problems import FLOATS, LAYOUTS, assert_same_bits, random_logits, random_target
+
+import ce
+
+CLASSES = [1, 2, 10, 31, 32, 33, 100, 513, 1000, 4097, 32000, 128256]
+ELEMENTS = 250_000  # some 100 us of work: several threads take part
+MANY = 1_200_000  # for some lengths: many blocks for each thread
+both_floats = pytest.mark.parametrize("dtype", FLOATS)
+every_layout = pytest.mark.parametrize("layout", LAYOUTS)
+every_length = pytest.mark.parametrize("classes", CLASSES)
+
+
+@pytest.fixture(autouse=True)
+def given_threads():
+    """Tests here start from the same number of threads, and leave it as it was."""
+    with ce.threads(2):
+        yield
+
+
+def batch(classes, dtype, layout, elements=None):
+    """Logits in that layout, a target with some ignored items, and sample weights."""
+    rng = np.random.default_rng(classes)
+    elements = elements or (MANY if classes in (2, 33, 1000, 128256) else ELEMENTS)
+    items = max(3, elements // classes)
+    inner = 40 if items > 400 else 3
+    shape = (items // inner, classes, inner) if layout == "middle" else (items, classes)
+    logits = rng.standard_normal(shape, np.float32).astype(dtype)
+    logits *= 4
+    target = random_target(rng, logits)
+    target[rng.random(target.shape) < 0.1] = -100
+    weight = rng.uniform(0.5, 2, target.shape).astype(dtype)
+    return np.asfortranarray(logits) if layout == "fortran" else logits, target, weight
+
+
+def few(classes):
+    """Elements of some 60 items, fewer where there are many classes."""
+    return min(60 * classes, 500_000)
+
+
+def everything(logits, target, sample_weight):
+    """All results of the loss, by name."""
+    results = {}
+    for reduction in ("none", "sum", "mean"):
+        criterion = ce.CrossEntropyLoss(reduction=reduction, label_smoothing=0.1)
+        results[reduction] = criterion(logits, target, sample_weight=sample_weight)
+    results["plain"] = ce.cross_entropy(logits, target)
+    results["gradient"] = ce.CrossEntropyLoss().grad(logits, target)
+    results["hessian"] = criterion.grad_and_hess(logits, target, sample_weight=sample_weight)[1]
+    return results
+
+
+def normalisers(x, g):
+    """All results of the normalisers along axis 1 and their backward, by name."""
+    p, log_p, lse = ce.softmax(x, axis=1), ce.log_softmax(x, axis=1), ce.logsumexp(x, axis=1)
+    return {
+        "logsumexp": lse,
+        "softmax": p,
+        "log_softmax": log_p,
+        "softmax_backward": ce.softmax_backward(g, p, axis=1),
+        "log_softmax_backward": ce.log_softmax_backward(g, log_p, axis=1),
+        "logsumexp_backward": ce.logsumexp_backward(lse, x, axis=1),
+    }
+
+
+def compare(results, expected):
+    """Every result has the expected bits."""
+    for name, value in expected.items():
+        assert_same_bits(results[name], value, name)
+
+
+@every_length
+@every_layout
+@both_floats
+def test_any_number_of_threads(classes, layout, dtype, isa):
+    arrays = batch(classes, dtype, layout)
+    with ce.threads(1):
+        expected = everything(*arrays)
+    for count in (2, 3, 7):
+        with ce.threads(count):
+            compare(everything(*arrays), expected)
+
+
+@every_length
+@every_layout
+@both_floats
+def test_normalisers_with_any_number_of_threads(classes, layout, dtype, isa):
+    x, *_ = batch(classes, dtype, layout)
+    g = x[::-1].copy("K")
+    with ce.threads(1):
+        expected = normalisers(x, g)
+    for count in (2, 7):
+        with ce.threads(count):
+            compare(normalisers(x, g), expected)
+
+
+@every_length
+@both_floats
+def test_one_long_row_is_split_the_same_way(classes, dtype, isa):
+    """A single item, with classes enough that several threads share it where classes are many."""
+    x, target, _ = batch(classes * 10, dtype, "rows", 1)
+    with ce.threads(1):
+        expected = everything(x[:1], target[:1], None)
+    for count in (2, 7):
+        with ce.threads(count):
+            compare(everything(x[:1], target[:1], None), expected)
+
+
+@every_length
+@every_layout
+@both_floats
+def test_alone_or_in_a_batch(classes, layout, dtype, isa):
+    logits, target, _ = batch(classes, dtype, layout, few(classes))
+    criterion = ce.CrossEntropyLoss(reduction="none")
+    loss, grad = criterion.value_and_grad(logits, target)
+    p, lse = ce.softmax(logits, axis=1), ce.logsumexp(logits, axis=1)
+    for part in (slice(0, 1), slice(1, 2), slice(-1, None), slice(0, 2), slice(0, len(target), 2)):
+        some = np.array(logits[part], order="F" if layout == "fortran" else "C")
+        if layout == "fortran" and len(some) == 1:
+            continue  # one row has no F order: it is contiguous, another layout
+        got = criterion.value_and_grad(some, target[part])
+        assert_same_bits(got[0], loss[part], f"loss of {part}")
+        assert_same_bits(got[1], grad[part], f"grad of {part}")
+        assert_same_bits(ce.softmax(some, axis=1), p[part], f"softmax of {part}")
+        assert_same_bits(ce.logsumexp(some, axis=1), lse[part], f"logsumexp of {part}")
+
+
+@every_length
+@both_floats
+def test_some_of_the_inner_items(classes, dtype, isa):
+    """With the class axis in the middle, items next to each other do not matter either."""
+    logits = random_logits(np.random.default_rng(5), (1, classes, 37), dtype)
+    target = random_target(np.random.default_rng(6), logits)
+    criterion = ce.CrossEntropyLoss(reduction="none")
+    loss, grad = criterion.value_and_grad(logits, target)
+    for part in (slice(0, 2), slice(3, 20), slice(21, 37), slice(1, 33)):
+        some = logits[:, :, part].copy()
+        got = criterion.value_and_grad(some, target[:, part])
+        assert_same_bits(got[0], loss[:, part], f"loss of {part}")
+        assert_same_bits(got[1], grad[:, :, part], f"grad of {part}")
+
+
+@every_length
+@every_layout
+@both_floats
+def test_any_order_of_the_batch(classes, layout, dtype, isa, rng):
+    logits, target, _ = batch(classes, dtype, layout, few(classes))
+    order = rng.permutation(len(logits))
+    criterion = ce.CrossEntropyLoss(reduction="none")
+    loss, grad = criterion.value_and_grad(logits, target)
+    mixed = np.array(logits[order], order="F" if layout == "fortran" else "C")
+    got = criterion.value_and_grad(mixed, target[order])
+    assert_same_bits(got[0], loss[order], "loss")
+    assert_same_bits(got[1], grad[order], "grad")
+
+
+@every_length
+@every_layout
+@both_floats
+def test_fresh_given_or_in_place(classes, layout, dtype, isa):
+    logits, target, _ = batch(classes, dtype, layout)
+    criterion = ce.CrossEntropyLoss()
+    fresh, p = criterion.grad(logits, target), ce.softmax(logits, axis=1)
+    out = np.full_like(logits, 7)
+    assert_same_bits(criterion.grad(logits, target, out=out), fresh, "out")
+    assert_same_bits(ce.softmax(logits, axis=1, out=out), p, "softmax, out")
+    place = logits.copy("K")
+    assert_same_bits(criterion.grad(place, target, out=place), fresh, "in place")
+    place = logits.copy("K")
+    assert_same_bits(ce.softmax(place, axis=1, out=place), p, "softmax in place")
+
+
+FUSED = [name for name in ce._core.isas() if not name.endswith("-v1")]
+
+
+@pytest.mark.skipif(len(FUSED) < 2, reason="one instruction set with fused multiply-add")
+@every_length
+@every_layout
+@both_floats
+def test_any_instruction_set_with_fma(classes, layout, dtype):
+    arrays = batch(classes, dtype, layout, 60_000)
+    g = arrays[0][::-1].copy("K")
+    before, results = ce._core.isa(), []
+    try:
+        for name in FUSED:
+            ce._core.use_isa(name)
+            results.append(everything(*arrays) | normalisers(arrays[0], g))
+    finally:
+        ce._core.use_isa(before)
+    for other in results[1:]:
+        compare(other, results[0])
+
+
+def engine(logits, target):
+    """What the exponentials and their sums give, before anything scales it, by name."""
+    results = {"gradient": ce.CrossEntropyLoss(reduction="sum").grad(logits, target)}
+    for reduction in ("none", "sum", "mean"):
+        results[reduction] = ce.cross_entropy(logits, target, reduction=reduction)
+    for name in ("logsumexp", "softmax", "log_softmax"):
+        results[name] = getattr(ce, name)(logits, axis=1)
+    return results
+
+
+@every_layout
+@both_floats
+@pytest.mark.parametrize("classes", [2, 10, 33, 600, 4097])
+def test_flush_to_zero_changes_nothing(classes, layout, dtype, isa):
+    """Unless a weight scales a result so far down, no number on the way is subnormal."""
+    torch = pytest.importorskip("torch", reason="torch sets the mode")
+    logits, target, _ = batch(classes, dtype, layout, few(classes))
+    logits *= 12 if dtype is np.float32 else 100
+    logits[0] = np.finfo(dtype).smallest_subnormal * 3
+    expected = engine(logits, target)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this machine cannot flush to zero")
+    try:
+        with ce.threads(1):
+            results = engine(logits, target)
+    finally:
+        torch.set_flush_denormal(False)
+    compare(results, expected)

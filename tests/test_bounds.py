@@ -1,0 +1,118 @@
+"""No access outside the arrays: they lie against pages that must not be touched.
+
+Each check runs in a process of its own, which an access out of bounds would kill.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+import ce
+
+GUARDED = """
+import ctypes, mmap
+import numpy as np
+import ce
+
+libc = ctypes.CDLL(None, use_errno=True)
+PAGE = mmap.PAGESIZE
+kept = []
+
+def guarded(values, at_end):
+    '''A copy of the values that ends where a forbidden page begins, or begins where one ends.'''
+    size = -(-max(values.nbytes, 1) // PAGE) * PAGE
+    memory = mmap.mmap(-1, size + 2 * PAGE)
+    kept.append(memory)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for page in (address, address + PAGE + size):
+        assert libc.mprotect(ctypes.c_void_p(page), PAGE, 0) == 0
+    start = PAGE + (size - values.nbytes if at_end else 0)
+    array = np.frombuffer(memory, values.dtype, values.size, start).reshape(values.shape)
+    array[...] = values
+    return array
+"""
+
+CALLS = """
+ce._core.use_isa({isa!r})
+rng = np.random.default_rng(0)
+for dtype in (np.float32, np.float64):
+    for classes in (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 511, 513, 1025, 4097):
+        for shape in ((1, classes), (3, classes), (37, classes), (1, classes, 1), (2, classes, 19)):
+            logits = rng.normal(size=shape).astype(dtype)
+            target = rng.integers(0, classes, shape[:1] + shape[2:]).astype(np.int32)
+            weight, v = np.ones(classes, dtype), np.ones(target.shape, dtype)
+            for at_end in (False, True):
+                kept.clear()
+                z, t, w, v = (guarded(x, at_end) for x in (logits, target, weight, v))
+                out, pair = guarded(logits, at_end), guarded(logits, at_end)
+                for options in ({{}}, {{"weight": w, "label_smoothing": 0.1}}):
+                    criterion = ce.CrossEntropyLoss(reduction="none", **options)
+                    criterion(z, t, sample_weight=v)
+                    criterion.value_and_grad(z, t, out=out)
+                    criterion.grad_and_hess(z, t, sample_weight=v, out=(out, pair))
+                lse = guarded(ce.logsumexp(z, axis=1), at_end)
+                ce.logsumexp(z, axis=1, out=lse)
+                ce.logsumexp_backward(lse, z, axis=1, out=out)
+                for name in ("softmax", "log_softmax"):
+                    getattr(ce, name)(z, axis=1, out=out)
+                    getattr(ce, name + "_backward")(z, out, axis=1, out=pair)
+                z = np.moveaxis(z, 1, -1) if z.ndim > 2 else z[::-1, ::-1]
+                ce.CrossEntropyLoss(axis=-1).grad(z, t, out=z)
+print("all inside")
+"""
+
+RACE = """
+import threading
+ce.set_num_threads(2)
+good = np.zeros(20000, np.int64)
+bad = np.full(good.size, 10**13)
+logits = guarded(np.ones((good.size, {classes}), np.float32), True)
+target = guarded(good, True)
+done = threading.Event()
+
+def meddle():
+    while not done.is_set():
+        target[:] = bad
+        target[:] = good
+
+meddler = threading.Thread(target=meddle)
+meddler.start()
+refused = 0
+for _ in range(300):
+    try:
+        ce.CrossEntropyLoss().grad(logits, target)
+    except IndexError:
+        refused += 1
+done.set()
+meddler.join()
+print("all inside")
+"""
+
+posix = pytest.mark.skipif(sys.platform != "linux", reason="the guard pages are made for Linux")
+
+
+def survives(code):
+    """The code runs to its end in a fresh interpreter."""
+    result = subprocess.run(
+        [sys.executable, "-c", GUARDED + code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, f"ended with {result.returncode}: {result.stderr[-2000:]}"
+    assert result.stdout.strip() == "all inside"
+
+
+@posix
+@pytest.mark.parametrize("name", ce._core.isas())
+def test_arrays_against_forbidden_pages(name):
+    survives(CALLS.format(isa=name))
+
+
+@posix
+@pytest.mark.parametrize("classes", [3, 40])
+def test_targets_that_change_during_the_call(classes):
+    """The result may be wrong then, or an IndexError; memory stays safe."""
+    survives(RACE.format(classes=classes))

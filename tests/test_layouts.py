@@ -1,0 +1,196 @@
+"""Every array that NumPy can describe, and arrays of other libraries, give the same results."""
+
+import numpy as np
+import pytest
+from exact import Exact
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from losses import cross_entropy
+from problems import (
+    COMPARED_FLOATS,
+    INTEGERS,
+    assert_same_bits,
+    assert_within,
+    random_logits,
+    random_target,
+)
+
+import ce
+
+MARK = 0xA5
+thorough = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@st.composite
+def layouts(draw, rank, writable=False):
+    """An order of the axes in memory, steps, a byte offset, a byte order, and flags."""
+    broadcast = st.just(None) if writable else st.none() | st.integers(0, rank - 1)
+    return {
+        "order": draw(st.permutations(range(rank))),
+        "steps": draw(
+            st.lists(st.sampled_from([1, 1, 2, 3, -1, -2]), min_size=rank, max_size=rank)
+        ),
+        "offset": draw(st.sampled_from([0, 0, 1, 2, 4])),
+        "swapped": draw(st.booleans()),
+        "broadcast": draw(broadcast),
+        "readonly": draw(st.booleans()) and not writable,
+    }
+
+
+def lay(values, order, steps, offset, swapped, broadcast, readonly):
+    """A copy of the values in that layout, and the memory it lies in (elsewhere full of marks)."""
+    full = values.shape
+    if broadcast is not None:
+        values = values.take([0], broadcast)
+    dtype = values.dtype.newbyteorder() if swapped else values.dtype
+    shape = [values.shape[axis] * abs(steps[axis]) for axis in order]
+    memory = np.full(int(np.prod(shape)) * dtype.itemsize + offset, MARK, np.uint8)
+    whole = np.frombuffer(memory, dtype, offset=offset).reshape(shape)
+    view = whole[tuple(slice(None, None, steps[axis]) for axis in order)]
+    view = view.transpose(np.argsort(order))
+    view[...] = values
+    view.flags.writeable = not readonly
+    return view if broadcast is None else np.broadcast_to(view, full), memory
+
+
+def spread(values, broadcast):
+    """The values that an array broadcast along that axis shows."""
+    if broadcast is None:
+        return values
+    return np.broadcast_to(values.take([0], broadcast), values.shape).copy()
+
+
+@st.composite
+def calls(draw):
+    """Arrays of a call in awkward layouts, the same arrays contiguous, and the options."""
+    rank = draw(st.integers(1, 4))
+    sizes = st.sampled_from([1, 2, 3, 5, 8, 17, 33] if rank < 3 else [1, 2, 3, 9])
+    shape = draw(st.tuples(*[sizes] * rank))
+    axis = draw(st.none() | st.integers(-rank, rank - 1))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    logits = random_logits(rng, shape, draw(st.sampled_from(["f4", "f8"])))
+    target = random_target(rng, logits, axis).astype(draw(st.sampled_from(INTEGERS)))
+    plain = {
+        "logits": logits,
+        "target": target,
+        "sample_weight": rng.uniform(0.5, 2, target.shape).astype(logits.dtype),
+        "grad_output": rng.normal(size=target.shape).astype(logits.dtype),
+    }
+    awkward = {}
+    for name, values in plain.items():
+        if np.ndim(values):
+            layout = draw(layouts(values.ndim))
+            plain[name] = spread(values, layout["broadcast"])
+            awkward[name] = lay(values, **layout)[0]
+        else:
+            awkward[name] = values
+    out = lay(np.full(shape, np.nan, logits.dtype), **draw(layouts(rank, writable=True)))
+    return plain, awkward, out, axis
+
+
+@given(call=calls())
+@thorough
+def test_strides_alignment_and_byte_order(isa, call):
+    plain, awkward, (out, memory), axis = call
+    names = ("logits", "target", "sample_weight")
+    exact = cross_entropy(**plain, reduction="none", axis=axis)
+    criterion = ce.CrossEntropyLoss(reduction="none", axis=axis)
+    logits, target, weight = (plain[name] for name in names)
+    loss = criterion(logits, target, sample_weight=weight)
+    grad = criterion.grad(logits, target, sample_weight=weight, grad_output=plain["grad_output"])
+    logits, target, weight = (awkward[name] for name in names)
+    got = criterion(logits, target, sample_weight=weight)
+    assert_within(got, Exact(loss, 2 * exact.loss.error), "loss")
+    upstream = awkward["grad_output"]
+    before = memory.copy()
+    held = out.copy()
+    result = criterion.grad(logits, target, sample_weight=weight, grad_output=upstream, out=out)
+    assert result is out
+    assert_within(out.astype(grad.dtype), Exact(grad, 2 * exact.grad.error), "grad")
+    out[...] = held
+    np.testing.assert_array_equal(memory, before, "memory around the output")
+
+
+@st.composite
+def normaliser_calls(draw):
+    """An array in an awkward layout, the same contiguous, an output, and an axis."""
+    rank = draw(st.integers(1, 3))
+    shape = draw(st.tuples(*[st.sampled_from([1, 2, 3, 7, 17, 40])] * rank))
+    x = random_logits(np.random.default_rng(1), shape, draw(st.sampled_from(["f4", "f8"])))
+    layout = draw(layouts(rank))
+    out = lay(np.full(shape, np.nan, x.dtype), **draw(layouts(rank, writable=True)))
+    axis = draw(st.integers(-rank, rank - 1))
+    return spread(x, layout["broadcast"]), lay(x, **layout)[0], out, axis
+
+
+@given(call=normaliser_calls())
+@thorough
+def test_normalisers(isa, call):
+    plain, awkward, (out, memory), axis = call
+    tolerance = {"rtol": 128 * np.finfo(plain.dtype).eps, "atol": 32 * np.finfo(plain.dtype).eps}
+    np.testing.assert_allclose(
+        ce.logsumexp(awkward, axis=axis), ce.logsumexp(plain, axis=axis), **tolerance
+    )
+    before, held = memory.copy(), out.copy()
+    for function in (ce.softmax, ce.log_softmax):
+        assert function(awkward, axis=axis, out=out) is out
+        np.testing.assert_allclose(out, function(plain, axis=axis), **tolerance)
+    out[...] = held
+    np.testing.assert_array_equal(memory, before, "memory around the output")
+
+
+@pytest.mark.parametrize("dtype", COMPARED_FLOATS)
+@pytest.mark.parametrize("shape", [(70, 3), (20, 33), (40, 700), (3, 4500), (2, 300, 70)])
+def test_large_strided_arrays(shape, dtype, isa, rng):
+    """Every layout of one large problem, against the definition."""
+    plain = random_logits(rng, shape, dtype)
+    target = random_target(rng, plain)
+    exact = cross_entropy(plain, target, reduction="sum")
+    for order in (range(plain.ndim), range(plain.ndim)[::-1]):
+        for step in (1, 2, -1, -3):
+            for offset in (0, 1):
+                steps = [step] * plain.ndim
+                logits, _ = lay(plain, order, steps, offset, False, None, True)
+                out, _ = lay(plain, order, steps[::-1], offset, False, None, False)
+                criterion = ce.CrossEntropyLoss(reduction="sum")
+                loss, _ = criterion.value_and_grad(logits, target, out=out)
+                assert_within(loss, exact.loss, "loss")
+                assert_within(out, exact.grad, "grad")
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, *(d.newbyteorder() for d in INTEGERS[2:])])
+@pytest.mark.parametrize("shape", [(50, 7), (9, 100), (4, 33, 11)])
+def test_every_integer_dtype_of_target(dtype, shape, isa, rng):
+    logits = random_logits(rng, shape, np.float32)
+    target = random_target(rng, logits)
+    expected = ce.CrossEntropyLoss().value_and_grad(logits, target)
+    got = ce.CrossEntropyLoss().value_and_grad(logits, target.astype(dtype))
+    assert_same_bits(got[0], expected[0])
+    assert_same_bits(got[1], expected[1])
+    ignored = ce.CrossEntropyLoss(ignore_index=3, reduction="none")
+    loss = ignored(logits, target.astype(dtype))
+    np.testing.assert_array_equal(loss == 0, target == 3)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "index"), [("i1", -100), ("i1", -128), ("u1", 255), ("u2", 65535), ("i8", -(2**63))]
+)
+def test_ignore_index_at_the_ends_of_a_dtype(dtype, index, isa):
+    logits = np.eye(3, dtype=np.float32)
+    target = np.array([0, index, 2], dtype)
+    loss = ce.cross_entropy(logits, target, ignore_index=index, reduction="none")
+    np.testing.assert_array_equal(loss == 0, [False, True, False])
+
+
+@pytest.mark.parametrize(("dtype", "index"), [("u1", -1), ("u1", 256), ("i1", 257), ("u8", -100)])
+def test_ignore_index_never_wraps(dtype, index):
+    """An index that the dtype cannot hold ignores nothing."""
+    logits, target = np.eye(3, dtype=np.float32), np.array([0, 1, 0], dtype)
+    expected = ce.cross_entropy(logits, target.astype(int), reduction="none")
+    got = ce.cross_entropy(logits, target, ignore_index=index, reduction="none")
+    assert_same_bits(got, expected)

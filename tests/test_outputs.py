@@ -1,0 +1,223 @@
+"""`out`: what may receive a result, what may not, and that nothing is written when refused."""
+
+import re
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import as_strided
+from problems import FLOATS, assert_same_bits
+
+import ce
+
+both_floats = pytest.mark.parametrize("dtype", FLOATS)
+CLASSES = pytest.mark.parametrize("classes", [3, 50, 1300])
+OVERLAP = r"overlap|share|memory"
+
+
+def arrays(classes=3, dtype=np.float32):
+    """Logits (4, K) and a target that fits."""
+    logits = np.linspace(-3, 3, 4 * classes).reshape(4, classes).astype(dtype)
+    return logits, np.array([0, 1, 2, 0])
+
+
+def refused(error, words, watched, function, *args, **options):
+    """The call raises that error, in those words, and the watched memory stays as it was."""
+    before = watched.tobytes()
+    with pytest.raises(error, match=words) as caught:
+        function(*args, **options)
+    assert "out" in str(caught.value)
+    assert watched.tobytes() == before
+
+
+def every_method(words, error, logits, target, out, watched, **call):
+    """All methods refuse that output, alone and as either one of a pair."""
+    criterion = ce.CrossEntropyLoss()
+    spare = np.empty_like(logits)
+    for method in (criterion.grad, criterion.value_and_grad):
+        refused(error, words, watched, method, logits, target, out=out, **call)
+    for pair in ((out, spare), (spare, out)):
+        refused(error, words, watched, criterion.grad_and_hess, logits, target, out=pair, **call)
+
+
+def test_shape_and_dtype():
+    logits, target = arrays()
+    for shape in ((3, 4), (4, 4), (12,), (1, 4, 3), (4, 1)):
+        out = np.full(shape, 7, np.float32)
+        text = str(shape).replace("(", r"\(").replace(")", r"\)")
+        every_method(text, ValueError, logits, target, out, out)
+    for dtype in ("f8", "i4", "c8", ">f8", "O", "m8[s]"):
+        out = np.full((4, 3), 7, dtype)
+        named = f"{re.escape(out.dtype.name)}|{re.escape(out.dtype.str)}"
+        every_method(named, TypeError, logits, target, out, out)
+
+
+def test_what_is_no_array():
+    logits, target = arrays()
+    for out in ([[0.0] * 3] * 4, "out", 3.0):
+        every_method("out", TypeError, logits, target, out, logits)
+    refused(
+        (TypeError, ValueError), "out", logits, ce.CrossEntropyLoss().grad_and_hess,
+        logits, target, out=np.empty_like(logits),
+    )  # fmt: skip
+
+
+def test_read_only():
+    logits, target = arrays()
+    out = np.full((4, 3), 7, np.float32)
+    out.flags.writeable = False
+    every_method("read-?only|writ", ValueError, logits, target, out, out)
+    logits.flags.writeable = False
+    refused(ValueError, "read-?only|writ", logits, ce.CrossEntropyLoss().grad, logits, target,
+            out=logits)  # fmt: skip
+
+
+@CLASSES
+def test_partial_overlap_with_the_logits(classes):
+    whole = np.linspace(-3, 3, 6 * classes).astype(np.float32)
+    target = np.array([0, 1, 2, 0])
+    logits = whole[: 4 * classes].reshape(4, classes)
+    for start in (1, classes, 2 * classes):
+        out = whole[start : start + 4 * classes].reshape(4, classes)
+        every_method(OVERLAP, ValueError, logits, target, out, whole)
+    every_method(OVERLAP, ValueError, logits, target, logits[::-1], whole)
+    every_method(OVERLAP, ValueError, logits, target, logits[:, ::-1], whole)
+
+
+def test_transposed_overlap():
+    logits = np.linspace(-3, 3, 16).reshape(4, 4).astype(np.float32)
+    every_method(OVERLAP, ValueError, logits, np.array([0, 1, 2, 0]), logits.T, logits)
+
+
+def test_overlap_with_the_other_arguments():
+    logits, target = arrays()
+    out = np.zeros((4, 3), np.float32)
+    as_target = out.reshape(-1).view(np.int32)[:4]
+    every_method(OVERLAP, ValueError, logits, as_target, out, out)
+    every_method(OVERLAP, ValueError, logits, target, out, out, sample_weight=out[:, 1])
+    refused(
+        ValueError, OVERLAP, out, ce.CrossEntropyLoss(weight=out[2]).grad, logits, target, out=out
+    )
+    criterion = ce.CrossEntropyLoss(reduction="none")
+    refused(
+        ValueError, OVERLAP, out, criterion.grad, logits, target, grad_output=out[:, 0], out=out
+    )
+
+
+def test_overlap_with_itself_or_its_pair():
+    logits, target = arrays()
+    memory = np.full(40, 7, np.float32)
+    for strides in ((0, 4), (4, 0), (4, 4), (8, 4), (0, 0), (4, -4)):
+        out = as_strided(memory[20:], (4, 3), strides, writeable=True)
+        every_method(OVERLAP, ValueError, logits, target, out, memory)
+    first, second = memory[:12].reshape(4, 3), memory[11:23].reshape(4, 3)
+    both = ce.CrossEntropyLoss().grad_and_hess
+    for pair in ((first, first), (first, second), (second, first)):
+        refused(ValueError, OVERLAP, memory, both, logits, target, out=pair)
+
+
+@both_floats
+@CLASSES
+def test_in_place(dtype, classes, isa):
+    logits, target = arrays(classes, dtype)
+    criterion = ce.CrossEntropyLoss()
+    loss, grad = criterion.value_and_grad(logits, target)
+    place = logits.copy()
+    got = criterion.value_and_grad(place, target, out=place)
+    assert got[1] is place
+    assert_same_bits(got[0], loss)
+    assert_same_bits(place, grad)
+    again = logits.copy()
+    assert criterion.grad(again, target, out=again) is again
+    assert_same_bits(again, grad)
+    alias = logits.copy()
+    criterion.grad(alias, target, out=alias[:])
+    assert_same_bits(alias, grad)
+
+
+@both_floats
+@CLASSES
+def test_in_place_pair(dtype, classes, isa):
+    logits, target = arrays(classes, dtype)
+    criterion = ce.CrossEntropyLoss()
+    grad, hess = criterion.grad_and_hess(logits, target)
+    for where in (0, 1):
+        place, other = logits.copy(), np.empty_like(logits)
+        pair = (place, other) if where == 0 else (other, place)
+        got = criterion.grad_and_hess(place, target, out=pair)
+        assert got[0] is pair[0]
+        assert got[1] is pair[1]
+        assert_same_bits(pair[0], grad)
+        assert_same_bits(pair[1], hess)
+
+
+@both_floats
+@CLASSES
+def test_interleaved_but_separate(dtype, classes, isa):
+    logits, target = arrays(classes, dtype)
+    grad = ce.CrossEntropyLoss().grad(logits, target)
+    for axis in (0, 1):
+        both = np.repeat(logits, 2, axis)
+        halves = [(slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1)]
+        ce.CrossEntropyLoss().grad(both[halves[0]], target, out=both[halves[1]])
+        assert_same_bits(both[halves[0]], logits, "the logits")
+        got = both[halves[1]]
+        if axis == 0:  # rows apart are rows; classes apart are another layout
+            assert_same_bits(got, grad, "the gradient between them")
+        np.testing.assert_allclose(got, grad, rtol=32 * np.finfo(dtype).eps)
+
+
+@both_floats
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_normalisers(dtype, name, isa):
+    function = getattr(ce, name)
+    x = arrays(20, dtype)[0]
+    fresh = function(x)
+    out = np.full(fresh.shape, 7, dtype)
+    assert function(x, out=out) is out
+    assert_same_bits(out, fresh)
+    if fresh.shape == x.shape:
+        assert function(x, out=x) is x
+        assert_same_bits(x, fresh)
+    wrong, other = np.full((2, 2), 7, dtype), np.full(fresh.shape, 7, np.int32)
+    refused(ValueError, r"\(2, 2\)", wrong, function, x, out=wrong)
+    refused(TypeError, "int32", other, function, x, out=other)
+    out.flags.writeable = False
+    refused(ValueError, "read-?only|writ", out, function, x, out=out)
+    if name == "logsumexp":
+        refused(ValueError, OVERLAP, x, function, x, out=x[:, 3])
+
+
+@both_floats
+def test_normaliser_with_shifted_output(dtype):
+    memory = np.linspace(-3, 3, 50).astype(dtype)
+    x, out = memory[:40].reshape(2, 20), memory[5:45].reshape(2, 20)
+    for name in ("softmax", "log_softmax"):
+        refused(ValueError, OVERLAP, memory, getattr(ce, name), x, out=out)
+
+
+@both_floats
+@CLASSES
+@pytest.mark.parametrize("name", ["softmax_backward", "log_softmax_backward"])
+def test_backward_in_place(dtype, classes, name, isa, rng):
+    function, y = getattr(ce, name), ce.softmax(arrays(classes, dtype)[0])
+    g = rng.normal(size=y.shape).astype(dtype)
+    fresh = function(g, y)
+    for place in (0, 1):
+        pair = [g.copy(), y.copy()]
+        assert function(*pair, out=pair[place]) is pair[place]
+        assert_same_bits(pair[place], fresh)
+        assert_same_bits(pair[1 - place], (g, y)[1 - place], "the other argument")
+    memory = np.concatenate([g.reshape(-1), y.reshape(-1)])
+    first, second = memory[: g.size].reshape(g.shape), memory[g.size :].reshape(g.shape)
+    shifted = memory[1 : g.size + 1].reshape(g.shape)
+    refused(ValueError, OVERLAP, memory, function, first, second, out=shifted)
+
+
+@both_floats
+def test_logsumexp_backward_in_place(dtype, isa):
+    x, g = arrays(40, dtype)[0], np.arange(4, dtype=dtype)
+    fresh = ce.logsumexp_backward(g, x)
+    place = x.copy()
+    assert ce.logsumexp_backward(g, place, out=place) is place
+    assert_same_bits(place, fresh)
+    refused(ValueError, OVERLAP, x, ce.logsumexp_backward, x[:, 0], x.copy(), out=x)

@@ -1,0 +1,122 @@
+"""The public face: criteria as values, docstrings with examples that run, the configuration."""
+
+import dataclasses
+import doctest
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+from losses import LOSSES
+
+import ce
+import ce.functional
+import ce.losses
+
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+FUNCTIONS = [
+    "cross_entropy",
+    "logsumexp",
+    "softmax",
+    "log_softmax",
+    "softmax_backward",
+    "log_softmax_backward",
+    "logsumexp_backward",
+]
+PROCESS = ["set_num_threads", "get_num_threads", "threads", "show_config"]
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *PROCESS, "CrossEntropyLoss", "__version__"])
+def test_public_names(name):
+    assert name in ce.__all__
+    assert hasattr(ce, name)
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *PROCESS, "CrossEntropyLoss"])
+def test_docstrings_have_examples(name):
+    text = inspect.getdoc(getattr(ce, name))
+    assert text
+    assert ">>>" in text
+
+
+@pytest.mark.parametrize("module", [ce.functional, ce.losses])
+def test_examples_run(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@every_loss
+def test_fields_are_the_options_of_the_function(loss):
+    fields = [field.name for field in dataclasses.fields(getattr(ce, loss.criterion))]
+    parameters = inspect.signature(getattr(ce, loss.name)).parameters
+    options = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
+    assert fields == [name for name in options if name not in loss.per_call]
+    defaults = {name: parameters[name].default for name in fields}
+    criterion = getattr(ce, loss.criterion)()
+    assert {name: getattr(criterion, name) for name in fields} == defaults
+
+
+@every_loss
+def test_criteria_are_frozen(loss):
+    criterion = getattr(ce, loss.criterion)()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        criterion.reduction = "sum"
+    assert criterion.reduction == "mean"
+
+
+@every_loss
+def test_criteria_compare_by_their_options(loss):
+    make = getattr(ce, loss.criterion)
+    assert make(reduction="sum") == make(reduction="sum")
+    assert make(reduction="sum") != make(reduction="none")
+    assert make() != "mean"
+
+
+def test_criteria_with_weights_compare():
+    make = ce.CrossEntropyLoss
+    assert make(weight=np.ones(3)) == make(weight=np.ones(3))
+    assert make(weight=np.ones(3)) != make(weight=np.zeros(3))
+    assert make(weight=np.ones(3)) != make(weight=np.ones(4))
+    assert make(weight=np.ones(3)) != make()
+
+
+@every_loss
+def test_repr_shows_the_options(loss):
+    text = repr(getattr(ce, loss.criterion)(reduction="sum"))
+    assert text.startswith(f"{loss.criterion}(")
+    assert "reduction='sum'" in text
+
+
+@every_loss
+def test_criteria_can_be_replaced_and_pickled(loss):
+    criterion = getattr(ce, loss.criterion)(reduction="sum")
+    assert dataclasses.replace(criterion, reduction="none").reduction == "none"
+    assert pickle.loads(pickle.dumps(criterion)) == criterion
+
+
+def test_options_are_keyword_only():
+    logits, target = np.zeros((2, 3), np.float32), np.zeros(2, int)
+    with pytest.raises(TypeError):
+        ce.cross_entropy(logits, target, np.ones(3, np.float32))
+    with pytest.raises(TypeError):
+        ce.logsumexp(logits, -1, True)
+
+
+def test_configuration(capsys):
+    assert ce.show_config() is None
+    printed = capsys.readouterr().out
+    assert ce.__version__ in printed
+    assert ce._core.isa() in printed
+    config = ce.show_config(mode="dicts")
+    assert isinstance(config, dict)
+    assert ce.__version__ in str(config)
+    assert capsys.readouterr().out == ""
+
+
+def test_instruction_sets_can_be_switched(isa):
+    assert ce._core.isa() == isa
+    assert isa in str(ce.show_config(mode="dicts"))
+    with pytest.raises(ValueError, match="nonesuch"):
+        ce._core.use_isa("nonesuch")
+    assert ce._core.isa() == isa
