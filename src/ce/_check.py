@@ -131,7 +131,8 @@ def bad_match(name: str, other: str, met: Any, expected: Any) -> NoReturn:
 
 
 def bad_reduction(value: Any) -> NoReturn:
-    hint = "; the old 'elementwise_mean' is now 'mean'" if value == "elementwise_mean" else ""
+    old = isinstance(value, str) and value == "elementwise_mean"
+    hint = "; the old 'elementwise_mean' is now 'mean'" if old else ""
     raise ValueError(f"reduction is {value!r}; it must be one of {', '.join(REDUCTIONS)}{hint}")
 
 

@@ -378,6 +378,8 @@ cdef int execute(Call *c) except -1:
 
 
 cdef int reduction_code(object reduction) except -1:
+    if not isinstance(reduction, str):
+        return _check.bad_reduction(reduction)
     if reduction == "mean":
         return CE_MEAN
     if reduction == "sum":

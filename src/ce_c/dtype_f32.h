@@ -1,13 +1,17 @@
 /* dtype_f32.h - float32: stored and computed with as float. */
-#define ELEM       float
-#define REAL       float
-#define LANES      16 /* a virtual vector of 64 bytes */
-#define NAME(x)    x##_f32
-#define LOAD(x)    (x)
-#define STORE(x)   (x)
-#define EXP        exp_f32
-#define EXP_LO     EXP_LO_F32
-#define MIN_NORMAL 0x1p-126F
-#define EXP_HI     88.7F /* beyond, e^x overflows, or nearly so */
-#define ABS        fabsf
-#define ZERO_IF    zero_if_f32
+#define ELEM         float
+#define REAL         float
+#define LANES        16 /* a virtual vector of 64 bytes */
+#define NAME(x)      x##_f32
+#define LOAD(x)      (x)
+#define STORE(x)     (x)
+#define EXP(x)       exp_f32(x, BY_1_F32, EXP_LO_F32)
+#define EXP_2_64(x)  exp_f32(x, BY_2_64_F32, EXP_LO_2_64_F32) /* times 2^64 */
+#define EXP_BY       exp_f32
+#define BY_1         BY_1_F32
+#define BY_2_64      BY_2_64_F32
+#define MIN_NORMAL   0x1p-126F
+#define EXP_HI       88.7F /* beyond, e^x overflows, or nearly so */
+#define ABS          fabsf
+#define ZERO_IF      zero_if_f32
+#define MIN_EXPONENT -126

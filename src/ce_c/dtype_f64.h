@@ -1,13 +1,17 @@
 /* dtype_f64.h - float64: stored and computed with as double. */
-#define ELEM       double
-#define REAL       double
-#define LANES      8 /* a virtual vector of 64 bytes */
-#define NAME(x)    x##_f64
-#define LOAD(x)    (x)
-#define STORE(x)   (x)
-#define EXP        exp_f64
-#define EXP_LO     EXP_LO_F64
-#define MIN_NORMAL 0x1p-1022
-#define EXP_HI     709.7 /* beyond, e^x overflows, or nearly so */
-#define ABS        fabs
-#define ZERO_IF    zero_if_f64
+#define ELEM         double
+#define REAL         double
+#define LANES        8 /* a virtual vector of 64 bytes */
+#define NAME(x)      x##_f64
+#define LOAD(x)      (x)
+#define STORE(x)     (x)
+#define EXP(x)       exp_f64(x, BY_1_F64, EXP_LO_F64)
+#define EXP_2_64(x)  exp_f64(x, BY_2_64_F64, EXP_LO_2_64_F64) /* times 2^64 */
+#define EXP_BY       exp_f64
+#define BY_1         BY_1_F64
+#define BY_2_64      BY_2_64_F64
+#define MIN_NORMAL   0x1p-1022
+#define EXP_HI       709.7 /* beyond, e^x overflows, or nearly so */
+#define ABS          fabs
+#define ZERO_IF      zero_if_f64
+#define MIN_EXPONENT -1022

@@ -3,8 +3,8 @@
 #include "softmax_row.h"
 #include "softmax_lanes.h"
 
-typedef ELEM NAME(elem);
-typedef REAL NAME(real);
+typedef ELEM        NAME(elem);
+static const double NAME(least) = MIN_NORMAL;
 
 static void NAME(run)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
 {
@@ -22,15 +22,15 @@ static void NAME(run)(const ce_grid *grid, const ce_plan *plan, int64_t first, i
 static double NAME(weights)(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last)
 {
     const REAL *w = job->w;
-    double      sum = 0;
+    double      sum = 0, lost = 0;
 
     for (int64_t i = first; i < last; i++) {
         const int64_t t = load_index(begin_of(grid, CE_TARGET, i), job->index);
         const double  v = grid->data[CE_V] ? *(const REAL *)begin_of(grid, CE_V, i) : 1;
         if (t != job->ignore_index && t >= 0 && t < grid->classes)
-            sum += w ? v * w[t] : v;
+            add_exactly(&sum, &lost, w ? v * w[t] : v);
     }
-    return sum;
+    return with_lost(sum, lost);
 }
 
 static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
@@ -62,9 +62,13 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef LOAD
 #undef STORE
 #undef EXP
-#undef EXP_LO
+#undef EXP_2_64
+#undef EXP_BY
+#undef BY_1
+#undef BY_2_64
 #undef EXP_HI
 #undef MIN_NORMAL
+#undef MIN_EXPONENT
 #undef ABS
 #undef ZERO_IF
 #undef LANE

@@ -24,6 +24,21 @@ typedef struct {
     int64_t bad; /* -1: none */
 } ce_block;
 
+/* sum += x, with what the rounding loses added to lost: long float64 sums keep their last bits. */
+static inline void add_exactly(double *sum, double *lost, double x)
+{
+    const double whole = *sum + x, back = whole - *sum;
+
+    *lost += (*sum - (whole - back)) + (x - back);
+    *sum = whole;
+}
+
+/* The sum with what was lost; an infinite sum lost nothing. */
+static inline double with_lost(double sum, double lost)
+{
+    return lost == lost ? sum + lost : sum;
+}
+
 /* What a kernel needs beside the grid. */
 typedef struct {
     const ce_job *job;
@@ -42,7 +57,8 @@ typedef struct {
     const char *name;
     int         level; /* what it asks of the processor, see cpu.c */
     struct {
-        int       elem_size, real_size; /* bytes of a stored number, and of one computed with */
+        int       elem_size;  /* bytes of a stored number */
+        double    min_normal; /* of the computing type; results that are smaller become 0 */
         ce_kernel check, run;
         double (*sum)(const void *x, int64_t n); /* of n computing-type numbers */
     } dtype[CE_DTYPES];

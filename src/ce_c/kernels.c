@@ -30,11 +30,7 @@ static int find_loss(const char *name)
 #include "engine.h"
 
 #define COLUMN(d)                                                                                                      \
-    { .elem_size = sizeof(elem_##d),                                                                                   \
-      .real_size = sizeof(real_##d),                                                                                   \
-      .check = check_##d,                                                                                              \
-      .run = run_##d,                                                                                                  \
-      .sum = total_##d }
+    { .elem_size = sizeof(elem_##d), .min_normal = least_##d, .check = check_##d, .run = run_##d, .sum = total_##d }
 
 extern const ce_kernels CE_ISA_SYMBOL;
 const ce_kernels        CE_ISA_SYMBOL = {

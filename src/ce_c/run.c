@@ -1,4 +1,6 @@
 /* run.c - chooses the kernel, plans the blocks, adds the block sums in their order. */
+#include <math.h>
+
 #include "internal.h"
 
 /* The tables that were compiled in, from the build: one X(symbol) each, in rising order. */
@@ -154,16 +156,26 @@ static void share_blocks(const ce_grid *grid, const ce_plan *plan, ce_kernel ker
 static void check_targets(const ce_grid *grid, ce_plan *plan, ce_job *job)
 {
     const int threads = grid->items < WORK_ALONE ? 1 : job->threads;
+    double    z = 0, lost = 0;
 
     share_blocks(grid, plan, tables[current]->dtype[job->dtype].check, threads);
-    job->z = 0;
-    for (int64_t b = 0; b < grid->blocks; b++) {
-        job->z += plan->blocks[b].z;
-        if (plan->blocks[b].bad >= 0) {
-            job->bad = plan->blocks[b].bad;
-            return;
-        }
+    for (int64_t b = 0; b < grid->blocks && job->bad < 0; b++) {
+        add_exactly(&z, &lost, plan->blocks[b].z);
+        job->bad = plan->blocks[b].bad;
     }
+    job->z = with_lost(z, lost);
+}
+
+static double reduced(const ce_grid *grid, const ce_plan *plan)
+{
+    const ce_job *job = plan->job;
+    double        sum = 0, lost = 0;
+
+    for (int64_t b = 0; b < grid->blocks; b++) add_exactly(&sum, &lost, plan->blocks[b].loss);
+    sum = with_lost(sum, lost);
+    if (job->reduction == CE_MEAN)
+        sum /= job->z;
+    return fabs(sum) < tables[current]->dtype[job->dtype].min_normal ? 0 : sum;
 }
 
 void ce_run(ce_job *job)
@@ -171,7 +183,6 @@ void ce_run(ce_job *job)
     ce_grid grid;
     ce_plan plan = { .job = job, .c = job->grad_output, .blocks = job->scratch };
 
-    job->value = 0;
     job->bad = -1;
     make_grid(&grid, job);
     plan.classes = (double)grid.classes;
@@ -188,7 +199,5 @@ void ce_run(ce_job *job)
     }
     share_blocks(&grid, &plan, tables[current]->dtype[job->dtype].run,
                  grid.items * (grid.classes + WORK_OF_ITEM) < WORK_ALONE ? 1 : job->threads);
-    for (int64_t b = 0; b < grid.blocks; b++) job->value += plan.blocks[b].loss;
-    if (job->reduction == CE_MEAN)
-        job->value /= job->z;
+    job->value = reduced(&grid, &plan);
 }

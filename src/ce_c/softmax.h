@@ -32,12 +32,20 @@ static inline double NAME(sum4)(const REAL *a, const REAL *b, const REAL *c, con
     return tree_sum(x, LANES);
 }
 
-/* exp(x), or 0 where the product with per_e would be subnormal. */
-static inline REAL NAME(lowest)(double per_e)
-{
-    const int exponent = (int)(bits_f64(per_e) >> 52 & 0x7ff) - 1023; /* |per_e| >= 2^exponent */
+/* How to compute per_e exp(x): as (per_e / 2^k) (2^k exp(x)), k = 64 unless per_e is very small, so that a small
+ * exponential times a large factor loses nothing; and as 0 from where the product would be subnormal. */
+typedef struct {
+    REAL per_e, unit, by, lo; /* per_e / 2^k, 1 / 2^k */
+} NAME(factor);
 
-    return exponent < 0 ? (REAL)(EXP_LO - 0.6931471805599453 * exponent) : EXP_LO;
+static inline NAME(factor) NAME(factor_of)(double per_e)
+{
+    const int    exponent = (int)(bits_f64(per_e) >> 52 & 0x7ff) - 1023; /* |per_e| >= 2^exponent */
+    const bool   large = exponent >= -60;
+    const double spare = exponent < 64 ? exponent : 64, least = MIN_EXPONENT - (large ? spare : exponent);
+
+    return (NAME(factor)){ (REAL)(large ? per_e * 0x1p-64 : per_e), (REAL)(large ? 0x1p-64 : 1), large ? BY_2_64 : BY_1,
+                           (REAL)(0.6931471805599453 * (least + 0.0001)) };
 }
 
 /* No subnormal leaves: flush-to-zero mode changes nothing. */
@@ -49,14 +57,15 @@ static inline REAL NAME(normal)(REAL x)
 /* exp of a number that may be positive, too. */
 static inline REAL NAME(exp_any)(REAL x)
 {
-    const REAL e = EXP(x, EXP_LO);
+    const REAL e = EXP(x);
     return x > EXP_HI ? (REAL)INFINITY : e;
 }
 
-/* curve p (1 - p), with 1 - p from the sum of the others. */
-static inline REAL NAME(hess_of)(REAL e, REAL s, REAL r, REAL curve)
+/* per_e e (1 - p) with e = exp(x); 1 - p = (s + 1 - e) / S, r = 1 / S. */
+static inline REAL NAME(hess_of)(REAL x, REAL s, REAL r, NAME(factor) f)
 {
-    return NAME(normal)(curve * ((e * r) * ((s + (1 - e)) * r)));
+    const REAL e = EXP_BY(x, f.by, f.lo);
+    return NAME(normal)((f.per_e * e) * ((s + (1 - e * f.unit)) * r));
 }
 
 /* Sum of n numbers. */
@@ -135,7 +144,7 @@ static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *
     if (!finite && (link->emits == PROBABILITIES || link->emits == LOG_PROBS))
         NAME(settle)(grid, x);
     if (grid->data[CE_TARGET] && plan->derives) {
-        for (int l = 0; l < x->width; l++) e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l], EXP_LO);
+        for (int l = 0; l < x->width; l++) e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l]);
         for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e[l];
     }
     link->fill(plan, x);
@@ -148,5 +157,6 @@ static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *
 static void NAME(close)(const ce_grid *grid, const tile *x, double *sums)
 {
     for (int l = 0; l < x->count; l++) sums[l] += x->loss[l];
-    for (int l = 0; grid->data[CE_VALUE] && l < x->count; l++) *(REAL *)x->at[CE_VALUE][l] = (REAL)x->loss[l];
+    for (int l = 0; grid->data[CE_VALUE] && l < x->count; l++)
+        *(REAL *)x->at[CE_VALUE][l] = NAME(normal)((REAL)x->loss[l]);
 }

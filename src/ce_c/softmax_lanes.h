@@ -46,18 +46,18 @@ static void NAME(load_live)(REAL *restrict panel, const ce_grid *grid, const til
         LANE(l) panel[k * LANES + l] = x->live[l] ? panel[k * LANES + l] : 0;
 }
 
-/* Terms of one class: exp(z - m), but 0 where z = m, which is counted. */
+/* Terms of one class: exp(z - m) times 2^64, but 0 where z = m, which is counted. */
 static inline void NAME(add_class)(const REAL *restrict z, const REAL *restrict m, REAL *restrict sum,
                                    REAL *restrict hits)
 {
     LANE(l) {
         const int hit = z[l] == m[l];
-        sum[l] += ZERO_IF(hit, EXP(z[l] - m[l], EXP_LO));
+        sum[l] += ZERO_IF(hit, EXP_2_64(z[l] - m[l]));
         hits[l] += ZERO_IF(!hit, 1);
     }
 }
 
-/* sum += exp(z - m) over at most GROUP classes, leaving out and counting those equal to m. */
+/* sum += exp(z - m), times 2^64, over at most GROUP classes, leaving out and counting those equal to m. */
 static void NAME(group_sum)(const REAL *z, int64_t n, const REAL *m, double *sum, REAL *hits)
 {
     REAL    a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 }, count[LANES];
@@ -99,7 +99,7 @@ static void NAME(lanes_merge)(tile *x, const double *m, const double *s)
         const bool   grows = m[l] > x->m[l];
         const double high = grows ? m[l] : x->m[l], low = grows ? x->m[l] : m[l];
         const double s_high = grows ? s[l] : x->s[l], s_low = grows ? x->s[l] : s[l];
-        const double e = exp_f64(low - high, EXP_LO_F64), faded = low == -INFINITY ? 0 : e;
+        const double e = exp_f64(low - high, BY_1_F64, EXP_LO_F64), faded = low == -INFINITY ? 0 : e;
         double       sum = s_high, lost = grows ? x->lost[l] * faded : x->lost[l];
         add_exactly(&sum, &lost, low == -INFINITY ? s_low : (s_low + 1) * e);
         x->s[l] = sum;
@@ -124,7 +124,7 @@ static void NAME(panel_scan)(const REAL *panel, const REAL *w, int64_t n, double
         if (tilted)
             NAME(group_tilt)(panel + k * LANES, w ? w + k : NULL, some, from, tilt);
     }
-    LANE(l) s[l] += hits[l] > 0 ? (double)hits[l] - 1 : 0;
+    LANE(l) s[l] = unscaled(s[l]) + (hits[l] > 0 ? (double)hits[l] - 1 : 0);
     LANE(l) m[l] = top[l];
     if (first) {
         LANE(l) x->m[l] = m[l];
@@ -145,18 +145,25 @@ static void NAME(panel_scan)(const REAL *panel, const REAL *w, int64_t n, double
 /* Turns a panel of logits into gradients and, beside it, Hessians. */
 static void NAME(panel_emit)(REAL *panel, REAL *hess, const REAL *w, int64_t n, const tile *x)
 {
-    REAL m[LANES], s[LANES], r[LANES], per_e[LANES], shift[LANES], curve[LANES], lo[LANES];
+    REAL m[LANES], s[LANES], r[LANES], shift[LANES], per_e[LANES], by[LANES], lo[LANES];
+    NAME(factor) f[LANES];
 
     for (int l = 0; l < LANES; l++) {
-        m[l] = (REAL)x->m[l], s[l] = (REAL)x->s[l], r[l] = (REAL)(1 / (1 + x->s[l]));
-        per_e[l] = (REAL)x->per_e[l], shift[l] = (REAL)x->shift[l], curve[l] = (REAL)x->curve[l];
-        lo[l] = NAME(lowest)(x->per_e[l]);
+        m[l] = (REAL)x->m[l], shift[l] = (REAL)x->shift[l];
+        f[l] = NAME(factor_of)(x->per_e[l]);
+        per_e[l] = f[l].per_e, by[l] = f[l].by, lo[l] = f[l].lo;
     }
-    for (int64_t k = 0; hess && k < n; k++)
-        LANE(l) hess[k * LANES + l] = NAME(hess_of)(EXP(panel[k * LANES + l] - m[l], EXP_LO), s[l], r[l], curve[l]);
+    if (hess) {
+        for (int l = 0; l < LANES; l++) {
+            s[l] = NAME(normal)((REAL)x->s[l]), r[l] = (REAL)(1 / (1 + x->s[l]));
+            f[l] = NAME(factor_of)(x->curve[l] / (1 + x->s[l]));
+        }
+        for (int64_t k = 0; k < n; k++)
+            LANE(l) hess[k * LANES + l] = NAME(hess_of)(panel[k * LANES + l] - m[l], s[l], r[l], f[l]);
+    }
     for (int64_t k = 0; k < n; k++) {
         const REAL w_k = w ? w[k] : 1;
-        LANE(l) panel[k * LANES + l] = per_e[l] * EXP(panel[k * LANES + l] - m[l], lo[l]) - shift[l] * w_k;
+        LANE(l) panel[k * LANES + l] = per_e[l] * EXP_BY(panel[k * LANES + l] - m[l], by[l], lo[l]) - shift[l] * w_k;
     }
 }
 
@@ -164,7 +171,7 @@ static void NAME(panel_log_probs)(REAL *panel, int64_t n, const tile *x)
 {
     REAL m[LANES], shift[LANES];
 
-    LANE(l) m[l] = (REAL)x->m[l], shift[l] = (REAL)x->shift[l];
+    LANE(l) m[l] = (REAL)x->m[l], shift[l] = NAME(normal)((REAL)x->shift[l]);
     for (int64_t k = 0; k < n; k++)
         LANE(l) panel[k * LANES + l] = (panel[k * LANES + l] - m[l]) - shift[l];
 }
@@ -185,9 +192,9 @@ static void NAME(panel_backward)(REAL *y, const REAL *g, int64_t n, bool with_y,
 
     LANE(l) dot[l] = (REAL)x->dot[l];
     for (int64_t i = 0; with_y && i < n * LANES; i += LANES)
-        LANE(l) y[i + l] = y[i + l] * (g[i + l] - dot[l]);
+        LANE(l) y[i + l] = NAME(normal)(y[i + l] * (g[i + l] - dot[l]));
     for (int64_t i = 0; !with_y && i < n * LANES; i += LANES)
-        LANE(l) y[i + l] = g[i + l] - NAME(exp_any)(y[i + l]) * dot[l];
+        LANE(l) y[i + l] = NAME(normal)(g[i + l] - NAME(exp_any)(y[i + l]) * dot[l]);
 }
 
 typedef struct {
@@ -224,9 +231,9 @@ static void NAME(lanes_scan)(const ce_grid *grid, const ce_plan *plan, emission 
             w_before += w ? NAME(total)(w + k, n) : (double)n;
     }
     if (emits == DOT || emits == DOT_EXP)
-        LANE(l) x->dot[l] += x->lost[l];
+        LANE(l) x->dot[l] = with_lost(x->dot[l], x->lost[l]);
     else
-        LANE(l) x->s[l] += x->lost[l];
+        LANE(l) x->s[l] = with_lost(x->s[l], x->lost[l]);
 }
 
 static void NAME(store_panel)(const REAL *panel, const ce_grid *grid, int array, const tile *x, int64_t first,
@@ -255,7 +262,7 @@ static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission 
             NAME(panel_backward)(p->z, p->other, n, emits == DOT, x);
         for (int l = 0; grid->data[CE_TARGET] && l < x->count; l++)
             if (x->live[l] && x->t[l] >= k && x->t[l] < k + n)
-                p->z[(x->t[l] - k) * LANES + l] = (REAL)x->at_t[l];
+                p->z[(x->t[l] - k) * LANES + l] = NAME(normal)((REAL)x->at_t[l]);
         if (grid->data[CE_GRAD])
             NAME(store_panel)(p->z, grid, CE_GRAD, x, k, n);
         if (grid->data[CE_HESS])

@@ -35,17 +35,17 @@ static REAL NAME(row_max)(const ELEM *z, int64_t n)
     return a[0];
 }
 
-/* Sum of exp(z - m); n is a multiple of STEP, at most CHUNK. Meanwhile memory brings what comes next. */
+/* Sum of exp(z - m), times 2^64; n is a multiple of STEP, at most CHUNK. Meanwhile memory brings what comes next. */
 static double NAME(row_sum)(const ELEM *z, int64_t n, REAL m, const ELEM *next)
 {
     REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
 
     for (int64_t i = 0; i < n; i += NAME(STEP)) {
         fetch(next + i, NAME(STEP) * sizeof(ELEM));
-        LANE(l) a[l] += EXP(LOAD(z[i + l]) - m, EXP_LO);
-        LANE(l) b[l] += EXP(LOAD(z[i + LANES + l]) - m, EXP_LO);
-        LANE(l) c[l] += EXP(LOAD(z[i + 2 * LANES + l]) - m, EXP_LO);
-        LANE(l) d[l] += EXP(LOAD(z[i + 3 * LANES + l]) - m, EXP_LO);
+        LANE(l) a[l] += EXP_2_64(LOAD(z[i + l]) - m);
+        LANE(l) b[l] += EXP_2_64(LOAD(z[i + LANES + l]) - m);
+        LANE(l) c[l] += EXP_2_64(LOAD(z[i + 2 * LANES + l]) - m);
+        LANE(l) d[l] += EXP_2_64(LOAD(z[i + 3 * LANES + l]) - m);
     }
     return NAME(sum4)(a, b, c, d);
 }
@@ -129,13 +129,14 @@ static NAME(pair) NAME(row_block)(const ELEM *z, const REAL *w, int64_t n, bool 
             const int64_t hits = NAME(row_without)(copy, z + i, some, holds_max ? from : (REAL)NAN);
             sums.s += NAME(row_sum)(copy, (some + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP), from, z + NAME(BLOCK) + i);
             if (hits > 1)
-                sums.s += (double)(hits - 1);
+                sums.s += 0x1p64 * (double)(hits - 1);
             left_out |= holds_max;
         } else {
             sums.s += NAME(row_sum)(z + i, some, from, z + NAME(BLOCK) + i);
         }
     }
     sums.m = m;
+    sums.s = unscaled(sums.s);
     sums.w = !tilted ? 0 : w ? NAME(total)(w, n) : (double)n;
     return sums;
 }
@@ -150,13 +151,14 @@ static NAME(pair) NAME(row_merge)(const NAME(pair) * p, int n)
     for (int i = 1; i < n; i++) all.m = p[i].m > all.m ? p[i].m : all.m;
     for (int i = 0; i < n; i++) {
         const bool   owner = !owned && p[i].m == all.m;
-        const double x = owner || p[i].m == -INFINITY ? p[i].s : (p[i].s + 1) * exp_f64(p[i].m - all.m, EXP_LO_F64);
+        const double x =
+            owner || p[i].m == -INFINITY ? p[i].s : (p[i].s + 1) * exp_f64(p[i].m - all.m, BY_1_F64, EXP_LO_F64);
         add_exactly(&all.s, &lost, x);
         all.w += p[i].w;
         all.tilt += p[i].w == 0 || owner ? p[i].tilt : p[i].tilt + p[i].w * (all.m - p[i].m);
         owned |= owner;
     }
-    all.s += lost;
+    all.s = with_lost(all.s, lost);
     return all;
 }
 
@@ -198,37 +200,41 @@ static double NAME(row_dot)(const ELEM *g, const ELEM *y, int64_t n)
 
     for (int64_t i = 0; i < n; i += NAME(CHUNK))
         add_exactly(&sum, &lost, NAME(chunk_dot)(g + i, y ? y + i : NULL, n - i < NAME(CHUNK) ? n - i : NAME(CHUNK)));
-    return sum + lost;
+    return with_lost(sum, lost);
 }
 
 /* Emission of n elements. grad may be z or g itself: each element is read before it is written. */
 static void NAME(row_grad)(const ELEM *z, const ELEM *g, const REAL *w, ELEM *grad, int64_t n, emission emits,
                            const tile *x)
 {
-    const REAL m = (REAL)x->m[0], per_e = (REAL)x->per_e[0], shift = (REAL)x->shift[0], dot = (REAL)x->dot[0];
-    const REAL lo = NAME(lowest)(per_e);
+    const NAME(factor) f = NAME(factor_of)(x->per_e[0]);
+    const REAL m = (REAL)x->m[0], shift = NAME(normal)((REAL)x->shift[0]), dot = (REAL)x->dot[0];
 
+#define EMIT(value)                                                                                                    \
+    SIMD                                                                                                               \
+    for (int64_t i = 0; i < n; i++) grad[i] = STORE(value)
     if (emits == LOG_PROBS)
-        SIMD
-    for (int64_t i = 0; i < n; i++) grad[i] = STORE((LOAD(z[i]) - m) - shift);
-    else if (emits == DOT) SIMD
-    for (int64_t i = 0; i < n; i++) grad[i] = STORE(LOAD(z[i]) * (LOAD(g[i]) - dot));
-    else if (emits == DOT_EXP) SIMD
-    for (int64_t i = 0; i < n; i++) grad[i] = STORE(LOAD(g[i]) - NAME(exp_any)(LOAD(z[i])) * dot);
-    else if (shift == 0) SIMD
-    for (int64_t i = 0; i < n; i++) grad[i] = STORE(per_e * EXP(LOAD(z[i]) - m, lo));
-    else if (w) SIMD
-    for (int64_t i = 0; i < n; i++) grad[i] = STORE(per_e * EXP(LOAD(z[i]) - m, lo) - shift * w[i]);
-    else SIMD
-    for (int64_t i = 0; i < n; i++) grad[i] = STORE(per_e * EXP(LOAD(z[i]) - m, lo) - shift);
+        EMIT((LOAD(z[i]) - m) - shift);
+    else if (emits == DOT)
+        EMIT(NAME(normal)(LOAD(z[i]) * (LOAD(g[i]) - dot)));
+    else if (emits == DOT_EXP)
+        EMIT(NAME(normal)(LOAD(g[i]) - NAME(exp_any)(LOAD(z[i])) * dot));
+    else if (shift == 0)
+        EMIT(f.per_e * EXP_BY(LOAD(z[i]) - m, f.by, f.lo));
+    else if (w)
+        EMIT(f.per_e * EXP_BY(LOAD(z[i]) - m, f.by, f.lo) - shift * w[i]);
+    else
+        EMIT(f.per_e * EXP_BY(LOAD(z[i]) - m, f.by, f.lo) - shift);
+#undef EMIT
 }
 
 static void NAME(row_hess)(const ELEM *z, ELEM *hess, int64_t n, const tile *x)
 {
-    const REAL m = (REAL)x->m[0], s = (REAL)x->s[0], curve = (REAL)x->curve[0], r = (REAL)(1 / (1 + x->s[0]));
+    const NAME(factor) f = NAME(factor_of)(x->curve[0] / (1 + x->s[0]));
+    const REAL m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), r = (REAL)(1 / (1 + x->s[0]));
 
     SIMD
-    for (int64_t i = 0; i < n; i++) hess[i] = STORE(NAME(hess_of)(EXP(LOAD(z[i]) - m, EXP_LO), s, r, curve));
+    for (int64_t i = 0; i < n; i++) hess[i] = STORE(NAME(hess_of)(LOAD(z[i]) - m, s, r, f));
 }
 
 /* n gradients go from a buffer to where they belong. */
@@ -267,7 +273,7 @@ static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission em
         if (wants_grad) {
             NAME(row_grad)(z + i, g ? g + i : NULL, w ? w + i : NULL, into, n, emits, x);
             if (grid->data[CE_TARGET] && x->t[0] >= i && x->t[0] < i + n)
-                into[x->t[0] - i] = STORE((REAL)x->at_t[0]);
+                into[x->t[0] - i] = STORE(NAME(normal)((REAL)x->at_t[0]));
             if (!direct)
                 NAME(row_store)(grad, to, step, n, plan->streams);
         }

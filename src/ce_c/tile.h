@@ -62,13 +62,10 @@ static inline double tree_sum(double *x, int n)
     return x[0];
 }
 
-/* sum += x, with what the rounding loses added to lost: long float64 sums keep their last bits. */
-static inline void add_exactly(double *sum, double *lost, double x)
+/* Takes back the factor 2^64 of EXP_2_64; 0 where that would be subnormal. */
+static inline double unscaled(double sum)
 {
-    const double whole = *sum + x, back = whole - *sum;
-
-    *lost += (*sum - (whole - back)) + (x - back);
-    *sum = whole;
+    return sum < 0x1p-958 ? 0 : sum * 0x1p-64;
 }
 
 #define LOAD_INDICES(TYPE)                                                                                             \

@@ -1,11 +1,13 @@
 /* vecmath.h - exp and log1p as straight-line code that compilers vectorise: no branch, no table, no libm.
  *
- *     exp_f32(x, lo), exp_f64(x, lo)    e^x for x <= 88, 709; exactly 0 where x < lo; NaN where x is NaN
+ *     exp_f32(x, by, lo), exp_f64(...)  e^x times 2^0 or 2^64; exactly 0 where x < lo; NaN where x is NaN
  *     log1p_f64(x)                      log(1 + x) for x >= 0
  *
  * exp:   x = n ln 2 + r, |r| <= ln 2 / 2, with n from adding and taking away 1.5 * 2^23 (or 2^52), ln 2 in two
- *        parts; e^r = 1 + r + r^2 q(r); 2^n by adding n to the exponent. lo is EXP_LO_* or more: below it the
- *        result would be subnormal.
+ *        parts; e^r = 1 + r + r^2 q(r); 2^n by adding n to the exponent. `by` is BY_1_* or BY_2_64_*: what is
+ *        added and taken away, plus 0 or 64, which costs nothing and lets sums of exponentials below the least
+ *        normal number keep their digits. lo is at least EXP_LO_*, or EXP_LO_2_64_* for that factor: below it
+ *        the result would be subnormal. x <= 88 or 709 (44 or 665 with the factor).
  * log1p: 1 + x = 2^k (1 + f), 1/sqrt 2 <= 1 + f < sqrt 2, f by one fma, so that tiny x loses nothing;
  *        log(1 + f) = f - f^2/2 + a (f^2/2 + R(a^2)) with a = f / (2 + f).
  *
@@ -20,8 +22,14 @@
 #include <stdint.h>
 #include <string.h>
 
-#define EXP_LO_F32 (-87.33654F) /* e^lo = 2^-126, the smallest normal number */
-#define EXP_LO_F64 (-708.3964185322641)
+#define BY_1_F32        0x1.8p23F
+#define BY_1_F64        0x1.8p52
+#define BY_2_64_F32     (BY_1_F32 + 64)
+#define BY_2_64_F64     (BY_1_F64 + 64)
+#define EXP_LO_F32      (-87.33654F) /* e^lo = 2^-126, the least normal number */
+#define EXP_LO_F64      (-708.3964185322641)
+#define EXP_LO_2_64_F32 (-131.69795F)     /* 2^-190 */
+#define EXP_LO_2_64_F64 (-752.7578380879) /* 2^-1086 */
 
 /* A pragma of the language, so that it can stand in a macro: no iteration depends on another. */
 #define SIMD _Pragma("omp simd")
@@ -74,11 +82,10 @@ static inline double zero_if_f64(int drop, double x)
 #define FMA_F64(a, b, c) ((a) * (b) + (c))
 #endif
 
-static inline float exp_f32(float x, float lo)
+static inline float exp_f32(float x, float by, float lo)
 {
-    const float shifter = 0x1.8p23F;
-    const float t = FMA_F32(x, 0x1.715476p0F, shifter); /* 1 / ln 2 */
-    const float n = t - shifter;
+    const float t = FMA_F32(x, 0x1.715476p0F, by); /* 1 / ln 2 */
+    const float n = t - by;
     const float r = FMA_F32(n, -0x1.7f7d1cp-20F, FMA_F32(n, -0x1.62e4p-1F, x));
     float       q;
 
@@ -93,11 +100,10 @@ static inline float exp_f32(float x, float lo)
     return x < lo ? 0.0F : q;
 }
 
-static inline double exp_f64(double x, double lo)
+static inline double exp_f64(double x, double by, double lo)
 {
-    const double shifter = 0x1.8p52;
-    const double t = FMA_F64(x, 0x1.71547652b82fep0, shifter); /* 1 / ln 2 */
-    const double n = t - shifter;
+    const double t = FMA_F64(x, 0x1.71547652b82fep0, by); /* 1 / ln 2 */
+    const double n = t - by;
     const double r = FMA_F64(n, -0x1.ef35793c7673p-45, FMA_F64(n, -0x1.62e42fefa38p-1, x));
     double       q;
 
