@@ -6,6 +6,7 @@ The result for an item depends on its logits, the number of classes, the dtype a
 import numpy as np
 import pytest
 from problems import FLOATS, LAYOUTS, assert_same_bits, random_logits, random_target
+from threadpoolctl import threadpool_limits
 
 import ce
 
@@ -18,10 +19,14 @@ every_length = pytest.mark.parametrize("classes", CLASSES)
 
 
 @pytest.fixture(autouse=True)
-def given_threads():
-    """Tests here start from the same number of threads, and leave it as it was."""
-    with ce.threads(2):
+def eight_threads():
+    """Up to 8 threads work, whatever the machine has; 2 unless a test says otherwise."""
+    ce._core.set_cpus(8)
+    with threadpool_limits(8, user_api="openmp"), ce.threads(2):
+        if ce._core.threads_runtime().startswith("OpenMP"):
+            assert ce._core.threads_team(7) == 7
         yield
+    ce._core.set_cpus(ce._process.available_cpus())
 
 
 def batch(classes, dtype, layout, elements=None):
@@ -144,6 +149,27 @@ def test_some_of_the_inner_items(classes, dtype, isa):
         got = criterion.value_and_grad(some, target[:, part])
         assert_same_bits(got[0], loss[:, part], f"loss of {part}")
         assert_same_bits(got[1], grad[:, :, part], f"grad of {part}")
+
+
+@both_floats
+@pytest.mark.parametrize("offset", [0, 1, 3])
+@pytest.mark.parametrize("classes", [33, 4099])
+def test_outputs_too_large_for_the_caches(classes, offset, dtype, isa):
+    """From 16 MiB on they are stored in another way, which minds where lines of memory begin."""
+    items = 2**24 // (classes * np.dtype(dtype).itemsize) + 3
+    logits, target, _ = batch(classes, dtype, "rows", items * classes)
+    logits, target = logits[:items], target[:items]
+    memory = np.full(logits.size + 8, 7, dtype)
+    out = memory[offset : offset + logits.size].reshape(logits.shape)
+    assert out.nbytes >= 2**24
+    criterion = ce.CrossEntropyLoss(label_smoothing=0.1)
+    loss, grad = criterion.value_and_grad(logits, target, out=out)
+    assert_same_bits(memory[:offset], np.full(offset, 7, dtype), "memory before")
+    assert_same_bits(memory[offset + logits.size :], np.full(8 - offset, 7, dtype), "memory after")
+    given = grad.copy()
+    loss_in_place, _ = criterion.value_and_grad(logits, target, out=logits)
+    assert_same_bits(given, logits, "gradient")
+    assert_same_bits(loss_in_place, loss, "loss")
 
 
 @every_length

@@ -258,6 +258,8 @@ def threads(value: Any) -> int:
         n = operator.index(value)
     except TypeError:
         raise TypeError(f"the number of threads is {value!r}; it must be an integer") from None
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"the number of threads is {value!r}; it must be an integer")
     if n < 1:
         raise ValueError(f"the number of threads is {n}; it must be at least 1")
     return min(n, 2**31 - 1)

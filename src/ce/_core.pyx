@@ -38,6 +38,7 @@ cdef extern from "ce.h":
         int64_t ignore_index
         double smoothing
         double grad_output
+        int fresh
         int threads
         void *scratch
         double value
@@ -291,6 +292,7 @@ cdef object take_out(Call *c, int which, str name, object out, object z, tuple s
     cdef bint simple = True
     cdef int i
     if out is None:
+        c.job.fresh = True
         result = empty_like(z, subok=False) if shape is None else empty(shape, real_type(c))
         v = view_of(c, which, result, PyBUF_WRITABLE)
     else:

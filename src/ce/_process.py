@@ -45,7 +45,8 @@ def _cgroup_quota() -> float:
     return quota
 
 
-def _available_cpus() -> int:
+def available_cpus() -> int:
+    """CPUs that affinity mask and control groups grant to this process."""
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min(cpus, math.ceil(min(_cgroup_quota(), cpus))))
@@ -196,7 +197,7 @@ def _start() -> None:
     if wanted not in available:
         raise ImportError(f"CE_ISA is {wanted!r}; available here: {', '.join(available)}")
     _core.use_isa(wanted)
-    cpus = _available_cpus()
+    cpus = available_cpus()
     _core.set_cpus(cpus)
     asked = _number_of_threads("CE_NUM_THREADS") or _number_of_threads("OMP_NUM_THREADS") or cpus
     _core.set_threads(_scope, asked)

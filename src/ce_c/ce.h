@@ -38,6 +38,7 @@ typedef struct {
     int64_t        ignore_index;
     double         smoothing;
     double         grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
+    int            fresh;       /* the gradient's memory has not been touched before */
     int            threads;     /* asked for; the team may be smaller */
     void          *scratch;
 

@@ -112,14 +112,14 @@ static void make_grid(ce_grid *grid, const ce_job *job)
     grid->blocks = (grid->items + grid->block - 1) / grid->block;
 }
 
-/* Stores past the caches pay where a gradient is contiguous by rows, too large to stay in them, and not the logits,
- * whose lines are there already. */
+/* Stores past the caches pay where a gradient is contiguous by rows, too large to stay in them, and its lines are not
+ * there already: those of the logits are, and those of a fresh page, which the kernel has just cleared. */
 static int streams(const ce_grid *grid, const ce_job *job)
 {
     const int64_t bytes = grid->items * grid->classes * tables[current]->dtype[job->dtype].elem_size;
 
-    return grid->by_rows && grid->data[CE_GRAD] && bytes >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z] &&
-           grid->data[CE_GRAD] != grid->data[CE_OTHER] &&
+    return grid->by_rows && grid->data[CE_GRAD] && !job->fresh && bytes >= STREAM_BYTES &&
+           grid->data[CE_GRAD] != grid->data[CE_Z] && grid->data[CE_GRAD] != grid->data[CE_OTHER] &&
            grid->class_stride[CE_GRAD] == tables[current]->dtype[job->dtype].elem_size;
 }
 
