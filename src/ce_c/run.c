@@ -18,7 +18,7 @@ enum {
     BLOCK_ITEMS = 1024,     /* the most items in a block */
     TILE_ITEMS = 16,        /* the fewest, by lanes */
     WORK_ALONE = 65536,     /* about 20 us of work: not worth a second thread */
-    STREAM_BYTES = 1 << 24, /* 16 MiB, with the logits 32: more than most last-level caches */
+    STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
     WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
 };
 
