@@ -300,8 +300,8 @@ cdef object take_out(Call *c, int which, str name, object out, object z, tuple s
         if not isinstance(out, ndarray):
             _check.bad_out_type(name, out)
         v = &c.view[which]
-        if not viewable(c, which, out) or v.readonly or float_code(v) != c.job.dtype or not fits(c, v, which) \
-                or not PyBuffer_IsContiguous(v, c'A'):
+        if not (viewable(c, which, out) and not v.readonly and float_code(v) == c.job.dtype
+                and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
             _check.out(name, out, c_shape(c) if shape is None else shape, real_type(c))
         for i in range(VIEWS):
             if i != which and c.held[i] and not apart(v, &c.view[i]) and not (
