@@ -56,7 +56,7 @@ LIBRARIES: dict[str, Callable[[np.ndarray], Result]] = {
 
 def _cell(got: Any, true: mpmath.mpf) -> str:
     error = abs((mpmath.mpf(float(got)) - true) / true)
-    return f"{float(got):.3g} ({mpmath.nstr(error, 1, min_fixed=0, max_fixed=0)})"
+    return f"{float(got) or 0.0:.3g} ({float(error):.0e})"
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
         truths = {"loss": mpmath.log1p(e), "gradient": -e / (1 + e)}
         for i, (quantity, true) in enumerate(truths.items()):
             cells = " | ".join(_cell(results[name][i], true) for name in installed)
-            print(f"| {margin} | {quantity} | {mpmath.nstr(true, 3)} | {cells} |")
+            print(f"| {margin} | {quantity} | {float(true):.3g} | {cells} |")
 
 
 if __name__ == "__main__":

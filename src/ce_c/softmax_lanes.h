@@ -142,28 +142,51 @@ static void NAME(panel_scan)(const REAL *panel, const REAL *w, int64_t n, double
     NAME(lanes_merge)(x, m, s);
 }
 
-/* Turns a panel of logits into gradients and, beside it, Hessians. */
-static void NAME(panel_emit)(REAL *panel, REAL *hess, const REAL *w, int64_t n, const tile *x)
+/* Factors of the lanes, side by side. */
+typedef struct {
+    REAL per_e[LANES], unit[LANES], by[LANES], lo[LANES];
+} NAME(factors);
+
+static void NAME(factors_of)(const double *per_e, NAME(factors) * f)
 {
-    REAL m[LANES], s[LANES], r[LANES], shift[LANES], per_e[LANES], by[LANES], lo[LANES];
-    NAME(factor) f[LANES];
+    for (int l = 0; l < LANES; l++) {
+        const NAME(factor) one = NAME(factor_of)(per_e[l]);
+        f->per_e[l] = one.per_e, f->unit[l] = one.unit, f->by[l] = one.by, f->lo[l] = one.lo;
+    }
+}
+
+static void NAME(panel_hess)(const REAL *panel, REAL *hess, int64_t n, const tile *x)
+{
+    NAME(factors) f;
+    REAL   m[LANES], s[LANES], r[LANES];
+    double per_e[LANES];
 
     for (int l = 0; l < LANES; l++) {
-        m[l] = (REAL)x->m[l], shift[l] = (REAL)x->shift[l];
-        f[l] = NAME(factor_of)(x->per_e[l]);
-        per_e[l] = f[l].per_e, by[l] = f[l].by, lo[l] = f[l].lo;
+        m[l] = (REAL)x->m[l], s[l] = NAME(normal)((REAL)x->s[l]), r[l] = (REAL)(1 / (1 + x->s[l]));
+        per_e[l] = x->curve[l] / (1 + x->s[l]);
     }
-    if (hess) {
-        for (int l = 0; l < LANES; l++) {
-            s[l] = NAME(normal)((REAL)x->s[l]), r[l] = (REAL)(1 / (1 + x->s[l]));
-            f[l] = NAME(factor_of)(x->curve[l] / (1 + x->s[l]));
+    NAME(factors_of)(per_e, &f);
+    for (int64_t k = 0; k < n; k++)
+        LANE(l) {
+            const NAME(factor) one = { f.per_e[l], f.unit[l], f.by[l], f.lo[l] };
+            hess[k * LANES + l] = NAME(hess_of)(panel[k * LANES + l] - m[l], s[l], r[l], one);
         }
-        for (int64_t k = 0; k < n; k++)
-            LANE(l) hess[k * LANES + l] = NAME(hess_of)(panel[k * LANES + l] - m[l], s[l], r[l], f[l]);
-    }
+}
+
+/* Turns a panel of logits into gradients. */
+static void NAME(panel_grad)(REAL *panel, const REAL *w, int64_t n, const tile *x)
+{
+    NAME(factors) f;
+    REAL m[LANES], shift[LANES];
+
+    for (int l = 0; l < LANES; l++) m[l] = (REAL)x->m[l], shift[l] = NAME(normal)((REAL)x->shift[l]);
+    NAME(factors_of)(x->per_e, &f);
     for (int64_t k = 0; k < n; k++) {
         const REAL w_k = w ? w[k] : 1;
-        LANE(l) panel[k * LANES + l] = per_e[l] * EXP_BY(panel[k * LANES + l] - m[l], by[l], lo[l]) - shift[l] * w_k;
+        LANE(l) {
+            const REAL e = EXP_BY(panel[k * LANES + l] - m[l], f.by[l], f.lo[l]);
+            panel[k * LANES + l] = f.per_e[l] * e - shift[l] * w_k;
+        }
     }
 }
 
@@ -208,7 +231,7 @@ static void NAME(load_panels)(NAME(panels) * p, const ce_grid *grid, const tile 
     if (grid->data[CE_OTHER]) {
         const int64_t step = grid->class_stride[CE_OTHER];
         char         *at[TILE];
-        LANE(l) at[l] = x->at[CE_OTHER][l] + first * step;
+        for (int l = 0; l < LANES; l++) at[l] = x->at[CE_OTHER][l] + first * step;
         NAME(load)(p->other, at, step, n, NAME(is_unit)(grid, CE_OTHER, x));
     }
 }
@@ -242,7 +265,7 @@ static void NAME(store_panel)(const REAL *panel, const ce_grid *grid, int array,
     const int64_t step = grid->class_stride[array];
     char         *at[TILE];
 
-    LANE(l) at[l] = x->at[array][l] + first * step;
+    for (int l = 0; l < LANES; l++) at[l] = x->at[array][l] + first * step;
     NAME(store)(panel, at, step, n, NAME(is_unit)(grid, array, x), x->count);
 }
 
@@ -254,10 +277,12 @@ static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission 
         const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);
         if (grid->classes > NAME(PANEL))
             NAME(load_panels)(p, grid, x, k, n);
+        if (grid->data[CE_HESS])
+            NAME(panel_hess)(p->z, p->other, n, x);
         if (emits == LOG_PROBS)
             NAME(panel_log_probs)(p->z, n, x);
         else if (emits == PROBABILITIES)
-            NAME(panel_emit)(p->z, grid->data[CE_HESS] ? p->other : NULL, w ? w + k : NULL, n, x);
+            NAME(panel_grad)(p->z, w ? w + k : NULL, n, x);
         else
             NAME(panel_backward)(p->z, p->other, n, emits == DOT, x);
         for (int l = 0; grid->data[CE_TARGET] && l < x->count; l++)
