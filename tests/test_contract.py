@@ -230,3 +230,30 @@ def test_axis_errors(function):
     refused(ValueError, ["axis", "2"], function, x, axis=2)
     refused(ValueError, ["axis", "-3"], function, x, axis=-3)
     refused(TypeError, ["axis"], function, x, axis=0.5)
+
+
+def test_no_unsigned_index_is_taken_for_the_ignored_one():
+    target = np.array([2**63 + 5, 1], np.uint64)
+    for ignored in (2**63 - 1, -1, -(2**63)):
+        with pytest.raises(IndexError, match=rf"target\[0\] is {2**63 + 5}"):
+            ce.cross_entropy(np.zeros((2, 3)), target, ignore_index=ignored)
+
+
+@pytest.mark.parametrize("ignored", [2**63, -(2**63) - 1, 10**30])
+def test_ignore_index_beyond_int64(ignored):
+    with pytest.raises(ValueError, match="ignore_index"):
+        ce.cross_entropy(np.zeros((2, 3)), [0, 1], ignore_index=ignored)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"label_smoothing": 10**400}, ValueError), ({"label_smoothing": "0.1"}, TypeError)],
+)
+def test_numbers_that_are_none(options, error):
+    with pytest.raises(error, match="label_smoothing"):
+        ce.cross_entropy(np.zeros((2, 3)), [0, 1], **options)
+
+
+def test_weights_beyond_float32_are_infinite_without_a_warning():
+    logits = np.zeros((2, 3), np.float32)
+    assert np.isinf(ce.cross_entropy(logits, [0, 1], weight=[1e300, 1, 1], reduction="sum"))

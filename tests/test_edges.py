@@ -178,3 +178,22 @@ def test_softmax_of_one_is_one(dtype, isa):
     x = np.array([[3], [-1e30], [0]], dtype)
     np.testing.assert_array_equal(ce.softmax(x), np.ones((3, 1)))
     np.testing.assert_array_equal(ce.log_softmax(x), np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("row", "t", "smoothing"),
+    [
+        ([3.4e38, -3.4e38, 0], 0, 0.1),
+        ([2e38] + [0] * 63, 0, 0.01),
+        ([0] + [-2e38] * 599, 0, 0.1),
+    ],
+)
+@pytest.mark.parametrize("layout", ["rows", "middle"])
+def test_smoothing_of_extreme_logits_is_finite(row, t, smoothing, layout, isa):
+    """Their distances overflow in float32, the loss does not."""
+    shape = (1, -1) if layout == "rows" else (1, -1, 1)
+    z = np.array(row, np.float32).reshape(shape)
+    target = np.full(z.shape[:1] + z.shape[2:], t)
+    expected = smoothing * np.mean(max(row) - np.float64(row))
+    got = ce.cross_entropy(z, target, label_smoothing=smoothing)
+    np.testing.assert_allclose(got, expected, 1e-6)

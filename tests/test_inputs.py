@@ -1,6 +1,7 @@
 """Inputs that are no NumPy arrays: lists, buffers, scalars, and arrays of other libraries."""
 
 import array
+import ctypes
 
 import numpy as np
 import pytest
@@ -116,3 +117,22 @@ def test_jax_arrays(rng):
     value, got = ce.CrossEntropyLoss().value_and_grad(jnp.asarray(logits), index)
     assert_same_bits(value, loss)
     assert_same_bits(got, grad)
+
+
+def test_ctypes_arrays():
+    """They are buffers without strides."""
+    logits = ((ctypes.c_float * 3) * 2)((1, 2, 3), (1, 2, 3))
+    target = (ctypes.c_int64 * 2)(2, 0)
+    weight = (ctypes.c_float * 3)(1, 2, 3)
+    plain = np.asarray(logits), np.asarray(target)
+    expected = ce.cross_entropy(*plain, weight=np.asarray(weight))
+    assert_same_bits(ce.cross_entropy(logits, target, weight=weight), expected, "value")
+
+
+def test_subclasses_do_not_decide_where_results_go():
+    class Odd(np.ndarray):
+        def __array_function__(self, *_):
+            return np.empty(1, np.float32)
+
+    x = np.zeros((300, 300), np.float32)
+    assert_same_bits(ce.softmax(x.view(Odd)), ce.softmax(x), "softmax")

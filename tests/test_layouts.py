@@ -194,3 +194,24 @@ def test_ignore_index_never_wraps(dtype, index):
     expected = ce.cross_entropy(logits, target.astype(int), reduction="none")
     got = ce.cross_entropy(logits, target, ignore_index=index, reduction="none")
     assert_same_bits(got, expected)
+
+
+@pytest.mark.parametrize("classes", [3, 40, 200])
+@pytest.mark.parametrize("inner", [(2, 2), (4, 2), (2, 4), (4, 4), (2, 8)])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_permuted_item_axes(dtype, inner, classes, isa, rng):
+    """Items that fill whole lines of memory, in another order than theirs."""
+    base = rng.standard_normal((classes, 4, *inner)).astype(dtype)
+    for axes in ((2, 0, 1, 3), (3, 0, 2, 1), (2, 0, 3, 1), (1, 0, 3, 2)):
+        logits = base.transpose(axes)
+        plain = np.ascontiguousarray(logits)
+        target = rng.integers(classes, size=plain[:, 0].shape)
+        criterion = ce.CrossEntropyLoss(reduction="none")
+        loss, grad = criterion.value_and_grad(logits, target)
+        expected, expected_grad = criterion.value_and_grad(plain, target)
+        given = np.empty_like(base).transpose(axes)
+        criterion.grad(plain, target, out=given)
+        tolerance = 1e-6 if dtype == "f4" else 1e-14
+        np.testing.assert_allclose(loss, expected, tolerance)
+        np.testing.assert_allclose(grad, expected_grad, 10 * tolerance, tolerance)
+        np.testing.assert_allclose(given, expected_grad, 10 * tolerance, tolerance)

@@ -221,3 +221,23 @@ def test_logsumexp_backward_in_place(dtype, isa):
     assert ce.logsumexp_backward(g, place, out=place) is place
     assert_same_bits(place, fresh)
     refused(ValueError, OVERLAP, x, ce.logsumexp_backward, x[:, 0], x.copy(), out=x)
+
+
+def test_foreign_byte_order_of_a_pair():
+    """They are filled by way of a copy, and still must not overlap."""
+    logits, target = np.eye(2, 3), np.array([0, 1])
+    memory = np.zeros(12, ">f8")
+    first, apart, meeting = (memory[i : i + 6].reshape(2, 3) for i in (0, 6, 2))
+    criterion = ce.CrossEntropyLoss()
+    for pair in ((first, first), (first, meeting)):
+        refused(ValueError, "overlap", memory, criterion.grad_and_hess, logits, target, out=pair)
+    expected = criterion.grad_and_hess(logits, target)
+    criterion.grad_and_hess(logits, target, out=(first, apart))
+    np.testing.assert_array_equal(first, expected[0])
+    np.testing.assert_array_equal(apart, expected[1])
+
+
+@pytest.mark.parametrize("out", [[0.0, 0.0], np.float64(7), memoryview(bytearray(16))])
+def test_logsumexp_wants_an_array(out):
+    with pytest.raises(TypeError, match="out"):
+        ce.logsumexp(np.zeros((2, 3)), out=out)

@@ -120,3 +120,13 @@ def test_instruction_sets_can_be_switched(isa):
     with pytest.raises(ValueError, match="nonesuch"):
         ce._core.use_isa("nonesuch")
     assert ce._core.isa() == isa
+
+
+def test_equal_criteria_have_equal_hashes():
+    for a, b in (
+        ({"label_smoothing": 0}, {"label_smoothing": 0.0}),
+        ({"weight": [1, 2]}, {"weight": np.array([1.0, 2.0])}),
+    ):
+        first, second = ce.CrossEntropyLoss(**a), ce.CrossEntropyLoss(**b)
+        assert first == second
+        assert hash(first) == hash(second)

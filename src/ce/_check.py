@@ -51,6 +51,8 @@ def floats(name: str, x: Any) -> NDArray[Any]:
     array = _array(name, x)
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name} has dtype {array.dtype}; accepted: {FLOATS}")
+    if array.dtype.char not in "fd":
+        array = array.astype(np.float64)  # a long double of 8 bytes
     return _native(array)
 
 
@@ -68,7 +70,8 @@ def numbers(name: str, x: Any, dtype: Any) -> NDArray[Any]:
     array = _array(name, x)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} has dtype {array.dtype}; accepted: real numbers")
-    return _native(array.astype(dtype, copy=False))
+    with np.errstate(all="ignore"):
+        return _native(array.astype(dtype, copy=False))
 
 
 def without_axis(name: str, x: Any, shape: Shape, axis: int | None) -> NDArray[Any]:
@@ -148,9 +151,13 @@ def ignore_index(value: Any) -> int:
 
 def _number(name: str, value: Any) -> float:
     try:
-        return float(value)
+        if not isinstance(value, str | bytes):
+            return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is beyond the range of float64") from None
     except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}; it must be a number") from None
+        pass
+    raise TypeError(f"{name} is {value!r}; it must be a number")
 
 
 def label_smoothing(value: Any) -> float:
@@ -163,7 +170,7 @@ def label_smoothing(value: Any) -> float:
 def grad_output(value: Any, reduction: str) -> Any:
     """A float, or the array that goes with reduction "none"."""
     if isinstance(value, int | float):
-        return float(value)
+        return _number("grad_output", value)
     array = _array("grad_output", value)
     if array.ndim == 0:
         if array.dtype.kind not in "fiu":

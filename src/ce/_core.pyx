@@ -59,6 +59,7 @@ cdef extern from "ce.h":
 
 cdef extern from *:
     """
+    _Static_assert(sizeof(Py_ssize_t) == sizeof(int64_t), "ce needs a 64-bit machine");
     #if defined(__clang__)
     #define CE_COMPILER "Clang " __clang_version__
     #elif defined(__GNUC__)
@@ -78,7 +79,8 @@ cdef enum:
     WANTS_HESS = 4
     WEIGHT = 8           # one view more than the job has arrays
     VIEWS = 9
-    FEW = 512            # bytes of scratch that need no allocation
+    FEW = 64             # numbers of 8 bytes of scratch that need no allocation
+    AXES = 64            # NumPy's limit
     TINY = 4096          # logits below which the GIL is kept
 
 cdef object float32 = np.float32, float64 = np.float64, empty = np.empty, empty_like = np.empty_like
@@ -117,7 +119,8 @@ cdef bint viewable(Call *c, int which, object x):
         view_of(c, which, x, 0)
     except (BufferError, TypeError, ValueError):
         return False
-    return True
+    # ctypes arrays have no strides, and any number of axes.
+    return c.view[which].ndim <= AXES and (c.view[which].strides != NULL or not c.view[which].ndim)
 
 
 cdef inline int type_code(const Py_buffer *v) noexcept:
@@ -171,7 +174,7 @@ cdef inline int index_code(const Py_buffer *v) noexcept:
 cdef object take_floats(Call *c, int which, str name, object x):
     """The logits, or an array like them: float32 or float64. Sets the view, returns the array."""
     if not viewable(c, which, x) or float_code(&c.view[which]) < 0:
-        c.converted |= True
+        c.converted = True
         x = _check.floats(name, x)
         view_of(c, which, x, 0)
     c.job.array[which].data = <char *>c.view[which].buf
@@ -181,7 +184,7 @@ cdef object take_floats(Call *c, int which, str name, object x):
 
 cdef object take_target(Call *c, object x):
     if not viewable(c, CE_TARGET, x) or index_code(&c.view[CE_TARGET]) < 0:
-        c.converted |= True
+        c.converted = True
         x = _check.indices("target", x)
         view_of(c, CE_TARGET, x, 0)
     c.job.index = <ce_index>index_code(&c.view[CE_TARGET])
@@ -194,13 +197,13 @@ cdef object take_items(Call *c, int which, str name, object x, int axes, const P
     """One number per item, of the computing type."""
     cdef int i
     if not viewable(c, which, x) or float_code(&c.view[which]) != c.job.dtype:
-        c.converted |= True
+        c.converted = True
         x = _check.numbers(name, x, real_type(c))
         view_of(c, which, x, 0)
-    cdef bint fits = c.view[which].ndim == axes
+    cdef bint alike = c.view[which].ndim == axes
     for i in range(axes):
-        fits = fits and c.view[which].shape[i] == shape[i]
-    if not fits:
+        alike = alike and c.view[which].shape[i] == shape[i]
+    if not alike:
         expected = tuple([shape[i] for i in range(axes)])
         _check.bad_items_shape(name, shape_of(&c.view[which]), expected)
     c.job.array[which].data = <char *>c.view[which].buf
@@ -211,15 +214,15 @@ cdef object take_items(Call *c, int which, str name, object x, int axes, const P
 cdef object take_weight(Call *c, str name, object x):
     """One number per class, contiguous, of the computing type."""
     cdef Py_ssize_t classes = c.job.shape[c.job.class_axis]
-    cdef Py_buffer *v
-    if not viewable(c, WEIGHT, x) or float_code(&c.view[WEIGHT]) != c.job.dtype:
-        c.converted |= True
+    cdef Py_buffer *v = &c.view[WEIGHT]
+    if not viewable(c, WEIGHT, x) or float_code(v) != c.job.dtype:
+        c.converted = True
         x = _check.numbers(name, x, real_type(c))
-    v = view_of(c, WEIGHT, x, 0)
+        view_of(c, WEIGHT, x, 0)
     if v.ndim != 1 or v.shape[0] != classes:
         _check.bad_weight_shape(name, shape_of(v), classes)
     if v.strides[0] != v.itemsize:
-        c.converted |= True
+        c.converted = True
         x = np.ascontiguousarray(x)
         v = view_of(c, WEIGHT, x, 0)
     c.job.w = v.buf
@@ -282,6 +285,11 @@ cdef bint fits(const Call *c, const Py_buffer *v, int which) noexcept:
     return True
 
 
+cdef inline object plain(object x):
+    """As an ndarray proper: subclasses may make of empty_like what they like."""
+    return x if type(x) is ndarray else np.asarray(x)
+
+
 cdef object take_out(Call *c, int which, str name, object out, object z, tuple shape, tuple inputs):
     """Where results go: fresh, the caller's, or a stand-in for a caller's array of foreign layout.
 
@@ -292,8 +300,8 @@ cdef object take_out(Call *c, int which, str name, object out, object z, tuple s
     cdef bint simple = True
     cdef int i
     if out is None:
-        c.job.fresh = True
-        result = empty_like(z, subok=False) if shape is None else empty(shape, real_type(c))
+        c.job.fresh = c.job.fresh or which == CE_GRAD
+        result = empty_like(plain(z)) if shape is None else empty(shape, real_type(c))
         v = view_of(c, which, result, PyBUF_WRITABLE)
     else:
         result = out
@@ -310,7 +318,8 @@ cdef object take_out(Call *c, int which, str name, object out, object z, tuple s
         if not simple or c.converted:
             _check.overlaps(name, out, inputs)
         if float_code(v) != c.job.dtype:
-            out = empty_like(out, dtype=real_type(c), subok=False)
+            c.converted = True  # what is compared with this view is a stand-in
+            out = empty_like(plain(out), dtype=real_type(c))
             v = view_of(c, which, out, PyBUF_WRITABLE)
             c.job.array[which].data = <char *>v.buf
             c.job.array[which].strides = <const int64_t *>v.strides
@@ -335,7 +344,6 @@ cdef inline object settle(tuple pair):
 
 cdef object begin(Call *c, int loss, str name, object x, object axis):
     """The logits: dtype, shape and class axis."""
-    memset(c, 0, sizeof(Call))
     cdef int rank, chosen
     c.job.loss = loss
     x = take_floats(c, CE_Z, name, x)
@@ -357,24 +365,24 @@ cdef object begin(Call *c, int loss, str name, object x, object axis):
 
 
 cdef int execute(Call *c) except -1:
-    cdef char few[FEW]
+    cdef int64_t few[FEW]
     cdef size_t bytes = ce_scratch_bytes(&c.job)
     cdef int64_t work = 1
     cdef int i
     c.job.threads = _threads_asked()
     c.job.scratch = few
-    if bytes > FEW:
+    if bytes > sizeof(few):
         c.job.scratch = malloc(bytes)
         if c.job.scratch == NULL:
             raise MemoryError()
     for i in range(c.job.axes):
-        work *= c.job.shape[i]
+        work *= max(c.job.shape[i], 1)
     if work < TINY:
         ce_run(&c.job)
     else:
         with nogil:
             ce_run(&c.job)
-    if bytes > FEW:
+    if bytes > sizeof(few):
         free(c.job.scratch)
     return 0
 
@@ -394,11 +402,11 @@ cdef int reduction_code(object reduction) except -1:
 cdef int check_target_shape(const Call *c, object axis) except -1:
     cdef const Py_buffer *z = &c.view[CE_Z]
     cdef const Py_buffer *t = &c.view[CE_TARGET]
-    cdef bint fits = t.ndim == z.ndim - 1
+    cdef bint alike = t.ndim == z.ndim - 1
     cdef int i
     for i in range(t.ndim):
-        fits = fits and t.shape[i] == z.shape[i if i < c.job.class_axis else i + 1]
-    if not fits:
+        alike = alike and t.shape[i] == z.shape[i if i < c.job.class_axis else i + 1]
+    if not alike:
         _check.bad_target_shape(shape_of(z), shape_of(t), c.job.class_axis, axis)
     return 0
 
@@ -507,6 +515,8 @@ def logsumexp(int loss, x, axis, keepdims, out):
         kept = c.job.class_axis if keepdims else None
         inner = out
         if out is not None:
+            if not isinstance(out, ndarray):
+                _check.bad_out_type("out", out)
             inner = _check.without_axis("out", out, reduced_shape(&c, keepdims), kept)
         if c.job.axes > 1 or out is not None:
             pair = take_out(&c, CE_VALUE, "out", inner, z, reduced_shape(&c, False),

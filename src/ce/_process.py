@@ -54,9 +54,9 @@ def available_cpus() -> int:
 
 def _number_of_threads(variable: str) -> int | None:
     text = os.environ.get(variable, "").split(",")[0].strip()
-    if not text or (variable == "OMP_NUM_THREADS" and not (text.isdigit() and int(text) > 0)):
+    if not text or (variable == "OMP_NUM_THREADS" and not (text.isdecimal() and int(text) > 0)):
         return None  # OpenMP itself passes over what it cannot read
-    if not (text.isdigit() and int(text) > 0):
+    if not (text.isdecimal() and int(text) > 0):
         raise ImportError(f"{variable} is {text!r}; it must be a whole number, at least 1")
     return _check.threads(int(text))
 

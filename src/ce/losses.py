@@ -18,7 +18,10 @@ class Loss:
 
     def _options(self) -> tuple[Any, ...]:
         values = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
-        return tuple(v if np.isscalar(v) or v is None else np.asarray(v).tolist() for v in values)
+        return tuple(
+            v if np.isscalar(v) or v is None else tuple(np.asarray(v).ravel().tolist())
+            for v in values
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Loss):
@@ -26,7 +29,7 @@ class Loss:
         return type(self) is type(other) and self._options() == other._options()
 
     def __hash__(self) -> int:
-        return hash((type(self), str(self._options())))
+        return hash((type(self), self._options()))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

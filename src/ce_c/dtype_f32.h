@@ -15,3 +15,4 @@
 #define ABS          fabsf
 #define ZERO_IF      zero_if_f32
 #define MIN_EXPONENT -126
+#define FMA          FMA_F32

@@ -15,3 +15,4 @@
 #define ABS          fabs
 #define ZERO_IF      zero_if_f64
 #define MIN_EXPONENT -1022
+#define FMA          FMA_F64

@@ -25,7 +25,7 @@ static double NAME(weights)(const ce_grid *grid, const ce_job *job, int64_t firs
     double      sum = 0, lost = 0;
 
     for (int64_t i = first; i < last; i++) {
-        const int64_t t = load_index(begin_of(grid, CE_TARGET, i), job->index);
+        const int64_t t = load_index(begin_of(grid, CE_TARGET, i), job);
         const double  v = grid->data[CE_V] ? *(const REAL *)begin_of(grid, CE_V, i) : 1;
         if (t != job->ignore_index && t >= 0 && t < grid->classes)
             add_exactly(&sum, &lost, w ? v * w[t] : v);
@@ -70,5 +70,6 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef MIN_NORMAL
 #undef MIN_EXPONENT
 #undef ABS
+#undef FMA
 #undef ZERO_IF
 #undef LANE

@@ -62,6 +62,7 @@ typedef struct {
         ce_kernel check, run;
         double (*sum)(const void *x, int64_t n); /* of n computing-type numbers */
     } dtype[CE_DTYPES];
+    int streams; /* it has stores that bypass the caches */
     int (*find_loss)(const char *name);
 } ce_kernels;
 

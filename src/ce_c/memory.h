@@ -2,14 +2,15 @@
 #ifndef CE_MEMORY_H
 #define CE_MEMORY_H
 
+#include <stdint.h>
 #include <string.h>
 
 enum { LINE = 64 }; /* bytes in a cache line */
 
 /* Asks for some bytes that will be read soon: into the second-level cache, so that they push nothing out. */
-static inline void fetch(const void *p, size_t bytes)
+static inline void fetch(uintptr_t address, size_t bytes) /* beyond an array's end, too */
 {
-    for (size_t i = 0; i < bytes; i += LINE) __builtin_prefetch((const char *)p + i, 0, 2);
+    for (size_t i = 0; i < bytes; i += LINE) __builtin_prefetch((const void *)(address + i), 0, 2);
 }
 
 #if defined(__AVX512F__)

@@ -118,7 +118,7 @@ static int streams(const ce_grid *grid, const ce_job *job)
 {
     const int64_t bytes = grid->items * grid->classes * tables[current]->dtype[job->dtype].elem_size;
 
-    return grid->by_rows && grid->data[CE_GRAD] && !job->fresh && bytes >= STREAM_BYTES &&
+    return tables[current]->streams && grid->by_rows && grid->data[CE_GRAD] && !job->fresh && bytes >= STREAM_BYTES &&
            grid->data[CE_GRAD] != grid->data[CE_Z] && grid->data[CE_GRAD] != grid->data[CE_OTHER] &&
            grid->class_stride[CE_GRAD] == tables[current]->dtype[job->dtype].elem_size;
 }
@@ -190,6 +190,8 @@ void ce_run(ce_job *job)
         job->w && job->smoothing != 0 ? tables[current]->dtype[job->dtype].sum(job->w, grid.classes) : plan.classes;
     plan.derives = grid.data[CE_GRAD] || grid.data[CE_HESS];
     plan.streams = streams(&grid, job);
+    if (grid.classes == 0 && plan.derives && !grid.data[CE_TARGET])
+        return;
     if (grid.data[CE_TARGET]) {
         check_targets(&grid, &plan, job);
         if (job->bad >= 0)

@@ -68,6 +68,18 @@ static inline REAL NAME(hess_of)(REAL x, REAL s, REAL r, NAME(factor) f)
     return NAME(normal)((f.per_e * e) * ((s + (1 - e * f.unit)) * r));
 }
 
+/* (m - z) / 2^16: sums of these do not overflow. */
+static inline REAL NAME(gap)(REAL z, REAL m)
+{
+    return FMA(z, (REAL)-0x1p-16, m * (REAL)0x1p-16);
+}
+
+/* A class weight of 0 counts for nothing, whatever it multiplies. */
+static inline REAL NAME(weighted_gap)(REAL z, REAL w, REAL m)
+{
+    return w == 0 ? 0 : w * NAME(gap)(z, m);
+}
+
 /* Sum of n numbers. */
 static double NAME(total)(const void *numbers, int64_t n)
 {
@@ -108,7 +120,7 @@ static void NAME(open)(const ce_grid *grid, const ce_plan *plan, int64_t first, 
     }
     if (!grid->data[CE_TARGET])
         return;
-    load_indices(x->at[CE_TARGET], x->width, job->index, x->t);
+    load_indices(x->at[CE_TARGET], x->width, job, x->t);
     for (int l = 0; l < x->width; l++) {
         x->live[l] = (x->t[l] != job->ignore_index) & (x->t[l] >= 0) & (x->t[l] < grid->classes);
         x->t[l] = x->live[l] ? x->t[l] : 0;
@@ -143,7 +155,7 @@ static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *
     for (int l = 0; l < x->width; l++) finite &= fabs(x->m[l]) < INFINITY;
     if (!finite && (link->emits == PROBABILITIES || link->emits == LOG_PROBS))
         NAME(settle)(grid, x);
-    if (grid->data[CE_TARGET] && plan->derives) {
+    if (grid->data[CE_TARGET]) {
         for (int l = 0; l < x->width; l++) e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l]);
         for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e[l];
     }

@@ -28,10 +28,10 @@ static void NAME(store)(const REAL *restrict panel, char *const *at, int64_t ste
         for (int64_t k = 0; k < n; k++) *(ELEM *)(at[l] + k * step) = STORE(panel[k * LANES + l]);
 }
 
+/* True: the lanes' elements of one class are neighbours in memory, in order. */
 static bool NAME(is_unit)(const ce_grid *grid, int array, const tile *x)
 {
-    return x->count == LANES && x->at[array][LANES - 1] - x->at[array][0] == (LANES - 1) * (int64_t)sizeof(ELEM) &&
-           x->at[array][1] - x->at[array][0] == (int64_t)sizeof(ELEM) && grid->axes > 0;
+    return x->even && x->count == LANES && grid->stride[array][grid->axes - 1] == (int64_t)sizeof(ELEM);
 }
 
 /* Ignored items become zeros. */
@@ -80,16 +80,19 @@ static void NAME(group_sum)(const REAL *z, int64_t n, const REAL *m, double *sum
     LANE(l) hits[l] = count[l];
 }
 
+/* sum += w (m - z) over at most GROUP classes. */
 static void NAME(group_tilt)(const REAL *z, const REAL *w, int64_t n, const REAL *m, double *sum)
 {
     REAL a[LANES] = { 0 }, b[LANES] = { 0 };
 
-    for (int64_t k = 0; k < n; k++) {
-        REAL      *into = k & 1 ? b : a;
-        const REAL w_k = w ? w[k] : 1;
-        for (int l = 0; w_k != 0 && l < LANES; l++) into[l] += w_k * (m[l] - z[k * LANES + l]);
+    for (int64_t k = 0; k < n; k += 2) {
+        const REAL w_a = w ? w[k] : 1, w_b = k + 1 == n ? 0 : w ? w[k + 1] : 1;
+        if (w_a != 0)
+            LANE(l) a[l] += w_a * NAME(gap)(z[k * LANES + l], m[l]);
+        if (w_b != 0)
+            LANE(l) b[l] += w_b * NAME(gap)(z[(k + 1) * LANES + l], m[l]);
     }
-    LANE(l) sum[l] += (double)(a[l] + b[l]);
+    LANE(l) sum[l] += 0x1p16 * (double)(a[l] + b[l]);
 }
 
 /* (m, s) of one panel joins that of the classes before it. */
@@ -242,7 +245,7 @@ static void NAME(lanes_scan)(const ce_grid *grid, const ce_plan *plan, emission 
     const bool  tilted = plan->job->smoothing != 0;
     double      w_before = 0;
 
-    LANE(l) x->m[l] = -INFINITY, x->s[l] = x->dot[l] = x->lost[l] = 0;
+    LANE(l) x->m[l] = -INFINITY, x->s[l] = x->tilt[l] = x->dot[l] = x->lost[l] = 0;
     for (int64_t k = 0; k < grid->classes; k += NAME(PANEL)) {
         const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);
         NAME(load_panels)(p, grid, x, k, n);

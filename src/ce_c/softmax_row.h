@@ -36,12 +36,12 @@ static REAL NAME(row_max)(const ELEM *z, int64_t n)
 }
 
 /* Sum of exp(z - m), times 2^64; n is a multiple of STEP, at most CHUNK. Meanwhile memory brings what comes next. */
-static double NAME(row_sum)(const ELEM *z, int64_t n, REAL m, const ELEM *next)
+static double NAME(row_sum)(const ELEM *z, int64_t n, REAL m, uintptr_t next)
 {
     REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
 
     for (int64_t i = 0; i < n; i += NAME(STEP)) {
-        fetch(next + i, NAME(STEP) * sizeof(ELEM));
+        fetch(next + (uintptr_t)i * sizeof(ELEM), NAME(STEP) * sizeof(ELEM));
         LANE(l) a[l] += EXP_2_64(LOAD(z[i + l]) - m);
         LANE(l) b[l] += EXP_2_64(LOAD(z[i + LANES + l]) - m);
         LANE(l) c[l] += EXP_2_64(LOAD(z[i + 2 * LANES + l]) - m);
@@ -63,28 +63,22 @@ static int64_t NAME(row_without)(ELEM *copy, const ELEM *z, int64_t n, REAL m)
     return hits;
 }
 
-/* A class weight of 0 counts for nothing, whatever it multiplies. */
-static inline REAL NAME(tilt_term)(REAL z, REAL w, REAL m)
-{
-    return w == 0 ? 0 : w * (m - z);
-}
-
-/* Sum of w (m - z), w = 1 if absent; n is a multiple of STEP, at most CHUNK. */
+/* Sum of w (m - z) / 2^16, w = 1 if absent; n is a multiple of STEP, at most CHUNK. */
 static double NAME(row_tilt)(const ELEM *z, const REAL *w, int64_t n, REAL m)
 {
     REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
 
     for (int64_t i = 0; !w && i < n; i += NAME(STEP)) {
-        LANE(l) a[l] += m - LOAD(z[i + l]);
-        LANE(l) b[l] += m - LOAD(z[i + LANES + l]);
-        LANE(l) c[l] += m - LOAD(z[i + 2 * LANES + l]);
-        LANE(l) d[l] += m - LOAD(z[i + 3 * LANES + l]);
+        LANE(l) a[l] += NAME(gap)(LOAD(z[i + l]), m);
+        LANE(l) b[l] += NAME(gap)(LOAD(z[i + LANES + l]), m);
+        LANE(l) c[l] += NAME(gap)(LOAD(z[i + 2 * LANES + l]), m);
+        LANE(l) d[l] += NAME(gap)(LOAD(z[i + 3 * LANES + l]), m);
     }
     for (int64_t i = 0; w && i < n; i += NAME(STEP)) {
-        LANE(l) a[l] += NAME(tilt_term)(LOAD(z[i + l]), w[i + l], m);
-        LANE(l) b[l] += NAME(tilt_term)(LOAD(z[i + LANES + l]), w[i + LANES + l], m);
-        LANE(l) c[l] += NAME(tilt_term)(LOAD(z[i + 2 * LANES + l]), w[i + 2 * LANES + l], m);
-        LANE(l) d[l] += NAME(tilt_term)(LOAD(z[i + 3 * LANES + l]), w[i + 3 * LANES + l], m);
+        LANE(l) a[l] += NAME(weighted_gap)(LOAD(z[i + l]), w[i + l], m);
+        LANE(l) b[l] += NAME(weighted_gap)(LOAD(z[i + LANES + l]), w[i + LANES + l], m);
+        LANE(l) c[l] += NAME(weighted_gap)(LOAD(z[i + 2 * LANES + l]), w[i + 2 * LANES + l], m);
+        LANE(l) d[l] += NAME(weighted_gap)(LOAD(z[i + 3 * LANES + l]), w[i + 3 * LANES + l], m);
     }
     return NAME(sum4)(a, b, c, d);
 }
@@ -120,19 +114,20 @@ static NAME(pair) NAME(row_block)(const ELEM *z, const REAL *w, int64_t n, bool 
     const REAL from = m > -INFINITY ? m : 0; /* all -inf: sums to 0, or to NaN if one is there */
 
     for (int64_t i = 0, c = 0; i < n; i += NAME(CHUNK), c++) {
-        const int64_t some = n - i < NAME(CHUNK) ? n - i : NAME(CHUNK);
-        const bool    holds_max = !left_out && top[c] == m;
+        const int64_t   some = n - i < NAME(CHUNK) ? n - i : NAME(CHUNK);
+        const uintptr_t next = (uintptr_t)(z + i) + NAME(BLOCK) * sizeof(ELEM);
+        const bool      holds_max = !left_out && top[c] == m;
         if (tilted)
-            sums.tilt += NAME(row_tilt_any)(z + i, w ? w + i : NULL, some, from);
+            sums.tilt += 0x1p16 * NAME(row_tilt_any)(z + i, w ? w + i : NULL, some, from);
         if (holds_max || some % NAME(STEP)) {
             ELEM          copy[NAME(CHUNK)];
             const int64_t hits = NAME(row_without)(copy, z + i, some, holds_max ? from : (REAL)NAN);
-            sums.s += NAME(row_sum)(copy, (some + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP), from, z + NAME(BLOCK) + i);
+            sums.s += NAME(row_sum)(copy, (some + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP), from, next);
             if (hits > 1)
                 sums.s += 0x1p64 * (double)(hits - 1);
             left_out |= holds_max;
         } else {
-            sums.s += NAME(row_sum)(z + i, some, from, z + NAME(BLOCK) + i);
+            sums.s += NAME(row_sum)(z + i, some, from, next);
         }
     }
     sums.m = m;
@@ -300,6 +295,7 @@ static void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *
         tile x;
 
         x.width = x.count = 1;
+        x.m[0] = x.s[0] = x.dot[0] = 0;
         x.at[CE_OTHER][0] = NULL;
         NAME(open)(grid, plan, i, &x);
         if (x.all_live) {

@@ -39,7 +39,7 @@ static bool count_run(const char *p, int64_t step, int64_t n, ce_index type, int
 static int64_t first_bad(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last)
 {
     for (int64_t i = first; i < last; i++) {
-        const int64_t t = load_index(begin_of(grid, CE_TARGET, i), job->index);
+        const int64_t t = load_index(begin_of(grid, CE_TARGET, i), job);
         if (t != job->ignore_index && (t < 0 || t >= grid->classes))
             return i;
     }

@@ -14,6 +14,7 @@ enum { TILE = 16 }; /* the most items in a tile: the lanes of the widest virtual
 typedef struct {
     int  width; /* lanes in use: 1 by rows, LANES by lanes */
     int  count; /* items among them; further lanes repeat the first item and are dropped */
+    bool even;  /* they are evenly spaced along the last axis of the grid */
     bool all_live;
     bool live[TILE]; /* false: ignored, the logits do not matter, loss and gradient are 0 */
 
@@ -72,10 +73,11 @@ static inline double unscaled(double sum)
     for (int l = 0; l < n; l++) t[l] = (int64_t)*(const TYPE *)at[l];                                                  \
     break
 
-/* Index targets of any integer type. Above the largest int64 none is a class: those all read as that number. */
-static inline void load_indices(char *const *at, int n, ce_index type, int64_t *t)
+/* Index targets of any integer type. Those above the largest int64 read as a number that is neither a class nor the
+ * ignored one. */
+static inline void load_indices(char *const *at, int n, const ce_job *job, int64_t *t)
 {
-    switch (type) {
+    switch (job->index) {
     case CE_INT8: LOAD_INDICES(int8_t);
     case CE_INT16: LOAD_INDICES(int16_t);
     case CE_INT32: LOAD_INDICES(int32_t);
@@ -86,15 +88,15 @@ static inline void load_indices(char *const *at, int n, ce_index type, int64_t *
     default:
         for (int l = 0; l < n; l++) {
             const uint64_t u = *(const uint64_t *)at[l];
-            t[l] = u > INT64_MAX ? INT64_MAX : (int64_t)u;
+            t[l] = u <= INT64_MAX ? (int64_t)u : job->ignore_index == INT64_MIN ? -1 : INT64_MIN;
         }
     }
 }
 
-static inline int64_t load_index(char *p, ce_index type)
+static inline int64_t load_index(char *p, const ce_job *job)
 {
     int64_t t;
-    load_indices(&p, 1, type, &t);
+    load_indices(&p, 1, job, &t);
     return t;
 }
 
@@ -112,16 +114,16 @@ static inline char *begin_of(const ce_grid *grid, int array, int64_t item)
 /* Where items first, first + 1, ... begin. Within the last axis of the grid they are evenly spaced. */
 static void locate(const ce_grid *grid, int64_t first, tile *x)
 {
-    const int  last = grid->axes - 1;
-    const bool even = last < 0 || first % grid->size[last] + x->count <= grid->size[last];
+    const int last = grid->axes - 1;
 
+    x->even = last < 0 || first % grid->size[last] + x->count <= grid->size[last];
     for (int a = 0; a < CE_ARRAYS; a++) {
         if (!grid->data[a])
             continue;
         char *const   p = begin_of(grid, a, first);
         const int64_t step = last < 0 ? 0 : grid->stride[a][last];
         for (int l = 0; l < x->width; l++)
-            x->at[a][l] = l >= x->count ? p : even ? p + l * step : begin_of(grid, a, first + l);
+            x->at[a][l] = l >= x->count ? p : x->even ? p + l * step : begin_of(grid, a, first + l);
     }
 }
 
