@@ -1,7 +1,9 @@
 /* engine.h - both traversals of the softmax engine for one dtype, and the kernels made of them. */
 #include "softmax.h"
-#include "softmax_row.h"
-#include "softmax_lanes.h"
+#include "row_scan.h"
+#include "row_emit.h"
+#include "lanes_scan.h"
+#include "lanes_emit.h"
 
 typedef ELEM        NAME(elem);
 static const double NAME(least) = MIN_NORMAL;
