@@ -17,12 +17,14 @@ static void fill_cross_entropy(const ce_plan *plan, tile *x)
     }
     for (int l = 0; plan->derives && l < x->width; l++) {
         const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
+        x->per_e[l] = scale * a / S;
+        x->at_t[l] = -x->per_e[l] * (x->s[l] + (1 - x->e_t[l]));
         x->curve[l] = scale * (a + b * W);
-        x->per_e[l] = x->curve[l] / S;
         x->shift[l] = scale * b;
-        x->at_t[l] = -scale * a * (x->s[l] + (1 - x->e_t[l])) / S;
-        if (eps != 0)
+        if (eps != 0) {
+            x->per_e[l] = x->curve[l] / S;
             x->at_t[l] += scale * b * (W * x->e_t[l] / S - x->w_t[l]);
+        }
     }
 }
 

@@ -16,3 +16,4 @@
 #define ZERO_IF      zero_if_f32
 #define MIN_EXPONENT -126
 #define FMA          FMA_F32
+#define BITS         int32_t /* as wide as REAL */

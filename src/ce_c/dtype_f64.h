@@ -16,3 +16,4 @@
 #define ZERO_IF      zero_if_f64
 #define MIN_EXPONENT -1022
 #define FMA          FMA_F64
+#define BITS         int64_t /* as wide as REAL */

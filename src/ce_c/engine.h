@@ -2,6 +2,7 @@
 #include "softmax.h"
 #include "row_scan.h"
 #include "row_emit.h"
+#include "transpose.h"
 #include "lanes_scan.h"
 #include "lanes_emit.h"
 
@@ -39,7 +40,7 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 {
     const ce_job *job = plan->job;
     const int     inner = grid->axes - 1;
-    const int64_t size = inner < 0 ? 1 : grid->size[inner], step = inner < 0 ? 0 : grid->stride[CE_TARGET][inner];
+    const int64_t size = grid->size[inner], step = grid->stride[CE_TARGET][inner];
 
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block, end = from + grid->block, to = end < grid->items ? end : grid->items;
@@ -72,6 +73,7 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef MIN_NORMAL
 #undef MIN_EXPONENT
 #undef ABS
+#undef BITS
 #undef FMA
 #undef ZERO_IF
 #undef LANE

@@ -68,18 +68,21 @@ static void NAME(panel_backward)(REAL *y, const REAL *g, int64_t n, bool with_y,
         LANE(l) y[i + l] = NAME(normal)(g[i + l] - NAME(exp_any)(y[i + l]) * dot[l]);
 }
 
-static void NAME(store)(const REAL *restrict panel, char *const *at, int64_t step, int64_t n, bool unit, int count)
+static void NAME(store)(REAL *restrict panel, char *const *at, int64_t step, int64_t n, bool unit, int count)
 {
+    int64_t done = 0;
+
     for (int64_t k = 0; unit && k < n; k++) {
         ELEM *p = (ELEM *)(at[0] + k * step);
         LANE(l) p[l] = STORE(panel[k * LANES + l]);
     }
+    if (!unit && step == sizeof(ELEM) && count == LANES)
+        done = NAME(transpose)(panel, at, n, false);
     for (int l = 0; !unit && l < count; l++)
-        for (int64_t k = 0; k < n; k++) *(ELEM *)(at[l] + k * step) = STORE(panel[k * LANES + l]);
+        for (int64_t k = done; k < n; k++) *(ELEM *)(at[l] + k * step) = STORE(panel[k * LANES + l]);
 }
 
-static void NAME(store_panel)(const REAL *panel, const ce_grid *grid, int array, const tile *x, int64_t first,
-                              int64_t n)
+static void NAME(store_panel)(REAL *panel, const ce_grid *grid, int array, const tile *x, int64_t first, int64_t n)
 {
     const int64_t step = grid->class_stride[array];
     char         *at[TILE];

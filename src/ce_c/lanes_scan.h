@@ -10,12 +10,16 @@ enum { NAME(GROUP) = 32 }; /* classes summed in the computing type */
 /* n classes from memory to the panel. unit: the items are neighbours in memory. */
 static void NAME(load)(REAL *restrict panel, char *const *at, int64_t step, int64_t n, bool unit)
 {
+    int64_t done = 0;
+
     for (int64_t k = 0; unit && k < n; k++) {
         const ELEM *p = (const ELEM *)(at[0] + k * step);
         LANE(l) panel[k * LANES + l] = LOAD(p[l]);
     }
+    if (!unit && step == sizeof(ELEM))
+        done = NAME(transpose)(panel, at, n, true);
     for (int l = 0; !unit && l < LANES; l++)
-        for (int64_t k = 0; k < n; k++) panel[k * LANES + l] = LOAD(*(const ELEM *)(at[l] + k * step));
+        for (int64_t k = done; k < n; k++) panel[k * LANES + l] = LOAD(*(const ELEM *)(at[l] + k * step));
 }
 
 /* True: the lanes' elements of one class are neighbours in memory, in order. */

@@ -106,6 +106,11 @@ static void make_grid(ce_grid *grid, const ce_job *job)
         if (job->shape[axis] != 1)
             add_axis(grid, job, axis);
     }
+    if (grid->axes == 0) { /* one item */
+        grid->axes = 1;
+        grid->size[0] = 1;
+        for (int a = 0; a < CE_ARRAYS; a++) grid->stride[a][0] = 0;
+    }
     grid->by_rows = grid->classes >= ROW_MIN && grid->class_stride[CE_Z] == elem_size &&
                     (!grid->data[CE_OTHER] || grid->class_stride[CE_OTHER] == elem_size);
     grid->block = block_items(grid->classes, grid->by_rows);

@@ -104,11 +104,11 @@ static inline char *begin_of(const ce_grid *grid, int array, int64_t item)
 {
     char *p = grid->data[array];
 
-    for (int axis = grid->axes - 1; axis >= 0; axis--) {
+    for (int axis = grid->axes - 1; axis > 0; axis--) {
         p += item % grid->size[axis] * grid->stride[array][axis];
         item /= grid->size[axis];
     }
-    return p;
+    return p + item * grid->stride[array][0];
 }
 
 /* Where items first, first + 1, ... begin. Within the last axis of the grid they are evenly spaced. */
@@ -116,14 +116,14 @@ static void locate(const ce_grid *grid, int64_t first, tile *x)
 {
     const int last = grid->axes - 1;
 
-    x->even = last < 0 || first % grid->size[last] + x->count <= grid->size[last];
+    x->even = last == 0 || first % grid->size[last] + x->count <= grid->size[last];
     for (int a = 0; a < CE_ARRAYS; a++) {
         if (!grid->data[a])
             continue;
         char *const   p = begin_of(grid, a, first);
-        const int64_t step = last < 0 ? 0 : grid->stride[a][last];
-        for (int l = 0; l < x->width; l++)
-            x->at[a][l] = l >= x->count ? p : x->even ? p + l * step : begin_of(grid, a, first + l);
+        const int64_t step = grid->stride[a][last];
+        for (int l = 0; l < x->width; l++) x->at[a][l] = p + (l < x->count ? l * step : 0);
+        for (int l = 0; !x->even && l < x->count; l++) x->at[a][l] = begin_of(grid, a, first + l);
     }
 }
 
