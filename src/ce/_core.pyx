@@ -70,9 +70,6 @@ cdef extern from *:
     """
     const char *CE_COMPILER
 
-# What a call asks for.
-VALUE, GRAD, HESS = 1, 2, 4
-
 cdef enum:
     WANTS_VALUE = 1
     WANTS_GRAD = 2
@@ -82,6 +79,9 @@ cdef enum:
     FEW = 64             # numbers of 8 bytes of scratch that need no allocation
     AXES = 64            # NumPy's limit
     TINY = 4096          # logits below which the GIL is kept
+
+# What a call asks for: a sum of these.
+VALUE, GRAD, HESS = WANTS_VALUE, WANTS_GRAD, WANTS_HESS
 
 cdef object float32 = np.float32, float64 = np.float64, empty = np.empty, empty_like = np.empty_like
 cdef object ndarray = np.ndarray

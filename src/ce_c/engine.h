@@ -45,16 +45,16 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block, end = from + grid->block, to = end < grid->items ? end : grid->items;
         ce_block     *block = &plan->blocks[b];
+        int64_t       counted = 0;
         bool          good = true;
 
-        block->counted = 0;
         for (int64_t i = from, n; i < to; i += n) {
             n = size - i % size < to - i ? size - i % size : to - i;
             good &= count_run(begin_of(grid, CE_TARGET, i), step, n, job->index, job->ignore_index,
-                              (uint64_t)grid->classes, &block->counted);
+                              (uint64_t)grid->classes, &counted);
         }
         block->bad = good ? -1 : first_bad(grid, job, from, to);
-        block->z = grid->data[CE_V] || job->w ? NAME(weights)(grid, job, from, to) : (double)block->counted;
+        block->z = grid->data[CE_V] || job->w ? NAME(weights)(grid, job, from, to) : (double)counted;
     }
 }
 

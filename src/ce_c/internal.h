@@ -20,7 +20,6 @@ typedef struct {
 /* What one block of items adds up to. */
 typedef struct {
     double  loss, z;
-    int64_t counted;
     int64_t bad; /* -1: none */
 } ce_block;
 

@@ -20,7 +20,7 @@ static int smaller(int a, int b)
 #if defined(_OPENMP) || defined(__APPLE__)
 
 /* Contiguous ranges for one thread after the other to take: on a busy machine a thread that is held up does not
- * hold up the rest. 16 a thread are few enough to cost nothing. */
+ * hold up the rest. */
 static int64_t piece_count(int64_t n, int team)
 {
     return n < 16 * (int64_t)team ? n : 16 * (int64_t)team;

@@ -8,7 +8,7 @@
  *     lanes    all else: LANES items at once, walking the classes, through a panel in L1
  * (row_scan.h, row_emit.h, lanes_scan.h, lanes_emit.h.) Here: what both share.
  *
- * The order of every sum is fixed. float32 sums run over at most 8 terms per accumulator before four of
+ * The order of every sum is fixed. Sums of exponentials run over 8 float32 terms per accumulator before four of
  * them are added as a tree and go into float64, so that even terms that all round alike cost 2 or 3 units.
  */
 

@@ -35,7 +35,7 @@ typedef struct {
     bool   has_nan[TILE];  /* looked for only where m is not finite */
 
     /* filled by the link: with e_k = exp(z_k - m),
-     *     grad_k = per_e e_k - shift w_k,  k != t        hess_k = curve e_k (s + 1 - e_k)
+     *     grad_k = per_e e_k - shift w_k,  k != t        hess_k = curve p_k (1 - p_k)
      *     grad_t = at_t */
     double loss[TILE];
     double per_e[TILE], shift[TILE], at_t[TILE], curve[TILE];
