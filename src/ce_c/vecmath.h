@@ -1,19 +1,22 @@
-/* vecmath.h - exp and log1p as straight-line code that compilers vectorise: no branch, no table, no libm.
+/* vecmath.h - exp, log and powers as straight-line code that compilers vectorise: no branch, no table, no libm.
  *
  *     exp_f32(x, by, lo), exp_f64(...)  e^x times 2^0 or 2^64; exactly 0 where x < lo; NaN where x is NaN
- *     log1p_f64(x)                      log(1 + x) for x >= 0
+ *     log_f32(x), log_f64(x)            log x; -inf at 0, NaN below
+ *     log1p_f32(x), log1p_f64(x)        log(1 + x) for x >= 0
+ *     pow_f32(x, g), pow_f64(x, g)      x^g for 0 <= x <= 1 and finite g >= 0; 0^0 = 1; 0 where it would be subnormal
  *
  * exp:   x = n ln 2 + r, |r| <= ln 2 / 2, with n from adding and taking away 1.5 * 2^23 (or 2^52), ln 2 in two
  *        parts; e^r = 1 + r + r^2 q(r); 2^n by adding n to the exponent. `by` is BY_1_* or BY_2_64_*: what is
  *        added and taken away, plus 0 or 64, which costs nothing and lets sums of exponentials below the least
  *        normal number keep their digits. lo is at least EXP_LO_*, or EXP_LO_2_64_* for that factor: below it
  *        the result would be subnormal. x <= 88 or 709 (44 or 665 with the factor).
- * log1p: 1 + x = 2^k (1 + f), 1/sqrt 2 <= 1 + f < sqrt 2, f by one fma, so that tiny x loses nothing;
- *        log(1 + f) = f - f^2/2 + a (f^2/2 + R(a^2)) with a = f / (2 + f).
+ * log:   x = 2^k (1 + f), 1/sqrt 2 <= 1 + f < sqrt 2, for log1p f by one fma, so that tiny x loses nothing;
+ *        log(1 + f) = f - f^2/2 + a (f^2/2 + R(a^2)) with a = f / (2 + f). Subnormal numbers are read as integers.
+ * pow:   2^(g k) e^(g log(1 + f)), the whole part of g k going into the exponent: large powers lose nothing.
  *
  * Every operation is correctly rounded, fma is explicit: the same bits on every processor that has fma.
- * The coefficients of q (degrees 4 and 9) and R (degree 6) are weighted minimax and least-squares fits;
- * errors of the polynomials: 3.1e-9, 4.4e-18, 9.3e-18, relative (for R: to f).
+ * The coefficients of q (degrees 4 and 9) and R (degrees 2 and 6) are weighted minimax and least-squares fits;
+ * errors of the polynomials: 3.1e-9, 4.4e-18, relative; 9.9e-10, 9.3e-18, relative to f.
  */
 #ifndef CE_VECMATH_H
 #define CE_VECMATH_H
@@ -123,14 +126,23 @@ static inline double exp_f64(double x, double by, double lo)
     return x < lo ? 0.0 : q;
 }
 
-static inline double log1p_f64(double x)
+/* log(1 + f) + n ln 2 */
+static inline float log_core_f32(float f, float n)
 {
-    const uint64_t k = (bits_f64(1.0 + x) - 0x3fe6a09e667f3bcdu) >> 52; /* less the bits of 1/sqrt 2 */
-    const double   n = f64_bits(k | 0x4330000000000000u) - 0x1p52;
-    const double   scale = f64_bits((1023u - k) << 52);
-    const double   f = FMA_F64(scale, x, scale - 1.0);
-    const double   a = f / (2.0 + f), z = a * a, half = 0.5 * f * f;
-    double         p;
+    const float a = f / (2.0F + f), z = a * a, half = 0.5F * f * f;
+    float       p;
+
+    p = 0.29874596F;
+    p = FMA_F32(p, z, 0.399774432F);
+    p = FMA_F32(p, z, 0.666667759F);
+    p = FMA_F32(a, FMA_F32(p, z, half), n * 0x1.7f7d1cp-20F);
+    return FMA_F32(n, 0x1.62e4p-1F, f - (half - p));
+}
+
+static inline double log_core_f64(double f, double n)
+{
+    const double a = f / (2.0 + f), z = a * a, half = 0.5 * f * f;
+    double       p;
 
     p = 0x1.2b69ec12c321fp-3;
     p = FMA_F64(p, z, 0x1.39fcec6a870e0p-3);
@@ -141,6 +153,98 @@ static inline double log1p_f64(double x)
     p = FMA_F64(p, z, 0x1.5555555555558p-1);
     p = FMA_F64(a, FMA_F64(p, z, half), n * 0x1.ef35793c7673p-45);
     return FMA_F64(n, 0x1.62e42fefa38p-1, f - (half - p));
+}
+
+static inline float log1p_f32(float x)
+{
+    const uint32_t k = (bits_f32(1.0F + x) - 0x3f3504f3u) >> 23; /* less the bits of 1/sqrt 2 */
+    const float    n = f32_bits(k | 0x4b000000u) - 0x1p23F;
+    const float    scale = f32_bits((127u - k) << 23);
+
+    return log_core_f32(FMA_F32(scale, x, scale - 1.0F), n);
+}
+
+static inline double log1p_f64(double x)
+{
+    const uint64_t k = (bits_f64(1.0 + x) - 0x3fe6a09e667f3bcdu) >> 52; /* less the bits of 1/sqrt 2 */
+    const double   n = f64_bits(k | 0x4330000000000000u) - 0x1p52;
+    const double   scale = f64_bits((1023u - k) << 52);
+
+    return log_core_f64(FMA_F64(scale, x, scale - 1.0), n);
+}
+
+/* x = 2^k (1 + f). A subnormal x is looked at as x 2^149 (or 2^1074), a whole number; 0 gives nonsense. */
+typedef struct {
+    float f, k;
+} split_f32;
+
+static inline split_f32 split_of_f32(float x)
+{
+    const uint32_t bits = bits_f32(x), tiny = -(uint32_t)(bits < 0x00800000u);
+    const uint32_t b = (bits & ~tiny) | (bits_f32(f32_bits((bits & 0x7fffffu) | 0x4b000000u) - 0x1p23F) & tiny);
+    const uint32_t k = (b + (0x3f800000u - 0x3f3504f3u)) >> 23; /* biased by 127 */
+
+    return (split_f32){ f32_bits(b - ((k - 127u) << 23)) - 1.0F,
+                        f32_bits(k | 0x4b000000u) - (0x1p23F + 127.0F) - f32_bits(tiny & 0x43150000u) }; /* 149 */
+}
+
+typedef struct {
+    double f, k;
+} split_f64;
+
+static inline split_f64 split_of_f64(double x)
+{
+    const uint64_t bits = bits_f64(x), tiny = -(uint64_t)(bits < 0x0010000000000000u);
+    const uint64_t b = (bits & ~tiny) |
+                       (bits_f64(f64_bits((bits & 0xfffffffffffffu) | 0x4330000000000000u) - 0x1p52) & tiny);
+    const uint64_t k = (b + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu)) >> 52; /* biased by 1023 */
+
+    return (split_f64){ f64_bits(b - ((k - 1023u) << 52)) - 1.0,
+                        f64_bits(k | 0x4330000000000000u) - (0x1p52 + 1023.0) -
+                            f64_bits(tiny & 0x4090c80000000000u) }; /* 1074 */
+}
+
+static inline float log_f32(float x)
+{
+    const uint32_t  bits = bits_f32(x);
+    const split_f32 s = split_of_f32(x);
+    const uint32_t  zero = -(uint32_t)(bits << 1 == 0), nan = -(uint32_t)(bits > 0x7f800000u) & ~zero,
+                   inf = -(uint32_t)(bits == 0x7f800000u);
+
+    return log_core_f32(s.f, s.k) + f32_bits((zero & 0xff800000u) | (nan & 0x7fc00000u) | (inf & 0x7f800000u));
+}
+
+static inline double log_f64(double x)
+{
+    const uint64_t  bits = bits_f64(x);
+    const split_f64 s = split_of_f64(x);
+    const uint64_t  zero = -(uint64_t)(bits << 1 == 0), nan = -(uint64_t)(bits > 0x7ff0000000000000u) & ~zero,
+                   inf = -(uint64_t)(bits == 0x7ff0000000000000u);
+
+    return log_core_f64(s.f, s.k) + f64_bits((zero & 0xfff0000000000000u) | (nan & 0x7ff8000000000000u) |
+                                             (inf & 0x7ff0000000000000u));
+}
+
+static inline float pow_f32(float x, float g)
+{
+    const split_f32 s = split_of_f32(x);
+    const float     whole = FMA_F32(g, s.k, BY_1_F32), n = whole - BY_1_F32; /* |g k| up to 2^22 */
+    const float     part = FMA_F32(g, s.k, -n);
+    const float     y = FMA_F32(part, 0x1.62e430p-1F, g * log_core_f32(s.f, 0.0F));
+    const float     e = exp_f32(y, BY_1_F32 + n, EXP_LO_F32 - n * 0x1.62e430p-1F);
+
+    return zero_if_f32((x == 0.0F) & (g != 0.0F), e) + (x - x);
+}
+
+static inline double pow_f64(double x, double g)
+{
+    const split_f64 s = split_of_f64(x);
+    const double    whole = FMA_F64(g, s.k, BY_1_F64), n = whole - BY_1_F64;
+    const double    part = FMA_F64(g, s.k, -n);
+    const double    y = FMA_F64(part, 0x1.62e42fefa39efp-1, g * log_core_f64(s.f, 0.0));
+    const double    e = exp_f64(y, BY_1_F64 + n, EXP_LO_F64 - n * 0x1.62e42fefa39efp-1);
+
+    return zero_if_f64((x == 0.0) & (g != 0.0), e) + (x - x);
 }
 
 #endif
