@@ -1,6 +1,6 @@
 /* ce.h - the C contract: what a call asks for, and the functions that answer it.
  *
- *     ce_run      checks every class index, then value, gradient and Hessian of one job
+ *     ce_run      checks every class index or probability, then value, gradient and Hessian of one job
  *
  * Letters: z logits, t target, K classes, w class weights, v sample weights, g gradient, h Hessian.
  * Nothing here allocates: the caller lends ce_scratch_bytes(job) bytes.
@@ -13,30 +13,60 @@
 
 enum { CE_MAX_AXES = 64 }; /* NumPy's limit */
 
-typedef enum { CE_FLOAT32, CE_FLOAT64, CE_DTYPES } ce_dtype;
-typedef enum { CE_INT8, CE_INT16, CE_INT32, CE_INT64, CE_UINT8, CE_UINT16, CE_UINT32, CE_UINT64 } ce_index;
-typedef enum { CE_NONE, CE_SUM, CE_MEAN } ce_reduction;
+/* How a number lies in memory. The first two are also what is computed with. */
+typedef enum {
+    CE_FLOAT32,
+    CE_FLOAT64,
+    CE_FLOAT16,
+    CE_BFLOAT16,
+    CE_INT8,
+    CE_INT16,
+    CE_INT32,
+    CE_INT64,
+    CE_UINT8,
+    CE_UINT16,
+    CE_UINT32,
+    CE_UINT64,
+    CE_REALS = CE_FLOAT16
+} ce_type;
+typedef enum { CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY } ce_reduction;
+typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS } ce_hessian;
 
-/* The arrays of a job. The first four have the axes of the logits, the others those of the items
- * (the logits' axes less the class axis). */
-enum { CE_Z, CE_GRAD, CE_HESS, CE_OTHER, CE_TARGET, CE_V, CE_UPSTREAM, CE_VALUE, CE_ARRAYS };
+/* The arrays of a job. The first four have the axes of the logits, the others those of the items (the logits' axes
+ * less the class axis). Element-wise, where each number is an item, all have the axes of the input. */
+enum {
+    CE_Z,        /* logits; input */
+    CE_GRAD,     /* out, and the next; in place of CE_Z they may be the same memory */
+    CE_HESS,     /* */
+    CE_OTHER,    /* class probabilities, a second input; the target of element-wise losses */
+    CE_TARGET,   /* class indices */
+    CE_V,        /* sample weights; weights of elements */
+    CE_POS,      /* weights of positive labels */
+    CE_UPSTREAM, /* grad_output, where it is not one number */
+    CE_VALUE,    /* out: the losses, of the computing type */
+    CE_ARRAYS
+};
 
 typedef struct {
     char          *data;    /* NULL: absent */
     const int64_t *strides; /* bytes, one for each of the array's own axes */
+    ce_type        type;
 } ce_array;
 
 typedef struct {
     int            loss; /* ce_find_loss */
-    ce_dtype       dtype;
-    ce_index       index;
+    ce_type        real; /* what is computed with */
     ce_reduction   reduction;
-    int            axes, class_axis;
-    const int64_t *shape; /* of the logits */
+    ce_hessian     hessian;
+    int            axes, class_axis; /* class_axis -1: element-wise */
+    const int64_t *shape;            /* of the logits */
     ce_array       array[CE_ARRAYS];
     const void    *w; /* class weights: K numbers of the computing type, or NULL */
     int64_t        ignore_index;
-    double         smoothing;
+    double         smoothing;   /* of labels */
+    double         gamma;       /* focusing exponent of focal losses */
+    double         alpha[2];    /* weights of y = 0 and y = 1 in the sigmoid focal loss */
+    double         delta;       /* where Huber's loss, or smooth L1, turns linear */
     double         grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
     int            fresh;       /* the gradient's memory has not been touched before */
     int            threads;     /* asked for; the team may be smaller */
@@ -44,8 +74,8 @@ typedef struct {
 
     /* answers */
     double  value; /* the reduced loss */
-    double  z;     /* Z, the sum of v w_t over counted items */
-    int64_t bad;   /* position of the first class index out of range, in C order of the items; -1: none */
+    double  z;     /* Z, what the mean divides by */
+    int64_t bad;   /* position of the first class index or probability out of range, in C order; -1: none */
 } ce_job;
 
 size_t ce_scratch_bytes(const ce_job *job);

@@ -1,9 +1,14 @@
-/* cross_entropy.h - cross-entropy with index targets, label smoothing and class weights, as a softmax link.
+/* cross_entropy.h - cross-entropy with label smoothing and class weights, as two softmax links.
  *
+ * Class indices:
  *     nll     = (m - z_t) + log1p(s)                                  q = (s + 1 - e_t) / S = 1 - p_t
  *     loss    = v [ a nll + b (W log1p(s) + sum_k w_k (m - z_k)) ]    a = (1 - eps) w_t,  b = eps / K
  *     grad_k  = v [ (a + b W) p_k - b w_k ]                           grad_t = v [ -a q + b (W p_t - w_t) ]
  *     hess_k  = v (a + b W) p_k (1 - p_k)
+ *
+ * Class probabilities q, with u_k = w_k (q_k (1 - eps) + eps / K) and U = sum_k u_k:
+ *     loss    = v [ U log1p(s) + sum_k u_k (m - z_k) ]
+ *     grad_k  = v [ p_k (U - u_k) - u_k (1 - p_k) ]                   hess_k = v U p_k (1 - p_k)
  */
 static void fill_cross_entropy(const ce_plan *plan, tile *x)
 {
@@ -16,16 +21,40 @@ static void fill_cross_entropy(const ce_plan *plan, tile *x)
             x->loss[l] = (a == 0 ? 0 : x->loss[l]) + x->v[l] * b * (W * log_S + x->tilt[l]);
     }
     for (int l = 0; plan->derives && l < x->width; l++) {
-        const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
+        const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], others = x->s[l] + (1 - x->e_t[l]);
+        const double scale = x->upstream[l] * x->v[l], whole = scale * (a + b * W);
         x->per_e[l] = scale * a / S;
-        x->at_t[l] = -x->per_e[l] * (x->s[l] + (1 - x->e_t[l]));
-        x->curve[l] = scale * (a + b * W);
+        x->grad_t[l] = -x->per_e[l] * others;
         x->shift[l] = scale * b;
         if (eps != 0) {
-            x->per_e[l] = x->curve[l] / S;
-            x->at_t[l] += scale * b * (W * x->e_t[l] / S - x->w_t[l]);
+            x->per_e[l] = whole / S;
+            x->grad_t[l] += scale * b * (W * x->e_t[l] / S - x->w_t[l]);
         }
+        x->curve[l] = whole / S;
+        x->part[l] = 1 / S;
+        x->bend[l] = 0;
+        x->hess_t[l] = whole * (x->e_t[l] / S) * (others / S);
     }
 }
 
-static const ce_link cross_entropy_link = { "cross_entropy", PROBABILITIES, fill_cross_entropy };
+static void fill_cross_entropy_probabilities(const ce_plan *plan, tile *x)
+{
+    for (int l = 0; l < x->width; l++) {
+        const double U = x->u_sum[l], log_S = log1p_f64(x->s[l]);
+        x->loss[l] = x->v[l] * (U * log_S + x->tilt[l]);
+    }
+    for (int l = 0; plan->derives && l < x->width; l++) {
+        const double S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
+        x->per_e[l] = x->shift[l] = scale / S;
+        x->curve[l] = scale * x->u_sum[l] / S;
+        x->part[l] = 1 / S;
+        x->bend[l] = 0;
+    }
+}
+
+static const ce_link cross_entropy_link = { .name = "cross_entropy",
+                                            .emits = PROBABILITIES,
+                                            .fill = fill_cross_entropy };
+static const ce_link cross_entropy_probabilities_link = { .name = "cross_entropy_probabilities",
+                                                          .emits = SHARES,
+                                                          .fill = fill_cross_entropy_probabilities };

@@ -1,10 +1,8 @@
-/* dtype_f32.h - float32: stored and computed with as float. */
-#define ELEM         float
+/* dtype_f32.h - float32: what float32 and the half types are computed with. */
+#define TYPE         CE_FLOAT32
 #define REAL         float
 #define LANES        16 /* a virtual vector of 64 bytes */
 #define NAME(x)      x##_f32
-#define LOAD(x)      (x)
-#define STORE(x)     (x)
 #define EXP(x)       exp_f32(x, BY_1_F32, EXP_LO_F32)
 #define EXP_2_64(x)  exp_f32(x, BY_2_64_F32, EXP_LO_2_64_F32) /* times 2^64 */
 #define EXP_BY       exp_f32
@@ -17,3 +15,7 @@
 #define MIN_EXPONENT -126
 #define FMA          FMA_F32
 #define BITS         int32_t /* as wide as REAL */
+#define LOG          log_f32
+#define LOG1P        log1p_f32
+#define POW          pow_f32
+#define HALVES(X)    X(CE_FLOAT16, f16) X(CE_BFLOAT16, bf16)

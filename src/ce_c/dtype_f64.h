@@ -1,10 +1,8 @@
-/* dtype_f64.h - float64: stored and computed with as double. */
-#define ELEM         double
+/* dtype_f64.h - float64: what float64 is computed with. */
+#define TYPE         CE_FLOAT64
 #define REAL         double
 #define LANES        8 /* a virtual vector of 64 bytes */
 #define NAME(x)      x##_f64
-#define LOAD(x)      (x)
-#define STORE(x)     (x)
 #define EXP(x)       exp_f64(x, BY_1_F64, EXP_LO_F64)
 #define EXP_2_64(x)  exp_f64(x, BY_2_64_F64, EXP_LO_2_64_F64) /* times 2^64 */
 #define EXP_BY       exp_f64
@@ -17,3 +15,7 @@
 #define MIN_EXPONENT -1022
 #define FMA          FMA_F64
 #define BITS         int64_t /* as wide as REAL */
+#define LOG          log_f64
+#define LOG1P        log1p_f64
+#define POW          pow_f64
+#define HALVES(X)

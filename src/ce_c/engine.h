@@ -1,4 +1,6 @@
-/* engine.h - both traversals of the softmax engine for one dtype, and the kernels made of them. */
+/* engine.h - both engines for one computing type, and the kernels made of them. */
+#include "storage.h"
+
 #include "softmax.h"
 #include "row_scan.h"
 #include "row_emit.h"
@@ -6,64 +8,79 @@
 #include "lanes_scan.h"
 #include "lanes_emit.h"
 
-typedef ELEM        NAME(elem);
+#include "pointwise.h"
+
 static const double NAME(least) = MIN_NORMAL;
 
 static void NAME(run)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
 {
-    const ce_link *link = links[plan->job->loss];
+    const int loss = plan->job->loss;
 
     for (int64_t b = first; b < last; b++) {
-        const int64_t from = b * grid->block, to = from + grid->block;
+        const int64_t from = b * grid->block, end = from + grid->block, to = end < grid->items ? end : grid->items;
         double        sums[LANES] = { 0 };
 
-        (grid->by_rows ? NAME(rows) : NAME(lanes))(grid, plan, link, from, to < grid->items ? to : grid->items, sums);
+        if (loss >= LINKS)
+            NAME(run_points)(grid, plan, from, to, sums);
+        else
+            (grid->by_rows ? NAME(rows) : NAME(lanes))(grid, plan, links[loss], from, to, sums);
         plan->blocks[b].loss = tree_sum(sums, LANES);
     }
 }
 
+/* Z of items that have weights. */
 static double NAME(weights)(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last)
 {
-    const REAL *w = job->w;
+    const REAL *w = links[job->loss]->by_count ? NULL : job->w;
     double      sum = 0, lost = 0;
 
     for (int64_t i = first; i < last; i++) {
+        const double v = grid->data[CE_V] ? *(const REAL *)begin_of(grid, CE_V, i) : 1;
+        if (!grid->data[CE_TARGET]) {
+            add_exactly(&sum, &lost, v);
+            continue;
+        }
         const int64_t t = load_index(begin_of(grid, CE_TARGET, i), job);
-        const double  v = grid->data[CE_V] ? *(const REAL *)begin_of(grid, CE_V, i) : 1;
         if (t != job->ignore_index && t >= 0 && t < grid->classes)
             add_exactly(&sum, &lost, w ? v * w[t] : v);
     }
     return with_lost(sum, lost);
 }
 
-static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
+static void NAME(check_items)(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last, ce_block *block)
 {
-    const ce_job *job = plan->job;
     const int     inner = grid->axes - 1;
     const int64_t size = grid->size[inner], step = grid->stride[CE_TARGET][inner];
+    int64_t       counted = 0;
+    bool          good = true;
 
+    for (int64_t i = first, n; grid->data[CE_TARGET] && i < last; i += n) {
+        n = size - i % size < last - i ? size - i % size : last - i;
+        good &= count_run(begin_of(grid, CE_TARGET, i), step, n, job->array[CE_TARGET].type, job->ignore_index,
+                          (uint64_t)grid->classes, &counted);
+    }
+    block->bad = good ? -1 : first_bad(grid, job, first, last);
+    block->z = grid->data[CE_TARGET] ? (double)counted : (double)(last - first);
+    if (grid->data[CE_V] || (grid->data[CE_TARGET] && job->w))
+        block->z = NAME(weights)(grid, job, first, last);
+}
+
+static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
+{
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block, end = from + grid->block, to = end < grid->items ? end : grid->items;
-        ce_block     *block = &plan->blocks[b];
-        int64_t       counted = 0;
-        bool          good = true;
 
-        for (int64_t i = from, n; i < to; i += n) {
-            n = size - i % size < to - i ? size - i % size : to - i;
-            good &= count_run(begin_of(grid, CE_TARGET, i), step, n, job->index, job->ignore_index,
-                              (uint64_t)grid->classes, &counted);
-        }
-        block->bad = good ? -1 : first_bad(grid, job, from, to);
-        block->z = grid->data[CE_V] || job->w ? NAME(weights)(grid, job, from, to) : (double)counted;
+        if (plan->job->loss >= LINKS)
+            NAME(check_points)(grid, plan, from, to, &plan->blocks[b]);
+        else
+            NAME(check_items)(grid, plan->job, from, to, &plan->blocks[b]);
     }
 }
 
-#undef ELEM
+#undef TYPE
 #undef REAL
 #undef LANES
 #undef NAME
-#undef LOAD
-#undef STORE
 #undef EXP
 #undef EXP_2_64
 #undef EXP_BY
@@ -77,3 +94,8 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef FMA
 #undef ZERO_IF
 #undef LANE
+#undef LOG
+#undef LOG1P
+#undef POW
+#undef HALVES
+#undef POINTWISE

@@ -5,17 +5,25 @@
 #include "ce.h"
 
 /* A job's arrays seen as a grid of items, K classes deep: the class axis set apart, axes of length 1 dropped,
- * neighbours that step alike in every array merged. Item i counts in C order. */
+ * neighbours that step alike in every array merged. Item i counts in C order of the grid's axes, which are those of the
+ * arrays or, to run element-wise losses, those by falling stride of the input. */
 typedef struct {
     int     axes;
     int64_t size[CE_MAX_AXES];
     int64_t stride[CE_ARRAYS][CE_MAX_AXES]; /* bytes */
     int64_t class_stride[CE_ARRAYS];        /* bytes */
     char   *data[CE_ARRAYS];
+    ce_type type[CE_ARRAYS];
     int64_t items, classes;
     int64_t block, blocks; /* items are worked on, and summed, in blocks of fixed size */
     int     by_rows;       /* the traversal: rows, or lanes */
 } ce_grid;
+
+static inline int64_t size_of(ce_type type)
+{
+    static const char size[] = { 4, 8, 2, 2, 1, 2, 4, 8, 1, 2, 4, 8 };
+    return size[type];
+}
 
 /* What one block of items adds up to. */
 typedef struct {
@@ -51,16 +59,15 @@ typedef struct {
 
 typedef void (*ce_kernel)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last);
 
-/* All that one instruction set offers: one column per dtype. */
+/* All that one instruction set offers: one column per computing type. */
 typedef struct {
     const char *name;
     int         level; /* what it asks of the processor, see cpu.c */
     struct {
-        int       elem_size;  /* bytes of a stored number */
-        double    min_normal; /* of the computing type; results that are smaller become 0 */
+        double    min_normal; /* results that are smaller become 0 */
         ce_kernel check, run;
         double (*sum)(const void *x, int64_t n); /* of n computing-type numbers */
-    } dtype[CE_DTYPES];
+    } real[CE_REALS];
     int streams; /* it has stores that bypass the caches */
     int (*find_loss)(const char *name);
 } ce_kernels;

@@ -13,107 +13,103 @@ static void NAME(factors_of)(const double *per_e, NAME(factors) * f)
     }
 }
 
-static void NAME(panel_hess)(const REAL *panel, REAL *hess, int64_t n, const tile *x)
+/* What all emissions need of the items, in lanes. */
+typedef struct {
+    NAME(factors) f;
+    REAL m[LANES], s[LANES], shift[LANES], u_sum[LANES], dot[LANES];
+} NAME(emitter);
+
+static NAME(factor) NAME(factor_in)(const NAME(factors) * f, int l)
+{
+    return (NAME(factor)){ f->per_e[l], f->unit[l], f->by[l], f->lo[l] };
+}
+
+static void NAME(emitter_of)(const tile *x, NAME(emitter) * t)
+{
+    for (int l = 0; l < LANES; l++) {
+        t->m[l] = (REAL)x->m[l], t->s[l] = NAME(normal)((REAL)x->s[l]), t->u_sum[l] = (REAL)x->u_sum[l];
+        t->shift[l] = NAME(normal)((REAL)x->shift[l]), t->dot[l] = (REAL)x->dot[l];
+    }
+    NAME(factors_of)(x->per_e, &t->f);
+}
+
+/* Turns a panel of logits into Hessians. */
+static void NAME(panel_hess)(REAL *panel, int64_t n, emission emits, const tile *x)
 {
     NAME(factors) f;
-    REAL   m[LANES], s[LANES], r[LANES];
-    double per_e[LANES];
+    REAL m[LANES], s[LANES], part[LANES], bend[LANES];
 
+    NAME(factors_of)(x->curve, &f);
     for (int l = 0; l < LANES; l++) {
-        m[l] = (REAL)x->m[l], s[l] = NAME(normal)((REAL)x->s[l]), r[l] = (REAL)(1 / (1 + x->s[l]));
-        per_e[l] = x->curve[l] / (1 + x->s[l]);
+        m[l] = (REAL)x->m[l], s[l] = NAME(normal)((REAL)x->s[l]), part[l] = (REAL)x->part[l];
+        bend[l] = NAME(bend_of)(x->bend[l], NAME(factor_in)(&f, l));
     }
-    NAME(factors_of)(per_e, &f);
-    for (int64_t k = 0; k < n; k++)
+    for (int64_t i = 0; emits != ONE_HOT && i < n * LANES; i += LANES)
         LANE(l) {
             const NAME(factor) one = { f.per_e[l], f.unit[l], f.by[l], f.lo[l] };
-            hess[k * LANES + l] = NAME(hess_of)(panel[k * LANES + l] - m[l], s[l], r[l], one);
+            panel[i + l] = NAME(hess_of)(panel[i + l] - m[l], s[l], part[l], bend[l], one);
         }
+    for (int64_t i = 0; emits == ONE_HOT && i < n * LANES; i += LANES)
+        LANE(l) panel[i + l] = 0;
 }
 
-/* Turns a panel of logits into gradients. */
-static void NAME(panel_grad)(REAL *panel, const REAL *w, int64_t n, const tile *x)
+/* From a panel of logits, or y, and what its place may hold before, the gradients. */
+static void NAME(panel_grad)(const REAL *restrict z, REAL *restrict grad, const REAL *w, int64_t n, emission emits,
+                             const tile *x)
 {
-    NAME(factors) f;
-    REAL m[LANES], shift[LANES];
+    NAME(emitter) t;
 
-    for (int l = 0; l < LANES; l++) m[l] = (REAL)x->m[l], shift[l] = NAME(normal)((REAL)x->shift[l]);
-    NAME(factors_of)(x->per_e, &f);
-    for (int64_t k = 0; k < n; k++) {
-        const REAL w_k = w ? w[k] : 1;
-        LANE(l) {
-            const REAL e = EXP_BY(panel[k * LANES + l] - m[l], f.by[l], f.lo[l]);
-            panel[k * LANES + l] = f.per_e[l] * e - shift[l] * w_k;
+    NAME(emitter_of)(x, &t);
+#define EMIT(value)                                                                                                    \
+    for (int64_t i = 0; i < n * LANES; i += LANES)                                                                     \
+        LANE(l) grad[i + l] = value
+    if (emits == ONE_HOT) {
+        EMIT(0);
+    } else if (emits == LOG_PROBS) {
+        EMIT((z[i + l] - t.m[l]) - t.shift[l]);
+    } else if (emits == DOT) {
+        EMIT(NAME(normal)(z[i + l] * (grad[i + l] - t.dot[l])));
+    } else if (emits == DOT_EXP) {
+        EMIT(NAME(normal)(grad[i + l] - NAME(exp_any)(z[i + l]) * t.dot[l]));
+    } else if (emits == SHARES) {
+        for (int64_t i = 0; i < n * LANES; i += LANES)
+            LANE(l) {
+                const NAME(factor) one = { t.f.per_e[l], t.f.unit[l], t.f.by[l], t.f.lo[l] };
+                grad[i + l] = NAME(share_of)(z[i + l] - t.m[l], grad[i + l], t.u_sum[l], t.s[l], t.shift[l], one);
+            }
+    } else {
+        for (int64_t k = 0; k < n; k++) {
+            const REAL w_k = w ? w[k] : 1;
+            LANE(l) {
+                const REAL e = EXP_BY(z[k * LANES + l] - t.m[l], t.f.by[l], t.f.lo[l]);
+                grad[k * LANES + l] = t.f.per_e[l] * e - t.shift[l] * w_k;
+            }
         }
     }
+#undef EMIT
 }
 
-static void NAME(panel_log_probs)(REAL *panel, int64_t n, const tile *x)
-{
-    REAL m[LANES], shift[LANES];
-
-    LANE(l) m[l] = (REAL)x->m[l], shift[l] = NAME(normal)((REAL)x->shift[l]);
-    for (int64_t k = 0; k < n; k++)
-        LANE(l) panel[k * LANES + l] = (panel[k * LANES + l] - m[l]) - shift[l];
-}
-
-static void NAME(panel_backward)(REAL *y, const REAL *g, int64_t n, bool with_y, const tile *x)
-{
-    REAL dot[LANES];
-
-    LANE(l) dot[l] = (REAL)x->dot[l];
-    for (int64_t i = 0; with_y && i < n * LANES; i += LANES)
-        LANE(l) y[i + l] = NAME(normal)(y[i + l] * (g[i + l] - dot[l]));
-    for (int64_t i = 0; !with_y && i < n * LANES; i += LANES)
-        LANE(l) y[i + l] = NAME(normal)(g[i + l] - NAME(exp_any)(y[i + l]) * dot[l]);
-}
-
-static void NAME(store)(REAL *restrict panel, char *const *at, int64_t step, int64_t n, bool unit, int count)
-{
-    int64_t done = 0;
-
-    for (int64_t k = 0; unit && k < n; k++) {
-        ELEM *p = (ELEM *)(at[0] + k * step);
-        LANE(l) p[l] = STORE(panel[k * LANES + l]);
-    }
-    if (!unit && step == sizeof(ELEM) && count == LANES)
-        done = NAME(transpose)(panel, at, n, false);
-    for (int l = 0; !unit && l < count; l++)
-        for (int64_t k = done; k < n; k++) *(ELEM *)(at[l] + k * step) = STORE(panel[k * LANES + l]);
-}
-
-static void NAME(store_panel)(REAL *panel, const ce_grid *grid, int array, const tile *x, int64_t first, int64_t n)
-{
-    const int64_t step = grid->class_stride[array];
-    char         *at[TILE];
-
-    for (int l = 0; l < LANES; l++) at[l] = x->at[array][l] + first * step;
-    NAME(store)(panel, at, step, n, NAME(is_unit)(grid, array, x), x->count);
-}
-
+/* Panel by panel: the gradient in place of the second input, the Hessian in that of the logits. */
 static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) * p, const tile *x)
 {
     const REAL *w = plan->job->smoothing != 0 ? plan->job->w : NULL;
 
     for (int64_t k = 0; k < grid->classes; k += NAME(PANEL)) {
         const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);
-        if (grid->classes > NAME(PANEL))
-            NAME(load_panels)(p, grid, x, k, n);
+        if (grid->classes > NAME(PANEL) && emits != ONE_HOT)
+            NAME(load_panels)(p, grid, plan, emits, x, k, n);
+        NAME(panel_grad)(p->z, p->other, w ? w + k : NULL, n, emits, x);
         if (grid->data[CE_HESS])
-            NAME(panel_hess)(p->z, p->other, n, x);
-        if (emits == LOG_PROBS)
-            NAME(panel_log_probs)(p->z, n, x);
-        else if (emits == PROBABILITIES)
-            NAME(panel_grad)(p->z, w ? w + k : NULL, n, x);
-        else
-            NAME(panel_backward)(p->z, p->other, n, emits == DOT, x);
+            NAME(panel_hess)(p->z, n, emits, x);
         for (int l = 0; grid->data[CE_TARGET] && l < x->count; l++)
-            if (x->live[l] && x->t[l] >= k && x->t[l] < k + n)
-                p->z[(x->t[l] - k) * LANES + l] = NAME(normal)((REAL)x->at_t[l]);
+            if (x->live[l] && x->t[l] >= k && x->t[l] < k + n) {
+                p->other[(x->t[l] - k) * LANES + l] = NAME(normal)((REAL)x->grad_t[l]);
+                p->z[(x->t[l] - k) * LANES + l] = NAME(normal)((REAL)x->hess_t[l]);
+            }
         if (grid->data[CE_GRAD])
-            NAME(store_panel)(p->z, grid, CE_GRAD, x, k, n);
+            NAME(store)(p, p->other, grid, CE_GRAD, x, k, n);
         if (grid->data[CE_HESS])
-            NAME(store_panel)(p->other, grid, CE_HESS, x, k, n);
+            NAME(store)(p, p->z, grid, CE_HESS, x, k, n);
     }
 }
 
@@ -128,9 +124,9 @@ static void NAME(lanes)(const ce_grid *grid, const ce_plan *plan, const ce_link 
         x.width = LANES;
         x.count = last - i < LANES ? (int)(last - i) : LANES;
         NAME(open)(grid, plan, i, &x);
-        NAME(lanes_scan)(grid, plan, link->emits, &p, &x);
+        NAME(lanes_scan)(grid, plan, link, &p, &x);
         NAME(link)(grid, plan, link, &x);
-        if (grid->data[CE_GRAD] || grid->data[CE_HESS])
+        if (plan->derives)
             NAME(lanes_emit)(grid, plan, link->emits, &p, &x);
         NAME(close)(grid, &x, sums);
     }

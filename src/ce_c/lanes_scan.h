@@ -7,37 +7,66 @@
 
 enum { NAME(GROUP) = 32 }; /* classes summed in the computing type */
 
-/* n classes from memory to the panel. unit: the items are neighbours in memory. */
-static void NAME(load)(REAL *restrict panel, char *const *at, int64_t step, int64_t n, bool unit)
-{
-    int64_t done = 0;
+typedef struct {
+    _Alignas(64) REAL z[NAME(PANEL) * LANES];      /* logits, then Hessians */
+    _Alignas(64) REAL other[NAME(PANEL) * LANES];  /* the second input, then gradients */
+    _Alignas(64) REAL staged[NAME(PANEL) * LANES]; /* rows that do not lie in memory as numbers to compute with */
+} NAME(panels);
 
-    for (int64_t k = 0; unit && k < n; k++) {
-        const ELEM *p = (const ELEM *)(at[0] + k * step);
-        LANE(l) panel[k * LANES + l] = LOAD(p[l]);
-    }
-    if (!unit && step == sizeof(ELEM))
-        done = NAME(transpose)(panel, at, n, true);
-    for (int l = 0; !unit && l < LANES; l++)
-        for (int64_t k = done; k < n; k++) panel[k * LANES + l] = LOAD(*(const ELEM *)(at[l] + k * step));
+/* The lanes' elements of one class are neighbours in memory, in order; and where each lane begins, at class first. */
+static bool NAME(is_unit)(const ce_grid *grid, int array, const tile *x, int64_t first, char **at)
+{
+    for (int l = 0; l < LANES; l++) at[l] = x->at[array][l] + first * grid->class_stride[array];
+    return x->even && x->count == LANES && grid->stride[array][grid->axes - 1] == size_of(grid->type[array]);
 }
 
-/* True: the lanes' elements of one class are neighbours in memory, in order. */
-static bool NAME(is_unit)(const ce_grid *grid, int array, const tile *x)
+/* n classes from memory to the panel, from class first on. */
+static void NAME(load)(NAME(panels) * p, REAL *restrict panel, const ce_grid *grid, int array, const tile *x,
+                       int64_t first, int64_t n)
 {
-    return x->even && x->count == LANES && grid->stride[array][grid->axes - 1] == (int64_t)sizeof(ELEM);
-}
-
-/* Ignored items become zeros. */
-static void NAME(load_live)(REAL *restrict panel, const ce_grid *grid, const tile *x, int64_t first, int64_t n)
-{
-    const int64_t step = grid->class_stride[CE_Z];
+    const int64_t step = grid->class_stride[array];
+    const ce_type type = grid->type[array];
     char         *at[TILE];
+    const bool    unit = NAME(is_unit)(grid, array, x, first, at);
 
-    for (int l = 0; l < LANES; l++) at[l] = x->at[CE_Z][l] + first * step;
-    NAME(load)(panel, at, step, n, NAME(is_unit)(grid, CE_Z, x));
-    for (int64_t k = 0; !x->all_live && k < n; k++)
-        LANE(l) panel[k * LANES + l] = x->live[l] ? panel[k * LANES + l] : 0;
+    if (unit && type == TYPE) {
+        for (int64_t k = 0; k < n; k++) {
+            const REAL *from = (const REAL *)(at[0] + k * step);
+            LANE(l) panel[k * LANES + l] = from[l];
+        }
+    } else if (unit) {
+        for (int64_t k = 0; k < n; k++) NAME(read)(panel + k * LANES, at[0] + k * step, type, size_of(type), LANES);
+    } else {
+        for (int l = 0; (type != TYPE || step != sizeof(REAL)) && l < LANES; l++) {
+            REAL *const row = p->staged + l * NAME(PANEL);
+            NAME(read)(row, at[l], type, step, n);
+            at[l] = (char *)row;
+        }
+        NAME(transpose)(panel, at, n, true);
+    }
+}
+
+/* The inverse, for the items that there are. */
+static void NAME(store)(NAME(panels) * p, REAL *restrict panel, const ce_grid *grid, int array, const tile *x,
+                        int64_t first, int64_t n)
+{
+    const int64_t step = grid->class_stride[array];
+    const ce_type type = grid->type[array];
+    char         *at[TILE], *rows[TILE];
+    const bool    unit = NAME(is_unit)(grid, array, x, first, at), whole = type == TYPE && step == sizeof(REAL);
+
+    if (unit && type == TYPE) {
+        for (int64_t k = 0; k < n; k++) {
+            REAL *to = (REAL *)(at[0] + k * step);
+            LANE(l) to[l] = panel[k * LANES + l];
+        }
+    } else if (unit) {
+        for (int64_t k = 0; k < n; k++) NAME(write)(at[0] + k * step, type, size_of(type), panel + k * LANES, LANES);
+    } else {
+        for (int l = 0; l < LANES; l++) rows[l] = whole && l < x->count ? at[l] : (char *)(p->staged + l * NAME(PANEL));
+        NAME(transpose)(panel, rows, n, false);
+        for (int l = 0; !whole && l < x->count; l++) NAME(write)(at[l], type, step, (const REAL *)rows[l], n);
+    }
 }
 
 /* Terms of one class: exp(z - m) times 2^64, but 0 where z = m, which is counted. */
@@ -74,13 +103,20 @@ static void NAME(group_sum)(const REAL *z, int64_t n, const REAL *m, double *sum
     LANE(l) hits[l] = count[l];
 }
 
-/* sum += w (m - z) over at most GROUP classes. */
-static void NAME(group_tilt)(const REAL *z, const REAL *w, int64_t n, const REAL *m, double *sum)
+/* sum += u (m - z) over at most GROUP classes; u: the shares in their panel, or else the weights, if any. */
+static void NAME(group_tilt)(const REAL *z, const REAL *shares, const REAL *w, int64_t n, const REAL *m, double *sum)
 {
     REAL a[LANES] = { 0 }, b[LANES] = { 0 };
 
     for (int64_t k = 0; k < n; k += 2) {
-        const REAL w_a = w ? w[k] : 1, w_b = k + 1 == n ? 0 : w ? w[k + 1] : 1;
+        const bool odd = k + 1 == n;
+        if (shares) {
+            LANE(l) a[l] += NAME(weighted_gap)(z[k * LANES + l], shares[k * LANES + l], m[l]);
+            if (!odd)
+                LANE(l) b[l] += NAME(weighted_gap)(z[(k + 1) * LANES + l], shares[(k + 1) * LANES + l], m[l]);
+            continue;
+        }
+        const REAL w_a = w ? w[k] : 1, w_b = odd ? 0 : w ? w[k + 1] : 1;
         if (w_a != 0)
             LANE(l) a[l] += w_a * NAME(gap)(z[k * LANES + l], m[l]);
         if (w_b != 0)
@@ -105,11 +141,32 @@ static void NAME(lanes_merge)(tile *x, const double *m, const double *s)
     }
 }
 
-static void NAME(panel_scan)(const REAL *panel, const REAL *w, int64_t n, double w_before, bool tilted, bool first,
+/* What the tilt of one panel adds to that of those before it: each is taken from its own maximum. */
+static void NAME(tilt_merge)(tile *x, const double *m, const double *tilt, const double *u_sum)
+{
+    for (int l = 0; l < LANES; l++) {
+        const bool   grows = m[l] > x->m[l];
+        const double fallen = grows ? x->u_sum[l] : u_sum[l], by = grows ? m[l] - x->m[l] : x->m[l] - m[l];
+        x->tilt[l] += tilt[l] + (fallen == 0 || m[l] == x->m[l] ? 0 : fallen * by);
+        x->u_sum[l] += u_sum[l];
+    }
+}
+
+/* Sums of u over n classes. */
+static void NAME(panel_u)(const REAL *shares, const REAL *w, int64_t n, double *sum)
+{
+    const double all = shares ? 0 : w ? NAME(total)(w, n) : (double)n;
+
+    LANE(l) sum[l] = all;
+    for (int64_t k = 0; shares && k < n; k++)
+        LANE(l) sum[l] += (double)shares[k * LANES + l];
+}
+
+static void NAME(panel_scan)(const REAL *panel, const REAL *shares, const REAL *w, int64_t n, bool tilted, bool first,
                              tile *x)
 {
     REAL   top[LANES], from[LANES], hits[LANES] = { 0 };
-    double m[LANES], s[LANES] = { 0 }, tilt[LANES] = { 0 };
+    double m[LANES], s[LANES] = { 0 }, tilt[LANES] = { 0 }, u_sum[LANES] = { 0 };
 
     LANE(l) top[l] = -INFINITY;
     for (int64_t k = 0; k < n; k++)
@@ -119,71 +176,76 @@ static void NAME(panel_scan)(const REAL *panel, const REAL *w, int64_t n, double
         const int64_t some = n - k < NAME(GROUP) ? n - k : NAME(GROUP);
         NAME(group_sum)(panel + k * LANES, some, from, s, hits);
         if (tilted)
-            NAME(group_tilt)(panel + k * LANES, w ? w + k : NULL, some, from, tilt);
+            NAME(group_tilt)(panel + k * LANES, shares ? shares + k * LANES : NULL, w ? w + k : NULL, some, from, tilt);
     }
     LANE(l) s[l] = unscaled(s[l]) + (hits[l] > 0 ? (double)hits[l] - 1 : 0);
     LANE(l) m[l] = top[l];
+    if (tilted)
+        NAME(panel_u)(shares, w, n, u_sum);
     if (first) {
         LANE(l) x->m[l] = m[l];
         LANE(l) x->s[l] = s[l];
         LANE(l) x->tilt[l] = tilt[l];
+        LANE(l) x->u_sum[l] = u_sum[l];
         return;
     }
-    const double w_here = !tilted ? 0 : w ? NAME(total)(w, n) : (double)n;
-    for (int l = 0; tilted && l < LANES; l++) {
-        if (m[l] > x->m[l])
-            x->tilt[l] += tilt[l] + (w_before == 0 ? 0 : w_before * (m[l] - x->m[l]));
-        else
-            x->tilt[l] += tilt[l] + (w_here == 0 || m[l] == x->m[l] ? 0 : w_here * (x->m[l] - m[l]));
-    }
+    if (tilted)
+        NAME(tilt_merge)(x, m, tilt, u_sum);
     NAME(lanes_merge)(x, m, s);
 }
 
-/* g and y in their panels; the sum of g y, or of g. */
-static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, bool with_y, tile *x)
+/* g and y in their panels; the sum of g y, of g, or of terms. */
+static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, const ce_link *link, tile *x)
 {
-    double dot[LANES] = { 0 };
+    double dot[TILE] = { 0 };
 
-    for (int64_t k = 0; k < n; k++)
-        LANE(l) dot[l] += (double)g[k * LANES + l] * (with_y ? (double)y[k * LANES + l] : 1);
+    for (int64_t k = 0; link->emits == TERMS && k < n; k++) {
+        double p[TILE] = { 0 }, q[TILE], terms[TILE];
+        for (int l = 0; l < TILE; l++) q[l] = 1;
+        LANE(l) p[l] = (double)y[k * LANES + l];
+        for (int l = 0; g && l < LANES; l++) q[l] = (double)g[k * LANES + l];
+        link->term(p, q, terms);
+        LANE(l) dot[l] += terms[l];
+    }
+    for (int64_t k = 0; link->emits != TERMS && k < n; k++)
+        LANE(l) dot[l] += (double)g[k * LANES + l] * (link->emits == DOT ? (double)y[k * LANES + l] : 1);
     for (int l = 0; l < LANES; l++) add_exactly(&x->dot[l], &x->lost[l], dot[l]);
 }
 
-typedef struct {
-    _Alignas(64) REAL z[NAME(PANEL) * LANES];     /* logits, then gradients */
-    _Alignas(64) REAL other[NAME(PANEL) * LANES]; /* the second input, or Hessians */
-} NAME(panels);
-
-static void NAME(load_panels)(NAME(panels) * p, const ce_grid *grid, const tile *x, int64_t first, int64_t n)
+/* n classes from class first on: the logits, zeros for ignored items, and the second input or the shares. */
+static void NAME(load_panels)(NAME(panels) * p, const ce_grid *grid, const ce_plan *plan, emission emits, const tile *x,
+                              int64_t first, int64_t n)
 {
-    NAME(load_live)(p->z, grid, x, first, n);
-    if (grid->data[CE_OTHER]) {
-        const int64_t step = grid->class_stride[CE_OTHER];
-        char         *at[TILE];
-        for (int l = 0; l < LANES; l++) at[l] = x->at[CE_OTHER][l] + first * step;
-        NAME(load)(p->other, at, step, n, NAME(is_unit)(grid, CE_OTHER, x));
+    const NAME(smoother) to = NAME(smoother_of)(plan);
+
+    NAME(load)(p, p->z, grid, CE_Z, x, first, n);
+    for (int64_t k = 0; !x->all_live && k < n; k++)
+        LANE(l) p->z[k * LANES + l] = x->live[l] ? p->z[k * LANES + l] : 0;
+    if (grid->data[CE_OTHER])
+        NAME(load)(p, p->other, grid, CE_OTHER, x, first, n);
+    if (emits != SHARES)
+        return;
+    for (int64_t k = 0; k < n; k++) {
+        const REAL w = plan->job->w ? ((const REAL *)plan->job->w)[first + k] : 1;
+        LANE(l) p->other[k * LANES + l] = x->live[l] ? FMA(p->other[k * LANES + l], to.scale, to.base) * w : 0;
     }
 }
 
-static void NAME(lanes_scan)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) * p, tile *x)
+static void NAME(lanes_scan)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, NAME(panels) * p, tile *x)
 {
     const REAL *w = plan->job->w;
-    const bool  tilted = plan->job->smoothing != 0;
-    double      w_before = 0;
+    const bool  tilted = plan->job->smoothing != 0 || link->emits == SHARES;
+    const bool  dots = link->emits == DOT || link->emits == DOT_EXP || link->emits == TERMS;
 
-    LANE(l) x->m[l] = -INFINITY, x->s[l] = x->tilt[l] = x->dot[l] = x->lost[l] = 0;
-    for (int64_t k = 0; k < grid->classes; k += NAME(PANEL)) {
+    LANE(l) x->m[l] = -INFINITY, x->s[l] = x->tilt[l] = x->u_sum[l] = x->dot[l] = x->lost[l] = 0;
+    for (int64_t k = 0; link->emits != ONE_HOT && k < grid->classes; k += NAME(PANEL)) {
         const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);
-        NAME(load_panels)(p, grid, x, k, n);
-        if (emits == DOT || emits == DOT_EXP)
-            NAME(panel_dot)(p->z, p->other, n, emits == DOT, x);
+        NAME(load_panels)(p, grid, plan, link->emits, x, k, n);
+        if (dots)
+            NAME(panel_dot)(p->z, grid->data[CE_OTHER] ? p->other : NULL, n, link, x);
         else
-            NAME(panel_scan)(p->z, w ? w + k : NULL, n, w_before, tilted, k == 0, x);
-        if (tilted)
-            w_before += w ? NAME(total)(w + k, n) : (double)n;
+            NAME(panel_scan)(p->z, link->emits == SHARES ? p->other : NULL, w ? w + k : NULL, n, tilted, k == 0, x);
     }
-    if (emits == DOT || emits == DOT_EXP)
-        LANE(l) x->dot[l] = with_lost(x->dot[l], x->lost[l]);
-    else
-        LANE(l) x->s[l] = with_lost(x->s[l], x->lost[l]);
+    LANE(l) x->dot[l] = with_lost(x->dot[l], dots ? x->lost[l] : 0);
+    LANE(l) x->s[l] = with_lost(x->s[l], dots ? 0 : x->lost[l]);
 }

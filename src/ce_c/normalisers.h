@@ -37,8 +37,10 @@ static void fill_backward(const ce_plan *plan, tile *x)
     for (int l = 0; l < x->width; l++) x->loss[l] = x->per_e[l] = x->shift[l] = 0;
 }
 
-static const ce_link softmax_link = { "softmax", PROBABILITIES, fill_softmax };
-static const ce_link log_softmax_link = { "log_softmax", LOG_PROBS, fill_log_softmax };
-static const ce_link logsumexp_link = { "logsumexp", PROBABILITIES, fill_logsumexp };
-static const ce_link softmax_backward_link = { "softmax_backward", DOT, fill_backward };
-static const ce_link log_softmax_backward_link = { "log_softmax_backward", DOT_EXP, fill_backward };
+static const ce_link softmax_link = { .name = "softmax", .emits = PROBABILITIES, .fill = fill_softmax };
+static const ce_link log_softmax_link = { .name = "log_softmax", .emits = LOG_PROBS, .fill = fill_log_softmax };
+static const ce_link logsumexp_link = { .name = "logsumexp", .emits = PROBABILITIES, .fill = fill_logsumexp };
+static const ce_link softmax_backward_link = { .name = "softmax_backward", .emits = DOT, .fill = fill_backward };
+static const ce_link log_softmax_backward_link = { .name = "log_softmax_backward",
+                                                   .emits = DOT_EXP,
+                                                   .fill = fill_backward };

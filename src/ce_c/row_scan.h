@@ -8,24 +8,24 @@
 enum { NAME(PAIRS) = 64 };
 
 typedef struct {
-    double m, s, tilt, w; /* tilt = sum w_k (m - z_k), w = sum w_k */
+    double m, s, tilt, u; /* tilt = sum u_k (m - z_k), u = sum u_k */
 } NAME(pair);
 
-static REAL NAME(row_max)(const ELEM *z, int64_t n)
+static REAL NAME(row_max)(const REAL *z, int64_t n)
 {
     REAL    a[LANES], b[LANES], c[LANES], d[LANES];
     int64_t i = 0;
 
     LANE(l) a[l] = b[l] = c[l] = d[l] = -INFINITY;
     for (; i + NAME(STEP) <= n; i += NAME(STEP)) {
-        LANE(l) a[l] = LOAD(z[i + l]) > a[l] ? LOAD(z[i + l]) : a[l];
-        LANE(l) b[l] = LOAD(z[i + LANES + l]) > b[l] ? LOAD(z[i + LANES + l]) : b[l];
-        LANE(l) c[l] = LOAD(z[i + 2 * LANES + l]) > c[l] ? LOAD(z[i + 2 * LANES + l]) : c[l];
-        LANE(l) d[l] = LOAD(z[i + 3 * LANES + l]) > d[l] ? LOAD(z[i + 3 * LANES + l]) : d[l];
+        LANE(l) a[l] = z[i + l] > a[l] ? z[i + l] : a[l];
+        LANE(l) b[l] = z[i + LANES + l] > b[l] ? z[i + LANES + l] : b[l];
+        LANE(l) c[l] = z[i + 2 * LANES + l] > c[l] ? z[i + 2 * LANES + l] : c[l];
+        LANE(l) d[l] = z[i + 3 * LANES + l] > d[l] ? z[i + 3 * LANES + l] : d[l];
     }
     for (; i + LANES <= n; i += LANES)
-        LANE(l) a[l] = LOAD(z[i + l]) > a[l] ? LOAD(z[i + l]) : a[l];
-    for (int l = 0; i + l < n; l++) b[l] = LOAD(z[i + l]) > b[l] ? LOAD(z[i + l]) : b[l];
+        LANE(l) a[l] = z[i + l] > a[l] ? z[i + l] : a[l];
+    for (int l = 0; i + l < n; l++) b[l] = z[i + l] > b[l] ? z[i + l] : b[l];
     LANE(l) a[l] = b[l] > a[l] ? b[l] : a[l];
     LANE(l) c[l] = d[l] > c[l] ? d[l] : c[l];
     LANE(l) a[l] = c[l] > a[l] ? c[l] : a[l];
@@ -35,75 +35,107 @@ static REAL NAME(row_max)(const ELEM *z, int64_t n)
 }
 
 /* Sum of exp(z - m), times 2^64; n is a multiple of STEP, at most CHUNK. Meanwhile memory brings what comes next. */
-static double NAME(row_sum)(const ELEM *z, int64_t n, REAL m, uintptr_t next)
+static double NAME(row_sum)(const REAL *z, int64_t n, REAL m, uintptr_t next, uintptr_t size)
 {
     REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
 
     for (int64_t i = 0; i < n; i += NAME(STEP)) {
-        fetch(next + (uintptr_t)i * sizeof(ELEM), NAME(STEP) * sizeof(ELEM));
-        LANE(l) a[l] += EXP_2_64(LOAD(z[i + l]) - m);
-        LANE(l) b[l] += EXP_2_64(LOAD(z[i + LANES + l]) - m);
-        LANE(l) c[l] += EXP_2_64(LOAD(z[i + 2 * LANES + l]) - m);
-        LANE(l) d[l] += EXP_2_64(LOAD(z[i + 3 * LANES + l]) - m);
+        fetch(next + (uintptr_t)i * size, NAME(STEP) * size);
+        LANE(l) a[l] += EXP_2_64(z[i + l] - m);
+        LANE(l) b[l] += EXP_2_64(z[i + LANES + l] - m);
+        LANE(l) c[l] += EXP_2_64(z[i + 2 * LANES + l] - m);
+        LANE(l) d[l] += EXP_2_64(z[i + 3 * LANES + l] - m);
     }
     return NAME(sum4)(a, b, c, d);
 }
 
 /* Copies z without its maxima, filled up to a multiple of STEP with what exp turns into 0; counts the maxima. */
-static int64_t NAME(row_without)(ELEM *copy, const ELEM *z, int64_t n, REAL m)
+static int64_t NAME(row_without)(REAL *copy, const REAL *z, int64_t n, REAL m)
 {
     int64_t hits = 0;
 
     for (int64_t i = 0; i < n; i++) {
-        hits += LOAD(z[i]) == m;
-        copy[i] = LOAD(z[i]) == m ? STORE(-INFINITY) : z[i];
+        hits += z[i] == m;
+        copy[i] = z[i] == m ? -INFINITY : z[i];
     }
-    for (int64_t i = n; i % NAME(STEP); i++) copy[i] = STORE(-INFINITY);
+    for (int64_t i = n; i % NAME(STEP); i++) copy[i] = -INFINITY;
     return hits;
 }
 
-/* Sum of w (m - z) / 2^16, w = 1 if absent; n is a multiple of STEP, at most CHUNK. */
-static double NAME(row_tilt)(const ELEM *z, const REAL *w, int64_t n, REAL m)
+/* Sum of u (m - z) / 2^16, u = 1 if absent; n is a multiple of STEP, at most CHUNK. */
+static double NAME(row_tilt)(const REAL *z, const REAL *u, int64_t n, REAL m)
 {
     REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
 
-    for (int64_t i = 0; !w && i < n; i += NAME(STEP)) {
-        LANE(l) a[l] += NAME(gap)(LOAD(z[i + l]), m);
-        LANE(l) b[l] += NAME(gap)(LOAD(z[i + LANES + l]), m);
-        LANE(l) c[l] += NAME(gap)(LOAD(z[i + 2 * LANES + l]), m);
-        LANE(l) d[l] += NAME(gap)(LOAD(z[i + 3 * LANES + l]), m);
+    for (int64_t i = 0; !u && i < n; i += NAME(STEP)) {
+        LANE(l) a[l] += NAME(gap)(z[i + l], m);
+        LANE(l) b[l] += NAME(gap)(z[i + LANES + l], m);
+        LANE(l) c[l] += NAME(gap)(z[i + 2 * LANES + l], m);
+        LANE(l) d[l] += NAME(gap)(z[i + 3 * LANES + l], m);
     }
-    for (int64_t i = 0; w && i < n; i += NAME(STEP)) {
-        LANE(l) a[l] += NAME(weighted_gap)(LOAD(z[i + l]), w[i + l], m);
-        LANE(l) b[l] += NAME(weighted_gap)(LOAD(z[i + LANES + l]), w[i + LANES + l], m);
-        LANE(l) c[l] += NAME(weighted_gap)(LOAD(z[i + 2 * LANES + l]), w[i + 2 * LANES + l], m);
-        LANE(l) d[l] += NAME(weighted_gap)(LOAD(z[i + 3 * LANES + l]), w[i + 3 * LANES + l], m);
+    for (int64_t i = 0; u && i < n; i += NAME(STEP)) {
+        LANE(l) a[l] += NAME(weighted_gap)(z[i + l], u[i + l], m);
+        LANE(l) b[l] += NAME(weighted_gap)(z[i + LANES + l], u[i + LANES + l], m);
+        LANE(l) c[l] += NAME(weighted_gap)(z[i + 2 * LANES + l], u[i + 2 * LANES + l], m);
+        LANE(l) d[l] += NAME(weighted_gap)(z[i + 3 * LANES + l], u[i + 3 * LANES + l], m);
     }
     return NAME(sum4)(a, b, c, d);
 }
 
 /* The same for any n up to CHUNK. */
-static double NAME(row_tilt_any)(const ELEM *z, const REAL *w, int64_t n, REAL m)
+static double NAME(row_tilt_any)(const REAL *z, const REAL *u, int64_t n, REAL m)
 {
-    ELEM    copy[NAME(CHUNK)];
-    REAL    w_copy[NAME(CHUNK)];
+    REAL    copy[NAME(CHUNK)], u_copy[NAME(CHUNK)];
     int64_t full = (n + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP);
 
     if (n == full)
-        return NAME(row_tilt)(z, w, n, m);
+        return NAME(row_tilt)(z, u, n, m);
     for (int64_t i = 0; i < full; i++) {
-        copy[i] = i < n ? z[i] : STORE(m);
-        w_copy[i] = i >= n ? 0 : w ? w[i] : 1;
+        copy[i] = i < n ? z[i] : m;
+        u_copy[i] = i >= n ? 0 : u ? u[i] : 1;
     }
-    return NAME(row_tilt)(copy, w ? w_copy : NULL, full, m);
+    return NAME(row_tilt)(copy, u ? u_copy : NULL, full, m);
 }
 
-/* One block, n at most BLOCK. The maximum is left out of the one chunk that holds it first, by a copy. */
-static NAME(pair) NAME(row_block)(const ELEM *z, const REAL *w, int64_t n, bool tilted)
+/* A long row in memory, from class first on; q: its class probabilities. */
+typedef struct {
+    const char *z, *q;
+    ce_type     type, q_type;
+    const REAL *w;
+} NAME(row);
+
+static inline NAME(row) NAME(row_of)(const ce_grid *grid, const ce_plan *plan, const tile *x)
 {
-    REAL top[NAME(BLOCK) / NAME(CHUNK)];
-    REAL m = -INFINITY;
-    bool left_out = false;
+    return (NAME(row)){ x->at[CE_Z][0], grid->data[CE_OTHER] ? x->at[CE_OTHER][0] : NULL, grid->type[CE_Z],
+                        grid->type[CE_OTHER], plan->job->w };
+}
+
+/* u of n classes from class i on, n at most CHUNK: the shares of the classes, or else their weights. */
+static const REAL *NAME(row_u)(const NAME(row) * row, const ce_plan *plan, int64_t i, int64_t n, REAL *copy)
+{
+    const REAL *w = row->w ? row->w + i : NULL;
+
+    if (!row->q)
+        return w;
+    const NAME(smoother) to = NAME(smoother_of)(plan);
+    const REAL *q = NAME(view)(row->q + i * size_of(row->q_type), row->q_type, n, copy);
+    if (!w && plan->job->smoothing == 0)
+        return q;
+    SIMD
+    for (int64_t k = 0; k < n; k++) copy[k] = FMA(q[k], to.scale, to.base) * (w ? w[k] : 1);
+    return copy;
+}
+
+/* One block from class first on, n at most BLOCK. The maximum is left out of the one chunk that holds it first, by
+ * a copy. */
+static NAME(pair) NAME(row_block)(const NAME(row) * row, const ce_plan *plan, int64_t first, int64_t n, bool tilted)
+{
+    const uintptr_t   size = (uintptr_t)size_of(row->type);
+    const char *const memory = row->z + (uintptr_t)first * size;
+    REAL              top[NAME(BLOCK) / NAME(CHUNK)], converted[NAME(BLOCK)];
+    const REAL *const z = NAME(view)(memory, row->type, n, converted);
+    REAL              m = -INFINITY;
+    bool              left_out = false;
     NAME(pair) sums = { 0, 0, 0, 0 };
 
     for (int64_t i = 0, c = 0; i < n; i += NAME(CHUNK), c++) {
@@ -114,24 +146,26 @@ static NAME(pair) NAME(row_block)(const ELEM *z, const REAL *w, int64_t n, bool 
 
     for (int64_t i = 0, c = 0; i < n; i += NAME(CHUNK), c++) {
         const int64_t   some = n - i < NAME(CHUNK) ? n - i : NAME(CHUNK);
-        const uintptr_t next = (uintptr_t)(z + i) + NAME(BLOCK) * sizeof(ELEM);
+        const uintptr_t next = (uintptr_t)memory + (uintptr_t)(i + NAME(BLOCK)) * size;
         const bool      holds_max = !left_out && top[c] == m;
-        if (tilted)
-            sums.tilt += 0x1p16 * NAME(row_tilt_any)(z + i, w ? w + i : NULL, some, from);
+        REAL            copy[NAME(CHUNK)];
+        if (tilted) {
+            const REAL *u = NAME(row_u)(row, plan, first + i, some, copy);
+            sums.tilt += 0x1p16 * NAME(row_tilt_any)(z + i, u, some, from);
+            sums.u += u ? NAME(total)(u, some) : (double)some;
+        }
         if (holds_max || some % NAME(STEP)) {
-            ELEM          copy[NAME(CHUNK)];
             const int64_t hits = NAME(row_without)(copy, z + i, some, holds_max ? from : (REAL)NAN);
-            sums.s += NAME(row_sum)(copy, (some + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP), from, next);
+            sums.s += NAME(row_sum)(copy, (some + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP), from, next, size);
             if (hits > 1)
                 sums.s += 0x1p64 * (double)(hits - 1);
             left_out |= holds_max;
         } else {
-            sums.s += NAME(row_sum)(z + i, some, from, next);
+            sums.s += NAME(row_sum)(z + i, some, from, next, size);
         }
     }
     sums.m = m;
     sums.s = unscaled(sums.s);
-    sums.w = !tilted ? 0 : w ? NAME(total)(w, n) : (double)n;
     return sums;
 }
 
@@ -148,51 +182,80 @@ static NAME(pair) NAME(row_merge)(const NAME(pair) * p, int n)
         const double x =
             owner || p[i].m == -INFINITY ? p[i].s : (p[i].s + 1) * exp_f64(p[i].m - all.m, BY_1_F64, EXP_LO_F64);
         add_exactly(&all.s, &lost, x);
-        all.w += p[i].w;
-        all.tilt += p[i].w == 0 || owner ? p[i].tilt : p[i].tilt + p[i].w * (all.m - p[i].m);
+        all.u += p[i].u;
+        all.tilt += p[i].u == 0 || owner ? p[i].tilt : p[i].tilt + p[i].u * (all.m - p[i].m);
         owned |= owner;
     }
     all.s = with_lost(all.s, lost);
     return all;
 }
 
-static void NAME(row_scan)(const ELEM *z, const REAL *w, int64_t n, bool tilted, tile *x)
+static void NAME(row_scan)(const ce_grid *grid, const ce_plan *plan, bool tilted, tile *x)
 {
+    const NAME(row) row = NAME(row_of)(grid, plan, x);
+    const int64_t K = grid->classes;
     NAME(pair) pairs[NAME(PAIRS)] = { { -INFINITY, 0, 0, 0 } };
     int gathered = 0;
 
-    for (int64_t i = 0; i < n; i += NAME(BLOCK)) {
+    for (int64_t i = 0; i < K; i += NAME(BLOCK)) {
         if (gathered == NAME(PAIRS)) {
             pairs[0] = NAME(row_merge)(pairs, gathered);
             gathered = 1;
         }
-        pairs[gathered++] = NAME(row_block)(z + i, w ? w + i : NULL, n - i < NAME(BLOCK) ? n - i : NAME(BLOCK), tilted);
+        pairs[gathered++] = NAME(row_block)(&row, plan, i, K - i < NAME(BLOCK) ? K - i : NAME(BLOCK), tilted);
     }
     pairs[0] = NAME(row_merge)(pairs, gathered);
     x->m[0] = pairs[0].m;
     x->s[0] = pairs[0].s;
     x->tilt[0] = pairs[0].tilt;
+    x->u_sum[0] = pairs[0].u;
 }
 
 /* Sum of g y, or of g alone, n at most CHUNK; float64 products of float32 are exact. */
-static double NAME(chunk_dot)(const ELEM *g, const ELEM *y, int64_t n)
+static double NAME(chunk_dot)(const REAL *g, const REAL *y, int64_t n)
 {
     double  a[LANES] = { 0 };
     int64_t i = 0;
 
     for (; y && i + LANES <= n; i += LANES)
-        LANE(l) a[l] += (double)LOAD(g[i + l]) * (double)LOAD(y[i + l]);
+        LANE(l) a[l] += (double)g[i + l] * (double)y[i + l];
     for (; !y && i + LANES <= n; i += LANES)
-        LANE(l) a[l] += (double)LOAD(g[i + l]);
-    for (int l = 0; i + l < n; l++) a[l] += (double)LOAD(g[i + l]) * (y ? (double)LOAD(y[i + l]) : 1);
+        LANE(l) a[l] += (double)g[i + l];
+    for (int l = 0; i + l < n; l++) a[l] += (double)g[i + l] * (y ? (double)y[i + l] : 1);
     return tree_sum(a, LANES);
 }
 
-static double NAME(row_dot)(const ELEM *g, const ELEM *y, int64_t n)
+/* Sum of the terms of p and q (1 if absent), n at most CHUNK; of p = 0 and q = 1 the term is 0. */
+static double NAME(chunk_terms)(ce_term term, const REAL *p, const REAL *q, int64_t n)
 {
-    double sum = 0, lost = 0;
+    double sums[TILE] = { 0 };
 
-    for (int64_t i = 0; i < n; i += NAME(CHUNK))
-        add_exactly(&sum, &lost, NAME(chunk_dot)(g + i, y ? y + i : NULL, n - i < NAME(CHUNK) ? n - i : NAME(CHUNK)));
+    for (int64_t i = 0; i < n; i += TILE) {
+        const int some = n - i < TILE ? (int)(n - i) : TILE;
+        double    a[TILE] = { 0 }, b[TILE], terms[TILE];
+        for (int l = 0; l < TILE; l++) b[l] = 1;
+        for (int l = 0; l < some; l++) a[l] = (double)p[i + l];
+        for (int l = 0; q && l < some; l++) b[l] = (double)q[i + l];
+        term(a, b, terms);
+        for (int l = 0; l < TILE; l++) sums[l] += terms[l];
+    }
+    return tree_sum(sums, TILE);
+}
+
+static double NAME(row_dot)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, const tile *x)
+{
+    const NAME(row) row = NAME(row_of)(grid, plan, x);
+    const int64_t K = grid->classes, size = size_of(row.type), q_size = size_of(row.q_type);
+    double        sum = 0, lost = 0;
+
+    for (int64_t i = 0, n; i < K; i += n) {
+        REAL z_copy[NAME(CHUNK)], q_copy[NAME(CHUNK)];
+        n = K - i < NAME(CHUNK) ? K - i : NAME(CHUNK);
+        const REAL *z = NAME(view)(row.z + i * size, row.type, n, z_copy);
+        const REAL *q = row.q ? NAME(view)(row.q + i * q_size, row.q_type, n, q_copy) : NULL;
+        add_exactly(&sum, &lost,
+                    link->emits == TERMS ? NAME(chunk_terms)(link->term, z, q, n)
+                                         : NAME(chunk_dot)(q, link->emits == DOT ? z : NULL, n));
+    }
     return with_lost(sum, lost);
 }

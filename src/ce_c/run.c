@@ -1,7 +1,9 @@
 /* run.c - chooses the kernel, plans the blocks, adds the block sums in their order. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "internal.h"
+#include "vecmath.h"
 
 /* The tables that were compiled in, from the build: one X(symbol) each, in rising order. */
 #define X(symbol) extern const ce_kernels symbol;
@@ -15,11 +17,12 @@ enum {
     ISAS = sizeof tables / sizeof *tables,
     ROW_MIN = 33,           /* shorter rows would leave most of a chunk of 64 empty */
     BLOCK_ELEMENTS = 8192,  /* logits in a block: a few microseconds of work */
-    BLOCK_ITEMS = 1024,     /* the most items in a block */
+    BLOCK_ITEMS = 1024,     /* the most items in a block, unless they are single numbers */
     TILE_ITEMS = 16,        /* the fewest, by lanes */
     WORK_ALONE = 65536,     /* about 20 us of work: not worth a second thread */
     STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
     WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
+    WORK_OF_ELEMENT = 4,    /* what an element costs of an element-wise loss */
 };
 
 static int current;
@@ -54,6 +57,11 @@ int ce_find_loss(const char *name)
     return tables[0]->find_loss(name);
 }
 
+static int element_wise(const ce_job *job)
+{
+    return job->class_axis < 0;
+}
+
 /* The order of float64 sums over items hangs on this number: it depends on K and the traversal alone. */
 static int64_t block_items(int64_t classes, int by_rows)
 {
@@ -70,14 +78,14 @@ static int64_t block_items(int64_t classes, int by_rows)
 static void add_axis(ce_grid *grid, const ce_job *job, int axis)
 {
     const int64_t n = job->shape[axis];
-    const int     last = grid->axes - 1;
+    const int     last = grid->axes - 1, after_class = !element_wise(job) && axis > job->class_axis;
     int64_t       stride[CE_ARRAYS];
     int           mergeable = last >= 0;
 
     for (int a = 0; a < CE_ARRAYS; a++) {
         if (!grid->data[a])
             continue;
-        stride[a] = job->array[a].strides[a >= CE_TARGET && axis > job->class_axis ? axis - 1 : axis];
+        stride[a] = job->array[a].strides[a >= CE_TARGET && after_class ? axis - 1 : axis];
         mergeable = mergeable && grid->stride[a][last] == stride[a] * n;
     }
     const int into = mergeable ? last : grid->axes++;
@@ -87,33 +95,50 @@ static void add_axis(ce_grid *grid, const ce_job *job, int axis)
     grid->size[into] = mergeable ? grid->size[into] * n : n;
 }
 
-static void make_grid(ce_grid *grid, const ce_job *job)
+/* Axes longer than 1 but for that of the classes; by falling stride of CE_Z, if asked for. */
+static int axes_of_items(const ce_job *job, int by_stride, int *axes)
 {
-    const int elem_size = tables[current]->dtype[job->dtype].elem_size;
+    const int64_t *stride = job->array[CE_Z].strides;
+    int            n = 0;
+
+    for (int axis = 0; axis < job->axes; axis++) {
+        if (axis == job->class_axis || job->shape[axis] == 1)
+            continue;
+        int place = n++;
+        for (; by_stride && place > 0 && llabs(stride[axes[place - 1]]) < llabs(stride[axis]); place--)
+            axes[place] = axes[place - 1];
+        axes[place] = axis;
+    }
+    return n;
+}
+
+static void make_grid(ce_grid *grid, const ce_job *job, int by_stride)
+{
+    int       axes[CE_MAX_AXES];
+    const int n = axes_of_items(job, by_stride, axes);
 
     grid->axes = 0;
     grid->items = 1;
-    grid->classes = job->shape[job->class_axis];
+    grid->classes = element_wise(job) ? 1 : job->shape[job->class_axis];
     for (int a = 0; a < CE_ARRAYS; a++) {
         grid->data[a] = job->array[a].data;
-        if (grid->data[a] && a < CE_TARGET)
+        grid->type[a] = job->array[a].type;
+        if (grid->data[a] && a < CE_TARGET && !element_wise(job))
             grid->class_stride[a] = job->array[a].strides[job->class_axis];
     }
-    for (int axis = 0; axis < job->axes; axis++) {
-        if (axis == job->class_axis)
-            continue;
-        grid->items *= job->shape[axis];
-        if (job->shape[axis] != 1)
-            add_axis(grid, job, axis);
+    for (int i = 0; i < n; i++) {
+        grid->items *= job->shape[axes[i]];
+        add_axis(grid, job, axes[i]);
     }
     if (grid->axes == 0) { /* one item */
         grid->axes = 1;
         grid->size[0] = 1;
         for (int a = 0; a < CE_ARRAYS; a++) grid->stride[a][0] = 0;
     }
-    grid->by_rows = grid->classes >= ROW_MIN && grid->class_stride[CE_Z] == elem_size &&
-                    (!grid->data[CE_OTHER] || grid->class_stride[CE_OTHER] == elem_size);
-    grid->block = block_items(grid->classes, grid->by_rows);
+    grid->by_rows = !element_wise(job) && grid->classes >= ROW_MIN &&
+                    grid->class_stride[CE_Z] == size_of(grid->type[CE_Z]) &&
+                    (!grid->data[CE_OTHER] || grid->class_stride[CE_OTHER] == size_of(grid->type[CE_OTHER]));
+    grid->block = element_wise(job) ? BLOCK_ELEMENTS : block_items(grid->classes, grid->by_rows);
     grid->blocks = (grid->items + grid->block - 1) / grid->block;
 }
 
@@ -121,23 +146,26 @@ static void make_grid(ce_grid *grid, const ce_job *job)
  * there already: those of the logits are, and those of a fresh page, which the kernel has just cleared. */
 static int streams(const ce_grid *grid, const ce_job *job)
 {
-    const int64_t bytes = grid->items * grid->classes * tables[current]->dtype[job->dtype].elem_size;
+    const int64_t size = size_of(grid->type[CE_GRAD]);
 
-    return tables[current]->streams && grid->by_rows && grid->data[CE_GRAD] && !job->fresh && bytes >= STREAM_BYTES &&
-           grid->data[CE_GRAD] != grid->data[CE_Z] && grid->data[CE_GRAD] != grid->data[CE_OTHER] &&
-           grid->class_stride[CE_GRAD] == tables[current]->dtype[job->dtype].elem_size;
+    return tables[current]->streams && grid->by_rows && grid->data[CE_GRAD] && !job->fresh &&
+           grid->items * grid->classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z] &&
+           grid->data[CE_GRAD] != grid->data[CE_OTHER] && grid->class_stride[CE_GRAD] == size;
 }
 
 size_t ce_scratch_bytes(const ce_job *job)
 {
-    int64_t items = 1;
+    int64_t items = 1, block = BLOCK_ELEMENTS;
 
     for (int axis = 0; axis < job->axes; axis++)
         if (axis != job->class_axis)
             items *= job->shape[axis];
-    const int64_t rows = block_items(job->shape[job->class_axis], 1),
-                  lanes = block_items(job->shape[job->class_axis], 0);
-    return (size_t)(items / (rows < lanes ? rows : lanes) + 1) * sizeof(ce_block);
+    if (!element_wise(job)) {
+        const int64_t rows = block_items(job->shape[job->class_axis], 1),
+                      lanes = block_items(job->shape[job->class_axis], 0);
+        block = rows < lanes ? rows : lanes;
+    }
+    return (size_t)(items / block + 1) * sizeof(ce_block);
 }
 
 typedef struct {
@@ -158,17 +186,18 @@ static void share_blocks(const ce_grid *grid, const ce_plan *plan, ce_kernel ker
     ce_parallel_for(grid->blocks, threads, run_range, &c);
 }
 
-static void check_targets(const ce_grid *grid, ce_plan *plan, ce_job *job)
+/* What comes before anything is written: are indices or probabilities in range, and what is Z? */
+static void check(const ce_grid *grid, ce_plan *plan, ce_job *job)
 {
     const int threads = grid->items < WORK_ALONE ? 1 : job->threads;
     double    z = 0, lost = 0;
 
-    share_blocks(grid, plan, tables[current]->dtype[job->dtype].check, threads);
+    share_blocks(grid, plan, tables[current]->real[job->real].check, threads);
     for (int64_t b = 0; b < grid->blocks && job->bad < 0; b++) {
         add_exactly(&z, &lost, plan->blocks[b].z);
         job->bad = plan->blocks[b].bad;
     }
-    job->z = with_lost(z, lost);
+    job->z = job->reduction == CE_BATCHMEAN ? (double)job->shape[0] : with_lost(z, lost);
 }
 
 static double reduced(const ce_grid *grid, const ce_plan *plan)
@@ -178,33 +207,35 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
 
     for (int64_t b = 0; b < grid->blocks; b++) add_exactly(&sum, &lost, plan->blocks[b].loss);
     sum = with_lost(sum, lost);
-    if (job->reduction == CE_MEAN)
+    if (job->reduction >= CE_MEAN)
         sum /= job->z;
-    return fabs(sum) < tables[current]->dtype[job->dtype].min_normal ? 0 : sum;
+    if (job->reduction == CE_PERPLEXITY)
+        sum = sum > 709.7 ? INFINITY : exp_f64(sum, BY_1_F64, EXP_LO_F64);
+    return fabs(sum) < tables[current]->real[job->real].min_normal ? 0 : sum;
 }
 
 void ce_run(ce_job *job)
 {
-    ce_grid grid;
-    ce_plan plan = { .job = job, .c = job->grad_output, .blocks = job->scratch };
+    const ce_kernels *table = tables[current];
+    ce_grid           grid;
+    ce_plan           plan = { .job = job, .c = job->grad_output, .blocks = job->scratch };
 
     job->bad = -1;
-    make_grid(&grid, job);
+    make_grid(&grid, job, 0);
     plan.classes = (double)grid.classes;
-    plan.w_sum =
-        job->w && job->smoothing != 0 ? tables[current]->dtype[job->dtype].sum(job->w, grid.classes) : plan.classes;
+    plan.w_sum = job->w && job->smoothing != 0 ? table->real[job->real].sum(job->w, grid.classes) : plan.classes;
     plan.derives = grid.data[CE_GRAD] || grid.data[CE_HESS];
     plan.streams = streams(&grid, job);
     if (grid.classes == 0 && plan.derives && !grid.data[CE_TARGET])
         return;
-    if (grid.data[CE_TARGET]) {
-        check_targets(&grid, &plan, job);
-        if (job->bad >= 0)
-            return;
-        if (job->reduction == CE_MEAN)
-            plan.c /= job->z;
-    }
-    share_blocks(&grid, &plan, tables[current]->dtype[job->dtype].run,
-                 grid.items * (grid.classes + WORK_OF_ITEM) < WORK_ALONE ? 1 : job->threads);
+    check(&grid, &plan, job);
+    if (job->bad >= 0)
+        return;
+    if (job->reduction >= CE_MEAN)
+        plan.c /= job->z;
+    if (element_wise(job))
+        make_grid(&grid, job, 1);
+    const int64_t work = element_wise(job) ? WORK_OF_ELEMENT : grid.classes + WORK_OF_ITEM;
+    share_blocks(&grid, &plan, table->real[job->real].run, grid.items * work < WORK_ALONE ? 1 : job->threads);
     job->value = reduced(&grid, &plan);
 }

@@ -61,11 +61,36 @@ static inline REAL NAME(exp_any)(REAL x)
     return x > EXP_HI ? (REAL)INFINITY : e;
 }
 
-/* per_e e (1 - p) with e = exp(x); 1 - p = (s + 1 - e) / S, r = 1 / S. */
-static inline REAL NAME(hess_of)(REAL x, REAL s, REAL r, NAME(factor) f)
+/* per_e e (part (s + 1 - e) + bend e), e = exp(x); bend comes times the unit. */
+static inline REAL NAME(hess_of)(REAL x, REAL s, REAL part, REAL bend, NAME(factor) f)
 {
     const REAL e = EXP_BY(x, f.by, f.lo);
-    return NAME(normal)((f.per_e * e) * ((s + (1 - e * f.unit)) * r));
+    return NAME(normal)((f.per_e * e) * FMA(bend, e, (s + (1 - e * f.unit)) * part));
+}
+
+/* Neither infinite nor subnormal: where the limit bites, e is 0. */
+static inline REAL NAME(bend_of)(double bend, NAME(factor) f)
+{
+    const double x = bend * (double)f.unit, most = 1 / (double)MIN_NORMAL;
+    return NAME(normal)((REAL)(x > most ? most : x < -most ? -most : x));
+}
+
+/* per_e e (u_sum - u) - shift u (s + 1 - e): with u all of u_sum, as for a hard target, the first term vanishes. */
+static inline REAL NAME(share_of)(REAL x, REAL u, REAL u_sum, REAL s, REAL shift, NAME(factor) f)
+{
+    const REAL e = EXP_BY(x, f.by, f.lo);
+    return NAME(normal)((f.per_e * e) * (u_sum - u) - (shift * u) * (s + (1 - e * f.unit)));
+}
+
+/* u = w (q (1 - eps) + eps / K); w = 1 if absent. */
+typedef struct {
+    REAL scale, base;
+} NAME(smoother);
+
+static inline NAME(smoother) NAME(smoother_of)(const ce_plan *plan)
+{
+    const double eps = plan->job->smoothing;
+    return (NAME(smoother)){ (REAL)(1 - eps), (REAL)(eps / plan->classes) };
 }
 
 /* (m - z) / 2^16: sums of these do not overflow. */
@@ -94,10 +119,10 @@ static double NAME(total)(const void *numbers, int64_t n)
 }
 
 /* An item whose maximum is not finite has no s. Does it hold a NaN? */
-static bool NAME(any_nan)(const char *z, int64_t step, int64_t n)
+static bool NAME(any_nan)(const char *z, ce_type type, int64_t step, int64_t n)
 {
     for (int64_t k = 0; k < n; k++) {
-        const REAL x = LOAD(*(const ELEM *)(z + k * step));
+        const REAL x = NAME(read_one)(z + k * step, type);
         if (x != x)
             return true;
     }
@@ -117,9 +142,12 @@ static void NAME(open)(const ce_grid *grid, const ce_plan *plan, int64_t first, 
         x->v[l] = grid->data[CE_V] ? (double)*(const REAL *)x->at[CE_V][l] : 1;
         x->upstream[l] = grid->data[CE_UPSTREAM] ? plan->c * (double)*(const REAL *)x->at[CE_UPSTREAM][l] : plan->c;
         x->w_t[l] = 1;
+        x->live[l] = x->v[l] != 0;
+        x->all_live &= x->live[l];
     }
     if (!grid->data[CE_TARGET])
         return;
+    x->all_live = true;
     load_indices(x->at[CE_TARGET], x->width, job, x->t);
     for (int l = 0; l < x->width; l++) {
         x->live[l] = (x->t[l] != job->ignore_index) & (x->t[l] >= 0) & (x->t[l] < grid->classes);
@@ -132,16 +160,18 @@ static void NAME(open)(const ce_grid *grid, const ce_plan *plan, int64_t first, 
         x->all_live &= x->live[l];
     }
     for (int l = 0; l < x->width; l++)
-        x->z_t[l] = x->live[l] ? LOAD(*(const ELEM *)(x->at[CE_Z][l] + x->t[l] * grid->class_stride[CE_Z])) : 0;
+        x->z_t[l] = x->live[l]
+                        ? (double)NAME(read_one)(x->at[CE_Z][l] + x->t[l] * grid->class_stride[CE_Z], grid->type[CE_Z])
+                        : 0;
 }
 
 /* A maximum that is not finite leaves no s; is there a NaN among the logits? */
 static void NAME(settle)(const ce_grid *grid, tile *x)
 {
     for (int l = 0; l < x->width; l++) {
-        if (fabs(x->m[l]) < INFINITY || (grid->data[CE_TARGET] && !x->live[l]))
+        if (fabs(x->m[l]) < INFINITY || !x->live[l])
             continue;
-        x->has_nan[l] = NAME(any_nan)(x->at[CE_Z][l], grid->class_stride[CE_Z], grid->classes);
+        x->has_nan[l] = NAME(any_nan)(x->at[CE_Z][l], grid->type[CE_Z], grid->class_stride[CE_Z], grid->classes);
         x->s[l] = NAN;
     }
 }
@@ -153,16 +183,18 @@ static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *
     bool finite = true;
 
     for (int l = 0; l < x->width; l++) finite &= fabs(x->m[l]) < INFINITY;
-    if (!finite && (link->emits == PROBABILITIES || link->emits == LOG_PROBS))
+    if (!finite && (link->emits == PROBABILITIES || link->emits == SHARES || link->emits == LOG_PROBS))
         NAME(settle)(grid, x);
     if (grid->data[CE_TARGET]) {
         for (int l = 0; l < x->width; l++) e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l]);
         for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e[l];
     }
     link->fill(plan, x);
-    for (int l = 0; grid->data[CE_TARGET] && !x->all_live && l < x->width; l++)
-        if (!x->live[l])
-            x->loss[l] = x->per_e[l] = x->shift[l] = x->at_t[l] = x->curve[l] = 0;
+    for (int l = 0; !x->all_live && l < x->width; l++)
+        if (!x->live[l]) {
+            x->loss[l] = x->per_e[l] = x->shift[l] = x->grad_t[l] = 0;
+            x->curve[l] = x->part[l] = x->bend[l] = x->hess_t[l] = 0;
+        }
 }
 
 /* The items' losses go to their array and into the block's sums. */

@@ -13,13 +13,13 @@
     break
 
 /* Adds to *counted; true if all is well. A negative index is, as a 64-bit unsigned number, beyond any K. */
-static bool count_run(const char *p, int64_t step, int64_t n, ce_index type, int64_t ignore, uint64_t classes,
+static bool count_run(const char *p, int64_t step, int64_t n, ce_type type, int64_t ignore, uint64_t classes,
                       int64_t *all_counted)
 {
     static const int64_t least[] = { INT8_MIN, INT16_MIN, INT32_MIN, INT64_MIN, 0, 0, 0, 0 };
     static const int64_t most[] = { INT8_MAX,  INT16_MAX,  INT32_MAX,  INT64_MAX,
                                     UINT8_MAX, UINT16_MAX, UINT32_MAX, INT64_MAX };
-    const bool           ignorable = ignore >= least[type] && ignore <= most[type];
+    const bool           ignorable = ignore >= least[type - CE_INT8] && ignore <= most[type - CE_INT8];
     int64_t              counted = 0, bad = 0;
 
     switch (type) {
@@ -30,7 +30,7 @@ static bool count_run(const char *p, int64_t step, int64_t n, ce_index type, int
     case CE_UINT8: COUNT_RUN(uint8_t);
     case CE_UINT16: COUNT_RUN(uint16_t);
     case CE_UINT32: COUNT_RUN(uint32_t);
-    case CE_UINT64: COUNT_RUN(uint64_t);
+    default: COUNT_RUN(uint64_t);
     }
     *all_counted += counted;
     return bad == 0;

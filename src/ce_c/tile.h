@@ -29,30 +29,39 @@ typedef struct {
     double s[TILE];        /* sum of exp(z_k - m) over all k but one argmax; NaN if m is not finite */
     double z_t[TILE];      /* logit of the target */
     double e_t[TILE];      /* exp(z_t - m) */
-    double tilt[TILE];     /* sum of w_k (m - z_k), for label smoothing */
+    double tilt[TILE];     /* sum of u_k (m - z_k), for label smoothing (u = w) or class probabilities (u = w q') */
+    double u_sum[TILE];    /* sum of u_k */
     double lost[TILE];     /* by lanes: what roundings took from the running s or dot */
-    double dot[TILE];      /* DOT: sum of g_k y_k; DOT_EXP: sum of g_k */
+    double dot[TILE];      /* DOT: sum of g_k y_k; DOT_EXP: sum of g_k; TERMS: the sum */
     bool   has_nan[TILE];  /* looked for only where m is not finite */
 
-    /* filled by the link: with e_k = exp(z_k - m),
-     *     grad_k = per_e e_k - shift w_k,  k != t        hess_k = curve p_k (1 - p_k)
-     *     grad_t = at_t */
+    /* filled by the link: with e_k = exp(z_k - m), for k other than t
+     *     grad_k = per_e e_k - shift w_k     hess_k = curve e_k (part (s + 1 - e_k) + bend e_k)
+     * and at t */
     double loss[TILE];
-    double per_e[TILE], shift[TILE], at_t[TILE], curve[TILE];
+    double per_e[TILE], shift[TILE], grad_t[TILE];
+    double curve[TILE], part[TILE], bend[TILE], hess_t[TILE];
 } tile;
 
 /* What the gradient's place receives. */
 typedef enum {
     PROBABILITIES, /* per_e e_k - shift w_k */
+    SHARES,        /* per_e e_k (u_sum - u_k) - shift u_k (s + 1 - e_k), with per_e = shift */
+    ONE_HOT,       /* 0, but for the target; nothing else of the item is read */
     LOG_PROBS,     /* (z_k - m) - shift */
     DOT,           /* y_k (g_k - dot) */
-    DOT_EXP        /* g_k - exp(y_k) dot */
+    DOT_EXP,       /* g_k - exp(y_k) dot */
+    TERMS          /* nothing: a sum over the classes of a function of one number or two */
 } emission;
+
+typedef void (*ce_term)(const double *p, const double *q, double *terms); /* of TILE numbers */
 
 typedef struct {
     const char *name;
     emission    emits;
     void (*fill)(const ce_plan *plan, tile *x);
+    bool    by_count; /* the mean divides by sum v, not by sum v w_t */
+    ce_term term;     /* TERMS */
 } ce_link;
 
 /* Adds in a fixed tree, whatever the vector width of the machine. */
@@ -77,7 +86,7 @@ static inline double unscaled(double sum)
  * ignored one. */
 static inline void load_indices(char *const *at, int n, const ce_job *job, int64_t *t)
 {
-    switch (job->index) {
+    switch (job->array[CE_TARGET].type) {
     case CE_INT8: LOAD_INDICES(int8_t);
     case CE_INT16: LOAD_INDICES(int16_t);
     case CE_INT32: LOAD_INDICES(int32_t);

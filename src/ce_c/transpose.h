@@ -27,10 +27,10 @@ static inline void NAME(transpose4)(char *const to[4], const char *const from[4]
 
 #undef SHUFFLE
 
-/* Classes that go by fours; the caller moves the rest. Rows must be stored as they are computed with. */
-static int64_t NAME(transpose)(REAL *panel, char *const *rows, int64_t n, bool to_panel)
+/* LANES rows of n classes each to the panel, or back. */
+static void NAME(transpose)(REAL *panel, char *const *rows, int64_t n, bool to_panel)
 {
-    const int64_t fours = sizeof(ELEM) == sizeof(REAL) ? n / 4 * 4 : 0;
+    const int64_t fours = n / 4 * 4;
 
     for (int l = 0; l < LANES; l += 4)
         for (int64_t k = 0; k < fours; k += 4) {
@@ -44,5 +44,9 @@ static int64_t NAME(transpose)(REAL *panel, char *const *rows, int64_t n, bool t
             else
                 NAME(transpose4)(in_rows, (const char *const *)in_panel);
         }
-    return fours;
+    for (int l = 0; l < LANES; l++)
+        for (int64_t k = fours; k < n; k++) {
+            REAL *const in_row = (REAL *)rows[l] + k, *const in_panel = panel + k * LANES + l;
+            *(to_panel ? in_panel : in_row) = *(to_panel ? in_row : in_panel);
+        }
 }

@@ -3,7 +3,8 @@
  *     exp_f32(x, by, lo), exp_f64(...)  e^x times 2^0 or 2^64; exactly 0 where x < lo; NaN where x is NaN
  *     log_f32(x), log_f64(x)            log x; -inf at 0, NaN below
  *     log1p_f32(x), log1p_f64(x)        log(1 + x) for x >= 0
- *     pow_f32(x, g), pow_f64(x, g)      x^g for 0 <= x <= 1 and finite g >= 0; 0^0 = 1; 0 where it would be subnormal
+ *     pow_f32(x, g), pow_f64(x, g)      x^g for x <= 1 and finite g >= 0; 0^0 = 1; NaN below 0; 0 where it would be
+ * subnormal
  *
  * exp:   x = n ln 2 + r, |r| <= ln 2 / 2, with n from adding and taking away 1.5 * 2^23 (or 2^52), ln 2 in two
  *        parts; e^r = 1 + r + r^2 q(r); 2^n by adding n to the exponent. `by` is BY_1_* or BY_2_64_*: what is
@@ -34,31 +35,34 @@
 #define EXP_LO_2_64_F32 (-131.69795F)     /* 2^-190 */
 #define EXP_LO_2_64_F64 (-752.7578380879) /* 2^-1086 */
 
+/* Loops around these functions vectorise only if they melt into them. */
+#define INLINE static inline __attribute__((always_inline))
+
 /* A pragma of the language, so that it can stand in a macro: no iteration depends on another. */
 #define SIMD _Pragma("omp simd")
 
-static inline uint32_t bits_f32(float x)
+INLINE uint32_t bits_f32(float x)
 {
     uint32_t b;
     memcpy(&b, &x, sizeof b);
     return b;
 }
 
-static inline float f32_bits(uint32_t b)
+INLINE float f32_bits(uint32_t b)
 {
     float x;
     memcpy(&x, &b, sizeof x);
     return x;
 }
 
-static inline uint64_t bits_f64(double x)
+INLINE uint64_t bits_f64(double x)
 {
     uint64_t b;
     memcpy(&b, &x, sizeof b);
     return b;
 }
 
-static inline double f64_bits(uint64_t b)
+INLINE double f64_bits(uint64_t b)
 {
     double x;
     memcpy(&x, &b, sizeof x);
@@ -66,12 +70,12 @@ static inline double f64_bits(uint64_t b)
 }
 
 /* x, or 0 where drop holds. By bits: beside the choice within exp a second ?: keeps compilers from vectorising. */
-static inline float zero_if_f32(int drop, float x)
+INLINE float zero_if_f32(int drop, float x)
 {
     return f32_bits(bits_f32(x) & ((uint32_t)drop - 1));
 }
 
-static inline double zero_if_f64(int drop, double x)
+INLINE double zero_if_f64(int drop, double x)
 {
     return f64_bits(bits_f64(x) & ((uint64_t)drop - 1));
 }
@@ -85,7 +89,7 @@ static inline double zero_if_f64(int drop, double x)
 #define FMA_F64(a, b, c) ((a) * (b) + (c))
 #endif
 
-static inline float exp_f32(float x, float by, float lo)
+INLINE float exp_f32(float x, float by, float lo)
 {
     const float t = FMA_F32(x, 0x1.715476p0F, by); /* 1 / ln 2 */
     const float n = t - by;
@@ -103,7 +107,7 @@ static inline float exp_f32(float x, float by, float lo)
     return x < lo ? 0.0F : q;
 }
 
-static inline double exp_f64(double x, double by, double lo)
+INLINE double exp_f64(double x, double by, double lo)
 {
     const double t = FMA_F64(x, 0x1.71547652b82fep0, by); /* 1 / ln 2 */
     const double n = t - by;
@@ -127,7 +131,7 @@ static inline double exp_f64(double x, double by, double lo)
 }
 
 /* log(1 + f) + n ln 2 */
-static inline float log_core_f32(float f, float n)
+INLINE float log_core_f32(float f, float n)
 {
     const float a = f / (2.0F + f), z = a * a, half = 0.5F * f * f;
     float       p;
@@ -139,7 +143,7 @@ static inline float log_core_f32(float f, float n)
     return FMA_F32(n, 0x1.62e4p-1F, f - (half - p));
 }
 
-static inline double log_core_f64(double f, double n)
+INLINE double log_core_f64(double f, double n)
 {
     const double a = f / (2.0 + f), z = a * a, half = 0.5 * f * f;
     double       p;
@@ -155,7 +159,7 @@ static inline double log_core_f64(double f, double n)
     return FMA_F64(n, 0x1.62e42fefa38p-1, f - (half - p));
 }
 
-static inline float log1p_f32(float x)
+INLINE float log1p_f32(float x)
 {
     const uint32_t k = (bits_f32(1.0F + x) - 0x3f3504f3u) >> 23; /* less the bits of 1/sqrt 2 */
     const float    n = f32_bits(k | 0x4b000000u) - 0x1p23F;
@@ -164,7 +168,7 @@ static inline float log1p_f32(float x)
     return log_core_f32(FMA_F32(scale, x, scale - 1.0F), n);
 }
 
-static inline double log1p_f64(double x)
+INLINE double log1p_f64(double x)
 {
     const uint64_t k = (bits_f64(1.0 + x) - 0x3fe6a09e667f3bcdu) >> 52; /* less the bits of 1/sqrt 2 */
     const double   n = f64_bits(k | 0x4330000000000000u) - 0x1p52;
@@ -178,7 +182,7 @@ typedef struct {
     float f, k;
 } split_f32;
 
-static inline split_f32 split_of_f32(float x)
+INLINE split_f32 split_of_f32(float x)
 {
     const uint32_t bits = bits_f32(x), tiny = -(uint32_t)(bits < 0x00800000u);
     const uint32_t b = (bits & ~tiny) | (bits_f32(f32_bits((bits & 0x7fffffu) | 0x4b000000u) - 0x1p23F) & tiny);
@@ -192,40 +196,39 @@ typedef struct {
     double f, k;
 } split_f64;
 
-static inline split_f64 split_of_f64(double x)
+INLINE split_f64 split_of_f64(double x)
 {
     const uint64_t bits = bits_f64(x), tiny = -(uint64_t)(bits < 0x0010000000000000u);
-    const uint64_t b = (bits & ~tiny) |
-                       (bits_f64(f64_bits((bits & 0xfffffffffffffu) | 0x4330000000000000u) - 0x1p52) & tiny);
+    const uint64_t b =
+        (bits & ~tiny) | (bits_f64(f64_bits((bits & 0xfffffffffffffu) | 0x4330000000000000u) - 0x1p52) & tiny);
     const uint64_t k = (b + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu)) >> 52; /* biased by 1023 */
 
-    return (split_f64){ f64_bits(b - ((k - 1023u) << 52)) - 1.0,
-                        f64_bits(k | 0x4330000000000000u) - (0x1p52 + 1023.0) -
-                            f64_bits(tiny & 0x4090c80000000000u) }; /* 1074 */
+    return (split_f64){ f64_bits(b - ((k - 1023u) << 52)) - 1.0, f64_bits(k | 0x4330000000000000u) - (0x1p52 + 1023.0) -
+                                                                     f64_bits(tiny & 0x4090c80000000000u) }; /* 1074 */
 }
 
-static inline float log_f32(float x)
+INLINE float log_f32(float x)
 {
     const uint32_t  bits = bits_f32(x);
     const split_f32 s = split_of_f32(x);
     const uint32_t  zero = -(uint32_t)(bits << 1 == 0), nan = -(uint32_t)(bits > 0x7f800000u) & ~zero,
-                   inf = -(uint32_t)(bits == 0x7f800000u);
+                    inf = -(uint32_t)(bits == 0x7f800000u);
 
     return log_core_f32(s.f, s.k) + f32_bits((zero & 0xff800000u) | (nan & 0x7fc00000u) | (inf & 0x7f800000u));
 }
 
-static inline double log_f64(double x)
+INLINE double log_f64(double x)
 {
     const uint64_t  bits = bits_f64(x);
     const split_f64 s = split_of_f64(x);
     const uint64_t  zero = -(uint64_t)(bits << 1 == 0), nan = -(uint64_t)(bits > 0x7ff0000000000000u) & ~zero,
-                   inf = -(uint64_t)(bits == 0x7ff0000000000000u);
+                    inf = -(uint64_t)(bits == 0x7ff0000000000000u);
 
-    return log_core_f64(s.f, s.k) + f64_bits((zero & 0xfff0000000000000u) | (nan & 0x7ff8000000000000u) |
-                                             (inf & 0x7ff0000000000000u));
+    return log_core_f64(s.f, s.k) +
+           f64_bits((zero & 0xfff0000000000000u) | (nan & 0x7ff8000000000000u) | (inf & 0x7ff0000000000000u));
 }
 
-static inline float pow_f32(float x, float g)
+INLINE float pow_f32(float x, float g)
 {
     const split_f32 s = split_of_f32(x);
     const float     whole = FMA_F32(g, s.k, BY_1_F32), n = whole - BY_1_F32; /* |g k| up to 2^22 */
@@ -233,10 +236,10 @@ static inline float pow_f32(float x, float g)
     const float     y = FMA_F32(part, 0x1.62e430p-1F, g * log_core_f32(s.f, 0.0F));
     const float     e = exp_f32(y, BY_1_F32 + n, EXP_LO_F32 - n * 0x1.62e430p-1F);
 
-    return zero_if_f32((x == 0.0F) & (g != 0.0F), e) + (x - x);
+    return f32_bits(bits_f32(zero_if_f32((x == 0.0F) & (g != 0.0F), e) + (x - x)) | -(uint32_t)(x < 0.0F));
 }
 
-static inline double pow_f64(double x, double g)
+INLINE double pow_f64(double x, double g)
 {
     const split_f64 s = split_of_f64(x);
     const double    whole = FMA_F64(g, s.k, BY_1_F64), n = whole - BY_1_F64;
@@ -244,7 +247,7 @@ static inline double pow_f64(double x, double g)
     const double    y = FMA_F64(part, 0x1.62e42fefa39efp-1, g * log_core_f64(s.f, 0.0));
     const double    e = exp_f64(y, BY_1_F64 + n, EXP_LO_F64 - n * 0x1.62e42fefa39efp-1);
 
-    return zero_if_f64((x == 0.0) & (g != 0.0), e) + (x - x);
+    return f64_bits(bits_f64(zero_if_f64((x == 0.0) & (g != 0.0), e) + (x - x)) | -(uint64_t)(x < 0.0));
 }
 
 #endif

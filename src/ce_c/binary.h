@@ -1,0 +1,40 @@
+/* binary.h - binary cross-entropy, from probabilities and from logits, as element-wise losses.
+ *
+ *     bce              -y max(log x, -100) - (1 - y) max(log(1 - x), -100)
+ *                      (x - y) / max(x (1 - x), 1e-12)
+ *                      y / x^2 + (1 - y) / (1 - x)^2, x and 1 - x no less than 1e-12
+ *     bce_with_logits  (1 - y) log(1 + e^x) + pos y log(1 + e^-x), 0 times infinity being 0
+ *                      (1 - y) sigma(x) - pos y sigma(-x)
+ *                      (1 + (pos - 1) y) sigma(x) sigma(-x)
+ */
+
+/* log(1 - x), to the last digits of small x: what 1 - x loses is added. */
+INLINE REAL NAME(log_rest)(REAL x)
+{
+    const REAL rest = 1 - x, lost = (1 - rest) - x;
+    return LOG(rest) + lost / (rest + ZERO_IF(rest != 0, 1));
+}
+
+INLINE NAME(point) NAME(bce)(REAL x, REAL y, REAL pos, NAME(options) o)
+{
+    const REAL least = (REAL)1e-12, log_x = LOG(x), log_rest = NAME(log_rest)(x), rest = 1 - x;
+    const REAL a = log_x < -100 ? -100 : log_x, b = log_rest < -100 ? -100 : log_rest;
+    const REAL both = x * rest, x_low = x < least ? least : x, rest_low = rest < least ? least : rest;
+
+    (void)pos, (void)o;
+    return (NAME(point)){ -(y * a + (1 - y) * b), (x - y) / (both < least ? least : both),
+                          y / (x_low * x_low) + (1 - y) / (rest_low * rest_low) };
+}
+
+INLINE NAME(point) NAME(bce_with_logits)(REAL x, REAL y, REAL pos, NAME(options) o)
+{
+    const NAME(sigmoid) s = NAME(sigmoid_of)(x);
+    const REAL yes = pos * y, no = 1 - y;
+
+    (void)o;
+    return (NAME(point)){ NAME(times)(no, s.soft_up) + NAME(times)(yes, s.soft_down), no * s.up - yes * s.down,
+                          (1 + (pos - 1) * y) * (s.up * s.down) };
+}
+
+POINTWISE(bce)
+POINTWISE(bce_with_logits)

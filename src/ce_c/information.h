@@ -1,0 +1,49 @@
+/* information.h - entropy, relative entropy and cross-entropy of distributions: sums over one axis.
+ *
+ *     entropy                -p log p
+ *     relative_entropy        p (log p - log q)
+ *     cross_entropy_between  -p log q
+ *
+ * Each is 0 where p = 0; NaN where p or q is negative. Computed in float64.
+ */
+
+/* x, or NaN for negative p. */
+INLINE double unless_negative(double x, double p)
+{
+    return f64_bits(bits_f64(x) | -(uint64_t)(p < 0));
+}
+
+static void entropy_terms(const double *p, const double *q, double *terms)
+{
+    (void)q;
+    SIMD
+    for (int l = 0; l < TILE; l++) terms[l] = zero_if_f64(p[l] == 0, -p[l] * log_f64(p[l]));
+}
+
+static void relative_entropy_terms(const double *p, const double *q, double *terms)
+{
+    SIMD
+    for (int l = 0; l < TILE; l++)
+        terms[l] = unless_negative(zero_if_f64(p[l] == 0, p[l] * (log_f64(p[l]) - log_f64(q[l]))), q[l]);
+}
+
+static void cross_entropy_between_terms(const double *p, const double *q, double *terms)
+{
+    SIMD
+    for (int l = 0; l < TILE; l++)
+        terms[l] = unless_negative(unless_negative(zero_if_f64(p[l] == 0, -p[l] * log_f64(q[l])), q[l]), p[l]);
+}
+
+static void fill_terms(const ce_plan *plan, tile *x)
+{
+    (void)plan;
+    for (int l = 0; l < x->width; l++) x->loss[l] = x->dot[l];
+}
+
+static const ce_link entropy_link = { .name = "entropy", .emits = TERMS, .fill = fill_terms, .term = entropy_terms };
+static const ce_link relative_entropy_link = {
+    .name = "relative_entropy", .emits = TERMS, .fill = fill_terms, .term = relative_entropy_terms
+};
+static const ce_link cross_entropy_between_link = {
+    .name = "cross_entropy_between", .emits = TERMS, .fill = fill_terms, .term = cross_entropy_between_terms
+};
