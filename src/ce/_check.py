@@ -7,6 +7,7 @@ what to do.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -17,26 +18,94 @@ from numpy.typing import NDArray
 Shape = tuple[int, ...]
 
 REDUCTIONS = ("mean", "sum", "none")
-FLOATS = "float32, float64"
+HESSIANS = ("exact", "gauss_newton", "abs")
+FLOATS = "float16, bfloat16, float32, float64"
 INTEGERS = "any integer dtype (class indices)"
+
+
+# -- bfloat16 -------------------------------------------------------------------------------------
+
+
+class Bfloat16(np.ndarray[Any, Any]):
+    """Numbers of bfloat16, as the 16-bit integers that have their bits."""
+
+
+def _bits(x: NDArray[Any]) -> NDArray[Any]:
+    return x.view(np.uint16).view(Bfloat16)
+
+
+def _widened(bits: NDArray[Any]) -> NDArray[Any]:
+    return (np.asarray(bits).astype(np.uint32) << 16).view(np.float32)
+
+
+def bfloat16(bits: NDArray[Any]) -> NDArray[Any]:
+    """The same memory in the dtype of ml_dtypes, which NumPy knows once that is imported."""
+    try:
+        return np.asarray(bits).view(np.dtype("bfloat16"))
+    except TypeError:
+        raise TypeError(
+            "a new array of bfloat16 needs the package ml_dtypes: import it, or pass out="
+        ) from None
+
+
+def bfloat16_bits(name: str, out: NDArray[Any]) -> NDArray[Any]:
+    """An output of bfloat16, or of uint16 for its bits."""
+    if out.dtype != np.uint16 and out.dtype.name != "bfloat16":
+        raise TypeError(f"{name} has dtype {out.dtype}; it must be bfloat16 (or uint16, its bits)")
+    return out.view(np.uint16)
+
+
+class _Memory:
+    """Memory of another library, for NumPy; the owner keeps it alive."""
+
+    def __init__(self, interface: dict[str, Any], owner: Any) -> None:
+        self.__array_interface__ = interface
+        self.owner = owner
+
+
+def bits_of_memory(
+    address: int, shape: Shape, strides: Shape | None, owner: Any
+) -> NDArray[np.uint16]:
+    data = (address or _NOWHERE.ctypes.data, False)
+    interface = {"data": data, "shape": shape, "strides": strides, "typestr": "<u2", "version": 3}
+    return np.asarray(_Memory(interface, owner))
+
+
+_NOWHERE = np.zeros(1)  # empty tensors may have no address
 
 
 # -- arrays ---------------------------------------------------------------------------------------
 
 
 def _array(name: str, x: Any) -> NDArray[Any]:
-    """An ndarray that shares memory with x where x has memory of its own."""
-    if isinstance(x, np.ndarray):
-        return x
+    """An ndarray that shares memory with x where x has memory of its own; see Bfloat16."""
     if x is None:
         raise TypeError(f"{name} is None; an array is needed")
     try:
-        if hasattr(x, "__dlpack__") and not hasattr(x, "__array_interface__"):
-            return np.from_dlpack(x)
-        return np.asarray(x)
+        if not isinstance(x, np.ndarray):
+            x = _imported(x)
     except Exception as error:
         kind = f"{type(x).__module__}.{type(x).__name__}"
         raise TypeError(f"{name} of type {kind} cannot be read as an array: {error}") from error
+    return _bits(x) if x.dtype.name == "bfloat16" else x
+
+
+def _imported(x: Any) -> NDArray[Any]:
+    if not hasattr(x, "__dlpack__") or hasattr(x, "__array_interface__"):
+        return np.asarray(x)
+    try:
+        return np.from_dlpack(x)
+    except (BufferError, RuntimeError, TypeError):
+        from ce import _core  # which imports this module
+
+        bits = _core.bfloat16_of_dlpack(x) if "bfloat16" in str(getattr(x, "dtype", "")) else None
+        if bits is None:
+            raise
+        return _bits(bits)
+
+
+def _dtype_of(x: NDArray[Any]) -> str:
+    return "bfloat16" if type(x) is Bfloat16 else str(x.dtype)
 
 
 def _native(x: NDArray[Any]) -> NDArray[Any]:
@@ -44,34 +113,51 @@ def _native(x: NDArray[Any]) -> NDArray[Any]:
     steps = (x.ctypes.data, *x.strides)
     if x.dtype.isnative and all(step % x.dtype.itemsize == 0 for step in steps):
         return x
-    return np.array(x, dtype=x.dtype.newbyteorder("="), order="K", subok=False)
+    return np.array(x, dtype=x.dtype.newbyteorder("="), order="K", subok=type(x) is Bfloat16)
 
 
 def floats(name: str, x: Any) -> NDArray[Any]:
     array = _array(name, x)
-    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
+    if type(array) is Bfloat16:
+        return _native(array)
+    if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8):
         raise TypeError(f"{name} has dtype {array.dtype}; accepted: {FLOATS}")
-    if array.dtype.char not in "fd":
+    if array.dtype.char not in "efd":
         array = array.astype(np.float64)  # a long double of 8 bytes
     return _native(array)
 
 
 def indices(name: str, x: Any) -> NDArray[Any]:
     array = _array(name, x)
-    if array.dtype.kind not in "iu" and not (array.size == 0 and isinstance(x, list | tuple)):
-        raise TypeError(f"{name} has dtype {array.dtype}; accepted: {INTEGERS}")
+    empty_list = array.size == 0 and isinstance(x, list | tuple)
+    if type(array) is Bfloat16 or (array.dtype.kind not in "iu" and not empty_list):
+        raise TypeError(f"{name} has dtype {_dtype_of(array)}; accepted: {INTEGERS}")
     if array.dtype.kind not in "iu":
         array = array.astype(np.int64)  # [] has dtype float64
     return _native(array)
 
 
-def numbers(name: str, x: Any, dtype: Any) -> NDArray[Any]:
-    """Weights and the like: any real numbers, brought to the computing type."""
+def numbers(name: str, x: Any, dtype: Any, may_be_half: bool) -> NDArray[Any]:
+    """Weights and the like: any real numbers, brought to the computing type or left in 16 bits."""
     array = _array(name, x)
-    if array.dtype.kind not in "fiu":
+    half = type(array) is Bfloat16 or array.dtype == np.float16
+    if may_be_half and half and dtype is np.float32:
+        return _native(array)
+    if type(array) is Bfloat16:
+        array = _widened(array)
+    if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}; accepted: real numbers")
     with np.errstate(all="ignore"):
         return _native(array.astype(dtype, copy=False))
+
+
+def broadcast(name: str, x: Any, shape: Shape) -> NDArray[Any]:
+    try:
+        return np.broadcast_to(x, shape, subok=type(x) is Bfloat16)
+    except ValueError:
+        raise ValueError(
+            f"{name} has shape {np.shape(x)}; it must broadcast to shape {shape}"
+        ) from None
 
 
 def without_axis(name: str, x: Any, shape: Shape, axis: int | None) -> NDArray[Any]:
@@ -118,7 +204,7 @@ def bad_target_shape(logits: Shape, target: Shape, axis: int, given: int | None)
     )
 
 
-def bad_items_shape(name: str, met: Shape, expected: Shape) -> NoReturn:
+def bad_shape(name: str, met: Shape, expected: Shape) -> NoReturn:
     raise ValueError(f"{name} has shape {met}; it must have shape {expected}")
 
 
@@ -126,26 +212,57 @@ def bad_weight_shape(name: str, met: Shape, classes: int) -> NoReturn:
     raise ValueError(f"{name} has shape {met}; it must have shape ({classes},), one number a class")
 
 
+def is_probabilities(target: Any, logits: Shape) -> bool:
+    """Floating numbers are class probabilities, and have the shape of the logits."""
+    array = _array("target", target)
+    if type(array) is not Bfloat16 and array.dtype.kind != "f":
+        return False
+    if array.size == 0 and isinstance(target, list | tuple):
+        return False
+    if array.ndim < len(logits):
+        raise TypeError(
+            f"target has dtype {_dtype_of(array)} and shape {array.shape}; accepted: class indices "
+            f"of any integer dtype, or class probabilities of shape {logits}"
+        )
+    if array.shape != logits:
+        bad_shape("target", array.shape, logits)
+    return True
+
+
 def bad_match(name: str, other: str, met: Any, expected: Any) -> NoReturn:
+    met, expected = (_dtype_of(_array(name, x)) for x in (met, expected))
     raise TypeError(f"{name} has dtype {met}; it must have that of {other}, {expected}")
 
 
 # -- options --------------------------------------------------------------------------------------
 
 
-def bad_reduction(value: Any) -> NoReturn:
+def bad_reduction(value: Any, has_batchmean: bool) -> NoReturn:
     old = isinstance(value, str) and value == "elementwise_mean"
     hint = "; the old 'elementwise_mean' is now 'mean'" if old else ""
-    raise ValueError(f"reduction is {value!r}; it must be one of {', '.join(REDUCTIONS)}{hint}")
+    names = [*REDUCTIONS, "batchmean"] if has_batchmean else REDUCTIONS
+    raise ValueError(f"reduction is {value!r}; it must be one of {', '.join(names)}{hint}")
 
 
-def ignore_index(value: Any) -> int:
+def bad_batchmean() -> NoReturn:
+    raise ValueError("reduction is 'batchmean'; input has no axes to take the batch from")
+
+
+def hessian(value: Any) -> int:
+    if not isinstance(value, str) or value not in HESSIANS:
+        raise ValueError(f"hessian is {value!r}; it must be one of {', '.join(HESSIANS)}")
+    return HESSIANS.index(value)
+
+
+def ignore_index(value: Any, probabilities: bool) -> int:
     try:
         index = operator.index(value)
     except TypeError:
         raise TypeError(f"ignore_index is {value!r}; it must be an integer") from None
     if not -(2**63) <= index < 2**63:
         raise ValueError(f"ignore_index is {index}; it must be in the range of int64")
+    if probabilities and index >= 0:
+        raise ValueError(f"ignore_index is {index}; with class probabilities it has no meaning")
     return index
 
 
@@ -167,6 +284,56 @@ def label_smoothing(value: Any) -> float:
     return eps
 
 
+def gamma(value: Any) -> float:
+    exponent = _number("gamma", value)
+    if not 0.0 <= exponent < math.inf:
+        raise ValueError(f"gamma is {exponent}; it must be at least 0 and finite")
+    return exponent
+
+
+def delta(value: Any) -> float:
+    limit = _number("delta", value)
+    if not limit > 0.0:
+        raise ValueError(f"delta is {limit}; it must be above 0")
+    return limit
+
+
+def beta(value: Any) -> float:
+    limit = _number("beta", value)
+    if not limit >= 0.0:
+        raise ValueError(f"beta is {limit}; it must be at least 0")
+    return limit
+
+
+def alpha_per_label(value: Any) -> tuple[float, float]:
+    """The weights of labels 0 and 1."""
+    if value is None:
+        return 1.0, 1.0
+    alpha = _number("alpha", value)
+    if not 0.0 <= alpha <= 1.0:
+        raise ValueError(f"alpha is {alpha}; it must be in [0, 1], or None for no weights")
+    return 1.0 - alpha, alpha
+
+
+def alpha_per_class(value: Any, classes: int) -> Any:
+    """A number stands for as many of it as there are classes."""
+    if isinstance(value, int | float) or np.ndim(value) == 0:
+        return np.full(classes, _number("alpha", value))
+    return value
+
+
+def classes(value: Any) -> int:
+    try:
+        n = operator.index(value)
+    except TypeError:
+        raise TypeError(f"num_classes is {value!r}; it must be an integer") from None
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"num_classes is {value!r}; it must be an integer")
+    if n < 0:
+        raise ValueError(f"num_classes is {n}; it must be at least 0")
+    return n
+
+
 def grad_output(value: Any, reduction: str) -> Any:
     """A float, or the array that goes with reduction "none"."""
     if isinstance(value, int | float):
@@ -186,13 +353,30 @@ def grad_output(value: Any, reduction: str) -> Any:
 # -- class indices --------------------------------------------------------------------------------
 
 
-def bad_index(target: Any, position: int, classes: int, ignored: int) -> NoReturn:
-    array = np.asarray(target)
+def _element(name: str, array: NDArray[Any], position: int) -> tuple[str, Any]:
+    """An element's name, like target[3, 7], and value."""
     where = tuple(int(i) for i in np.unravel_index(position, array.shape))
-    place = f"[{', '.join(map(str, where))}]" if where else ""
-    raise IndexError(
-        f"target{place} is {int(array[where])}, not in [0, {classes}) (ignore_index={ignored})"
-    )
+    return f"{name}[{', '.join(map(str, where))}]" if where else name, array[where]
+
+
+def bad_class(target: Any, position: int, classes: int) -> NoReturn:
+    name, value = _element("target", np.asarray(target), position)
+    raise IndexError(f"{name} is {int(value)}, not in [0, {classes})")
+
+
+def bad_index(target: Any, position: int, classes: int, ignored: int) -> NoReturn:
+    name, value = _element("target", np.asarray(target), position)
+    raise IndexError(f"{name} is {int(value)}, not in [0, {classes}) (ignore_index={ignored})")
+
+
+def bad_probability(probs: Any, target: Any, position: int) -> NoReturn:
+    arrays = [_array("target", x) for x in (probs, target)]
+    for name, array in zip(("probs", "target"), arrays, strict=True):
+        values = _widened(array) if type(array) is Bfloat16 else array
+        named, value = _element(name, np.broadcast_to(values, arrays[0].shape), position)
+        if not 0 <= value <= 1:
+            break
+    raise ValueError(f"{named} is {value}, not in [0, 1]")
 
 
 # -- outputs --------------------------------------------------------------------------------------
@@ -207,6 +391,10 @@ def pair(out: Any) -> tuple[Any, Any]:
 def bad_out_type(name: str, out: Any) -> NoReturn:
     hint = "; of a CPU tensor, pass .numpy()" if hasattr(out, "__dlpack__") else ""
     raise TypeError(f"{name} is a {type(out).__name__}; it must be a numpy.ndarray{hint}")
+
+
+def copy_out(stand_in: NDArray[Any], out: NDArray[Any]) -> None:
+    (out.view(np.uint16) if out.dtype.name == "bfloat16" else out)[...] = stand_in
 
 
 def out(name: str, array: NDArray[Any], shape: Shape, dtype: Any) -> None:
@@ -249,6 +437,8 @@ def _share(a: NDArray[Any], b: NDArray[Any]) -> bool:
 
 def overlaps(name: str, array: NDArray[Any], inputs: Sequence[tuple[str, Any, bool]]) -> None:
     """`out` may be an input that is marked so, element for element, but not meet one otherwise."""
+    if array.dtype.name == "bfloat16":
+        array = array.view(np.uint16)
     for other, x, may_be in inputs:
         if x is None or isinstance(x, int | float | list | tuple):
             continue

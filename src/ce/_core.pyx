@@ -10,7 +10,8 @@ from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer,
 )
-from libc.stdint cimport int64_t, uintptr_t
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -19,24 +20,27 @@ import numpy as np
 from ce import _check
 
 cdef extern from "ce.h":
-    ctypedef enum ce_dtype: CE_FLOAT32, CE_FLOAT64
-    ctypedef enum ce_index: CE_INT8, CE_UINT8
-    ctypedef enum ce_reduction: CE_NONE, CE_SUM, CE_MEAN
-    enum: CE_Z, CE_GRAD, CE_HESS, CE_OTHER, CE_TARGET, CE_V, CE_UPSTREAM, CE_VALUE, CE_ARRAYS
+    ctypedef enum ce_type: CE_FLOAT32, CE_FLOAT64, CE_FLOAT16, CE_BFLOAT16, CE_INT8, CE_UINT8
+    ctypedef enum ce_reduction: CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY
+    ctypedef enum ce_hessian: CE_EXACT, CE_GAUSS_NEWTON, CE_ABS
+    enum: CE_Z, CE_GRAD, CE_HESS, CE_OTHER, CE_TARGET, CE_V, CE_POS, CE_UPSTREAM, CE_VALUE
     ctypedef struct ce_array:
         char *data
         const int64_t *strides
+        ce_type type
     ctypedef struct ce_job:
         int loss
-        ce_dtype dtype
-        ce_index index
+        ce_type real
         ce_reduction reduction
+        ce_hessian hessian
         int axes, class_axis
         const int64_t *shape
-        ce_array array[8]
+        ce_array array[9]
         const void *w
         int64_t ignore_index
-        double smoothing
+        double smoothing, gamma
+        double alpha[2]
+        double delta
         double grad_output
         int fresh
         int threads
@@ -74,23 +78,28 @@ cdef enum:
     WANTS_VALUE = 1
     WANTS_GRAD = 2
     WANTS_HESS = 4
-    WEIGHT = 8           # one view more than the job has arrays
-    VIEWS = 9
+    WEIGHT = 9           # one view more than the job has arrays
+    VIEWS = 10
     FEW = 64             # numbers of 8 bytes of scratch that need no allocation
     AXES = 64            # NumPy's limit
     TINY = 4096          # logits below which the GIL is kept
 
 # What a call asks for: a sum of these.
 VALUE, GRAD, HESS = WANTS_VALUE, WANTS_GRAD, WANTS_HESS
+# The reduction that is no public one: exp of the mean.
+PERPLEXITY = object()
 
 cdef object float32 = np.float32, float64 = np.float64, empty = np.empty, empty_like = np.empty_like
-cdef object ndarray = np.ndarray
+cdef object ndarray = np.ndarray, Bfloat16 = _check.Bfloat16
 
 cdef struct Call:
     ce_job job
     Py_buffer view[VIEWS]
     bint held[VIEWS]
+    Py_ssize_t items[64]  # the shape of the items: the logits' less the class axis
+    int item_axes
     bint converted       # some input was copied: overlap must be looked for on the originals
+    bint other_may_be_out
 
 
 # -- buffers ------------------------------------------------------------------------------------
@@ -153,10 +162,18 @@ cdef inline bint aligned(const Py_buffer *v) noexcept:
 
 
 cdef inline int float_code(const Py_buffer *v) noexcept:
+    """The ce_type of floating numbers, but for bfloat16, or -1."""
     cdef int code = type_code(v)
     if not aligned(v):
         return -1
-    return CE_FLOAT32 if code == c'f' else CE_FLOAT64 if code == c'd' else -1
+    if code == c'f':
+        return CE_FLOAT32
+    return CE_FLOAT64 if code == c'd' else CE_FLOAT16 if code == c'e' else -1
+
+
+cdef inline bint computes(const Call *c, int code) noexcept:
+    """True if numbers of that type need no copy to be computed with."""
+    return code == c.job.real or (code == CE_FLOAT16 and c.job.real == CE_FLOAT32)
 
 
 cdef inline int index_code(const Py_buffer *v) noexcept:
@@ -171,43 +188,85 @@ cdef inline int index_code(const Py_buffer *v) noexcept:
     return -1
 
 
-cdef object take_floats(Call *c, int which, str name, object x):
-    """The logits, or an array like them: float32 or float64. Sets the view, returns the array."""
-    if not viewable(c, which, x) or float_code(&c.view[which]) < 0:
-        c.converted = True
-        x = _check.floats(name, x)
-        view_of(c, which, x, 0)
+cdef inline void point_to(Call *c, int which, int type) noexcept:
+    """The view becomes an array of the job."""
     c.job.array[which].data = <char *>c.view[which].buf
     c.job.array[which].strides = <const int64_t *>c.view[which].strides
+    c.job.array[which].type = <ce_type>type
+
+
+cdef int point_to_checked(Call *c, int which, object x, int flags) except -1:
+    """The same for an array of `_check`'s, bfloat16 (as 16-bit integers) included."""
+    cdef Py_buffer *v = view_of(c, which, x, flags)
+    point_to(c, which, CE_BFLOAT16 if type(x) is Bfloat16 else float_code(v))
+    return 0
+
+
+cdef object take_floats(Call *c, int which, str name, object x):
+    """The logits, or an array like them, of any floating dtype. Returns the array."""
+    cdef int code = float_code(&c.view[which]) if viewable(c, which, x) else -1
+    if code >= 0:
+        point_to(c, which, code)
+        return x
+    c.converted = True
+    x = _check.floats(name, x)
+    point_to_checked(c, which, x, 0)
     return x
+
+
+cdef object take_numbers(Call *c, int which, str name, object x, bint may_be_half):
+    """Real numbers, brought to a type that can be computed with."""
+    cdef int code = float_code(&c.view[which]) if viewable(c, which, x) else -1
+    if code == c.job.real or (may_be_half and computes(c, code)):
+        point_to(c, which, code)
+        return x
+    c.converted = True
+    x = _check.numbers(name, x, real_type(c), may_be_half)
+    point_to_checked(c, which, x, 0)
+    return x
+
+
+cdef bint is_indices(Call *c, object x):
+    """Take a view of x if it holds integers."""
+    return viewable(c, CE_TARGET, x) and index_code(&c.view[CE_TARGET]) >= 0
 
 
 cdef object take_target(Call *c, object x):
-    if not viewable(c, CE_TARGET, x) or index_code(&c.view[CE_TARGET]) < 0:
+    """Class indices."""
+    if not is_indices(c, x):
         c.converted = True
         x = _check.indices("target", x)
         view_of(c, CE_TARGET, x, 0)
-    c.job.index = <ce_index>index_code(&c.view[CE_TARGET])
-    c.job.array[CE_TARGET].data = <char *>c.view[CE_TARGET].buf
-    c.job.array[CE_TARGET].strides = <const int64_t *>c.view[CE_TARGET].strides
+    point_to(c, CE_TARGET, index_code(&c.view[CE_TARGET]))
     return x
 
 
-cdef object take_items(Call *c, int which, str name, object x, int axes, const Py_ssize_t *shape):
+cdef object take_items(Call *c, int which, str name, object x):
     """One number per item, of the computing type."""
     cdef int i
-    if not viewable(c, which, x) or float_code(&c.view[which]) != c.job.dtype:
-        c.converted = True
-        x = _check.numbers(name, x, real_type(c))
-        view_of(c, which, x, 0)
-    cdef bint alike = c.view[which].ndim == axes
-    for i in range(axes):
-        alike = alike and c.view[which].shape[i] == shape[i]
+    x = take_numbers(c, which, name, x, False)
+    cdef bint alike = c.view[which].ndim == c.item_axes
+    for i in range(c.item_axes):
+        alike = alike and c.view[which].shape[i] == c.items[i]
     if not alike:
-        expected = tuple([shape[i] for i in range(axes)])
-        _check.bad_items_shape(name, shape_of(&c.view[which]), expected)
-    c.job.array[which].data = <char *>c.view[which].buf
-    c.job.array[which].strides = <const int64_t *>c.view[which].strides
+        _check.bad_shape(name, shape_of(&c.view[which]), items_shape(c))
+    return x
+
+
+cdef object take_elements(Call *c, int which, str name, object x, bint broadcasts):
+    """One number per element of the input; broadcast, if allowed, or else if there is only one."""
+    cdef Py_buffer *v = &c.view[which]
+    cdef bint alike
+    cdef int i
+    x = take_numbers(c, which, name, x, True)
+    alike = v.ndim == c.job.axes
+    for i in range(c.job.axes):
+        alike = alike and v.shape[i] == c.job.shape[i]
+    if not alike:
+        if not broadcasts and v.ndim:
+            _check.bad_shape(name, shape_of(v), c_shape(c))
+        x = _check.broadcast(name, x, c_shape(c))
+        point_to_checked(c, which, x, 0)
     return x
 
 
@@ -215,9 +274,9 @@ cdef object take_weight(Call *c, str name, object x):
     """One number per class, contiguous, of the computing type."""
     cdef Py_ssize_t classes = c.job.shape[c.job.class_axis]
     cdef Py_buffer *v = &c.view[WEIGHT]
-    if not viewable(c, WEIGHT, x) or float_code(v) != c.job.dtype:
+    if not viewable(c, WEIGHT, x) or float_code(v) != c.job.real:
         c.converted = True
-        x = _check.numbers(name, x, real_type(c))
+        x = _check.numbers(name, x, real_type(c), False)
         view_of(c, WEIGHT, x, 0)
     if v.ndim != 1 or v.shape[0] != classes:
         _check.bad_weight_shape(name, shape_of(v), classes)
@@ -230,15 +289,23 @@ cdef object take_weight(Call *c, str name, object x):
 
 
 cdef inline object real_type(const Call *c):
-    return float32 if c.job.dtype == CE_FLOAT32 else float64
+    return float32 if c.job.real == CE_FLOAT32 else float64
 
 
 cdef inline tuple shape_of(const Py_buffer *v):
     return tuple([v.shape[i] for i in range(v.ndim)])
 
 
+cdef inline tuple c_shape(const Call *c):
+    return tuple([c.job.shape[i] for i in range(c.job.axes)])
+
+
+cdef inline tuple items_shape(const Call *c):
+    return tuple([c.items[i] for i in range(c.item_axes)])
+
+
 cdef inline object scalar(const Call *c, double x):
-    return float32(<double><float>x) if c.job.dtype == CE_FLOAT32 else float64(x)
+    return float32(<double><float>x) if c.job.real == CE_FLOAT32 else float64(x)
 
 
 # -- outputs ------------------------------------------------------------------------------------
@@ -275,12 +342,12 @@ cdef bint same(const Py_buffer *a, const Py_buffer *b) noexcept:
 
 
 cdef bint fits(const Call *c, const Py_buffer *v, int which) noexcept:
-    """True if an output has its shape: the logits', for the values that less the class axis."""
-    cdef int i, skip = c.job.class_axis if which == CE_VALUE else c.job.axes
-    if v.ndim != c.job.axes - (which == CE_VALUE):
+    """True if an output has its shape: the logits', for the values the items'."""
+    cdef int i
+    if v.ndim != (c.item_axes if which == CE_VALUE else c.job.axes):
         return False
     for i in range(v.ndim):
-        if v.shape[i] != c.job.shape[i if i < skip else i + 1]:
+        if v.shape[i] != (c.items[i] if which == CE_VALUE else c.job.shape[i]):
             return False
     return True
 
@@ -290,68 +357,84 @@ cdef inline object plain(object x):
     return x if type(x) is ndarray else np.asarray(x)
 
 
-cdef object take_out(Call *c, int which, str name, object out, object z, tuple shape, tuple inputs):
+cdef object fresh(Call *c, int which, object z):
+    """A new output: in the layout of the logits, or for values, of their items, in C order."""
+    cdef int type = c.job.real if which == CE_VALUE else c.job.array[CE_Z].type
+    if which == CE_VALUE:
+        result = empty(items_shape(c), real_type(c)) if c.job.class_axis >= 0 else empty_like(
+            plain(z), dtype=real_type(c))
+    else:
+        result = empty_like(plain(z), subok=False)
+    c.job.fresh = c.job.fresh or which == CE_GRAD
+    view_of(c, which, result, PyBUF_WRITABLE)
+    point_to(c, which, type)
+    return _check.bfloat16(result) if type == CE_BFLOAT16 else result
+
+
+cdef object take_out(Call *c, int which, str name, object out, object z, tuple inputs):
     """Where results go: fresh, the caller's, or a stand-in for a caller's array of foreign layout.
 
-    A shape of None is that of the logits. `inputs` are (name, array, may_be_out) triples. Returns
-    (what the kernel writes, what the caller gets).
+    `inputs` are (name, array, may_be_out) triples. Returns (what the kernel writes, what the
+    caller gets).
     """
-    cdef Py_buffer *v
+    cdef Py_buffer *v = &c.view[which]
+    cdef int i, type = c.job.real if which == CE_VALUE else c.job.array[CE_Z].type
     cdef bint simple = True
-    cdef int i
     if out is None:
-        c.job.fresh = c.job.fresh or which == CE_GRAD
-        result = empty_like(plain(z)) if shape is None else empty(shape, real_type(c))
-        v = view_of(c, which, result, PyBUF_WRITABLE)
-    else:
-        result = out
-        if not isinstance(out, ndarray):
-            _check.bad_out_type(name, out)
-        v = &c.view[which]
-        if not (viewable(c, which, out) and not v.readonly and float_code(v) == c.job.dtype
-                and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
-            _check.out(name, out, c_shape(c) if shape is None else shape, real_type(c))
-        for i in range(VIEWS):
-            if i != which and c.held[i] and not apart(v, &c.view[i]) and not (
-                    (i == CE_Z or i == CE_OTHER) and same(v, &c.view[i])):
-                simple = False
-        if not simple or c.converted:
-            _check.overlaps(name, out, inputs)
-        if float_code(v) != c.job.dtype:
-            c.converted = True  # what is compared with this view is a stand-in
-            out = empty_like(plain(out), dtype=real_type(c))
-            v = view_of(c, which, out, PyBUF_WRITABLE)
-            c.job.array[which].data = <char *>v.buf
-            c.job.array[which].strides = <const int64_t *>v.strides
-            return out, result
-    c.job.array[which].data = <char *>v.buf
-    c.job.array[which].strides = <const int64_t *>v.strides
+        result = fresh(c, which, z)
+        return result, result
+    result = out
+    if not isinstance(out, ndarray):
+        _check.bad_out_type(name, out)
+    if type == CE_BFLOAT16:
+        out = _check.bfloat16_bits(name, out)
+    if not (viewable(c, which, out) and not v.readonly
+            and (type == CE_BFLOAT16 and aligned(v) or float_code(v) == type)
+            and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
+        shape = items_shape(c) if which == CE_VALUE else c_shape(c)
+        _check.out(name, out, shape, _DTYPES[type])
+    for i in range(VIEWS):
+        if i != which and c.held[i] and not apart(v, &c.view[i]) and not (
+                (i == CE_Z or (i == CE_OTHER and c.other_may_be_out)) and same(v, &c.view[i])):
+            simple = False
+    if not simple or c.converted:
+        _check.overlaps(name, out, inputs)
+    if not aligned(v) or (type != CE_BFLOAT16 and float_code(v) != type):
+        c.converted = True  # what is compared with this view is a stand-in
+        out = empty_like(plain(out), dtype=_DTYPES[type])
+        view_of(c, which, out, PyBUF_WRITABLE)
+        point_to(c, which, type)
+        return out, result
+    point_to(c, which, type)
     return result, result
-
-
-cdef inline tuple c_shape(const Call *c):
-    return tuple([c.job.shape[i] for i in range(c.job.axes)])
 
 
 cdef inline object settle(tuple pair):
     """A stand-in's numbers go where the caller wants them."""
     if pair[0] is not pair[1]:
-        pair[1][...] = pair[0]
+        _check.copy_out(pair[0], pair[1])
     return pair[1]
 
 
 # -- the call -----------------------------------------------------------------------------------
 
-cdef object begin(Call *c, int loss, str name, object x, object axis):
-    """The logits: dtype, shape and class axis."""
-    cdef int rank, chosen
+cdef object start(Call *c, int loss, str name, object x):
+    """The logits or the input: dtype and shape."""
     c.job.loss = loss
     x = take_floats(c, CE_Z, name, x)
-    rank = c.view[CE_Z].ndim
-    c.job.dtype = <ce_dtype>float_code(&c.view[CE_Z])
-    c.job.axes = rank
+    c.job.real = CE_FLOAT64 if c.job.array[CE_Z].type == CE_FLOAT64 else CE_FLOAT32
+    c.job.axes = c.view[CE_Z].ndim
     c.job.shape = <const int64_t *>c.view[CE_Z].shape
+    c.job.class_axis = -1
     c.job.grad_output = 1
+    return x
+
+
+cdef object begin(Call *c, int loss, str name, object x, object axis):
+    """The same with a class axis."""
+    cdef int i, rank, chosen
+    x = start(c, loss, name, x)
+    rank = c.job.axes
     if axis is None:
         chosen = 1 if rank > 1 else 0
     else:
@@ -361,6 +444,10 @@ cdef object begin(Call *c, int loss, str name, object x, object axis):
     if chosen < 0 or chosen >= rank:
         _check.bad_axis(name, axis, rank)
     c.job.class_axis = chosen
+    for i in range(rank):
+        if i != chosen:
+            c.items[c.item_axes] = c.job.shape[i]
+            c.item_axes += 1
     return x
 
 
@@ -387,84 +474,176 @@ cdef int execute(Call *c) except -1:
     return 0
 
 
-cdef int reduction_code(object reduction) except -1:
-    if not isinstance(reduction, str):
-        return _check.bad_reduction(reduction)
-    if reduction == "mean":
-        return CE_MEAN
-    if reduction == "sum":
-        return CE_SUM
-    if reduction == "none":
-        return CE_NONE
-    return _check.bad_reduction(reduction)
+cdef int reduction_code(object reduction, bint has_batchmean) except -1:
+    if isinstance(reduction, str):
+        if reduction == "mean":
+            return CE_MEAN
+        if reduction == "sum":
+            return CE_SUM
+        if reduction == "none":
+            return CE_NONE
+        if reduction == "batchmean" and has_batchmean:
+            return CE_BATCHMEAN
+    elif reduction is PERPLEXITY:
+        return CE_PERPLEXITY
+    return _check.bad_reduction(reduction, has_batchmean)
+
+
+cdef int hessian_code(object hessian) except -1:
+    if hessian == "exact":
+        return CE_EXACT
+    return _check.hessian(hessian)
 
 
 cdef int check_target_shape(const Call *c, object axis) except -1:
-    cdef const Py_buffer *z = &c.view[CE_Z]
     cdef const Py_buffer *t = &c.view[CE_TARGET]
-    cdef bint alike = t.ndim == z.ndim - 1
+    cdef bint alike = t.ndim == c.item_axes
     cdef int i
     for i in range(t.ndim):
-        alike = alike and t.shape[i] == z.shape[i if i < c.job.class_axis else i + 1]
+        alike = alike and t.shape[i] == c.items[i]
     if not alike:
-        _check.bad_target_shape(shape_of(z), shape_of(t), c.job.class_axis, axis)
+        _check.bad_target_shape(c_shape(c), shape_of(t), c.job.class_axis, axis)
     return 0
 
 
+cdef object take_probabilities(Call *c, object x):
+    """Class probabilities: floating numbers, the shape of the logits."""
+    if c.held[CE_TARGET]:
+        PyBuffer_Release(&c.view[CE_TARGET])
+        c.held[CE_TARGET] = False
+    x = take_numbers(c, CE_OTHER, "target", x, True)
+    if not fits(c, &c.view[CE_OTHER], CE_OTHER):
+        _check.bad_shape("target", shape_of(&c.view[CE_OTHER]), c_shape(c))
+    return x
+
+
+cdef int take_grad_output(Call *c, object grad_output, object reduction) except -1:
+    if type(grad_output) is not float:
+        grad_output = _check.grad_output(grad_output, reduction)
+    if type(grad_output) is float:
+        c.job.grad_output = grad_output
+    elif c.job.class_axis >= 0:
+        take_items(c, CE_UPSTREAM, "grad_output", grad_output)
+    else:
+        take_elements(c, CE_UPSTREAM, "grad_output", grad_output, False)
+    return 0
+
+
+cdef object answer(Call *c, int what, object z, object out, tuple inputs, object target):
+    """Outputs, the call, and what the caller gets of `what`."""
+    cdef int items = c.item_axes if c.job.class_axis >= 0 else c.job.axes
+    grad = hess = losses = None
+    if what & WANTS_HESS:
+        grad_out, hess_out = (None, None) if out is None else _check.pair(out)
+        grad = take_out(c, CE_GRAD, "out[0]", grad_out, z, inputs)
+        hess = take_out(c, CE_HESS, "out[1]", hess_out, z,
+                        None if out is None else inputs + (("out[0]", grad_out, False),))
+    elif what & WANTS_GRAD:
+        grad = take_out(c, CE_GRAD, "out", out, z, inputs)
+    if what & WANTS_VALUE and c.job.reduction == CE_NONE and items > 0:
+        losses = fresh(c, CE_VALUE, z)
+    execute(c)
+    if c.job.bad >= 0:
+        if c.job.class_axis < 0:
+            _check.bad_probability(z, target, c.job.bad)
+        _check.bad_index(target, c.job.bad, c.job.shape[c.job.class_axis], c.job.ignore_index)
+    if what == WANTS_GRAD:
+        return settle(grad)
+    if what & WANTS_HESS:
+        return settle(grad), settle(hess)
+    value = scalar(c, c.job.value) if losses is None else losses
+    return value if what == WANTS_VALUE else (value, settle(grad))
+
+
 def softmax_loss(int loss, int what, logits, target, weight, sample_weight, ignore_index,
-                 label_smoothing, reduction, axis, grad_output, out):
-    """Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss of index targets."""
+                 label_smoothing, gamma, hessian, reduction, axis, grad_output, out):
+    """Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss of classes."""
     cdef Call c
-    cdef Py_buffer *t
+    cdef str name = "log_probs" if loss == _NLL else "logits"
+    cdef str weight_name = "alpha" if loss == _FOCAL else "weight"
     memset(&c, 0, sizeof(Call))
     try:
-        z = begin(&c, loss, "logits", logits, axis)
-        y = take_target(&c, target)
-        check_target_shape(&c, axis)
-        t = &c.view[CE_TARGET]
-        c.job.reduction = <ce_reduction>reduction_code(reduction)
+        z = begin(&c, loss, name, logits, axis)
+        if loss == _CROSS_ENTROPY and reduction is not PERPLEXITY and not is_indices(
+                &c, target) and _check.is_probabilities(target, c_shape(&c)):
+            c.job.loss = _CROSS_ENTROPY_PROBABILITIES
+            y = take_probabilities(&c, target)
+        else:
+            y = take_target(&c, target)
+            check_target_shape(&c, axis)
+        c.job.reduction = <ce_reduction>reduction_code(reduction, False)
+        c.job.hessian = <ce_hessian>hessian_code(hessian)
         if type(ignore_index) is not int or ignore_index != -100:
-            ignore_index = _check.ignore_index(ignore_index)
+            ignore_index = _check.ignore_index(ignore_index, c.job.loss != loss)
         c.job.ignore_index = ignore_index
         if type(label_smoothing) is not float or label_smoothing != 0.0:
             label_smoothing = _check.label_smoothing(label_smoothing)
         c.job.smoothing = label_smoothing
+        if type(gamma) is not float or gamma != 0.0:
+            gamma = _check.gamma(gamma)
+        c.job.gamma = gamma
         if weight is not None:
-            take_weight(&c, "weight", weight)
+            if loss == _FOCAL:
+                weight = _check.alpha_per_class(weight, c.job.shape[c.job.class_axis])
+            take_weight(&c, weight_name, weight)
         if sample_weight is not None:
-            take_items(&c, CE_V, "sample_weight", sample_weight, t.ndim, t.shape)
+            take_items(&c, CE_V, "sample_weight", sample_weight)
         if grad_output is not None:
-            grad_output = _check.grad_output(grad_output, reduction)
-            if type(grad_output) is float:
-                c.job.grad_output = grad_output
-            else:
-                take_items(&c, CE_UPSTREAM, "grad_output", grad_output, t.ndim, t.shape)
+            take_grad_output(&c, grad_output, reduction)
+        return answer(&c, what, z, out, None if out is None else (
+            (name, logits, True), ("target", target, False), (weight_name, weight, False),
+            ("sample_weight", sample_weight, False), ("grad_output", grad_output, False)), y)
+    finally:
+        release(&c)
 
-        inputs = None if out is None else (
-            ("logits", logits, True), ("target", target, False), ("weight", weight, False),
-            ("sample_weight", sample_weight, False), ("grad_output", grad_output, False))
-        grad = hess = losses = None
-        if what & WANTS_HESS:
-            grad_out, hess_out = (None, None) if out is None else _check.pair(out)
-            grad = take_out(&c, CE_GRAD, "out[0]", grad_out, z, None, inputs)
-            if inputs is not None:
-                inputs += (("out[0]", grad_out, False),)
-            hess = take_out(&c, CE_HESS, "out[1]", hess_out, z, None, inputs)
-        elif what & WANTS_GRAD:
-            grad = take_out(&c, CE_GRAD, "out", out, z, None, inputs)
-        if what & WANTS_VALUE and c.job.reduction == CE_NONE and t.ndim > 0:
-            losses = take_out(&c, CE_VALUE, "out", None, z, shape_of(t), None)
 
+def pointwise_loss(int loss, int what, input, target, weight, pos_weight, gamma, alpha, delta,
+                   hessian, reduction, grad_output, out):
+    """The same of an element-wise loss."""
+    cdef Call c
+    cdef str name = _INPUT_NAMES.get(loss, "input")
+    memset(&c, 0, sizeof(Call))
+    try:
+        x = start(&c, loss, name, input)
+        y = take_elements(&c, CE_OTHER, "target", target, False)
+        c.job.reduction = <ce_reduction>reduction_code(reduction, loss == _KL_DIV
+                                                       or loss == _KL_DIV_LOG)
+        if c.job.reduction == CE_BATCHMEAN and c.job.axes == 0:
+            _check.bad_batchmean()
+        if loss == _SIGMOID_FOCAL:
+            c.job.hessian = <ce_hessian>hessian_code(hessian)
+            c.job.gamma = _check.gamma(gamma)
+            c.job.alpha[0], c.job.alpha[1] = _check.alpha_per_label(alpha)
+        elif loss == _HUBER:
+            c.job.delta = _check.delta(delta)
+        elif loss == _SMOOTH_L1:
+            c.job.delta = _check.beta(delta)
+        if weight is not None:
+            take_elements(&c, CE_V, "weight", weight, True)
+        if pos_weight is not None:
+            take_elements(&c, CE_POS, "pos_weight", pos_weight, True)
+        if grad_output is not None:
+            take_grad_output(&c, grad_output, reduction)
+        return answer(&c, what, x, out, None if out is None else (
+            (name, input, True), ("target", target, False), ("weight", weight, False),
+            ("pos_weight", pos_weight, False), ("grad_output", grad_output, False)), y)
+    finally:
+        release(&c)
+
+
+def axis_sum(int loss, p, q, axis):
+    """Sums over one axis of a function of p, or of p and q."""
+    cdef Call c
+    memset(&c, 0, sizeof(Call))
+    try:
+        x = begin(&c, loss, "p", p, _check.no_none(axis))
+        if q is not None:
+            take_numbers(&c, CE_OTHER, "q", q, True)
+            if not fits(&c, &c.view[CE_OTHER], CE_OTHER):
+                _check.bad_shape("q", shape_of(&c.view[CE_OTHER]), c_shape(&c))
+        values = fresh(&c, CE_VALUE, x) if c.item_axes else None
         execute(&c)
-        if c.job.bad >= 0:
-            _check.bad_index(y, c.job.bad, c.job.shape[c.job.class_axis], c.job.ignore_index)
-        if what == WANTS_VALUE:
-            return scalar(&c, c.job.value) if losses is None else losses[1]
-        if what == WANTS_GRAD:
-            return settle(grad)
-        if what & WANTS_HESS:
-            return settle(grad), settle(hess)
-        return scalar(&c, c.job.value) if losses is None else losses[1], settle(grad)
+        return scalar(&c, c.job.value) if values is None else values
     finally:
         release(&c)
 
@@ -475,7 +654,7 @@ def normalise(int loss, x, axis, out):
     memset(&c, 0, sizeof(Call))
     try:
         z = begin(&c, loss, "x", x, _check.no_none(axis))
-        result = take_out(&c, CE_GRAD, "out", out, z, None, (("x", x, True),))
+        result = take_out(&c, CE_GRAD, "out", out, z, (("x", x, True),))
         execute(&c)
         return settle(result)
     finally:
@@ -489,11 +668,12 @@ def normalise_backward(int loss, grad_output, output, axis, out):
     try:
         y = begin(&c, loss, "output", output, _check.no_none(axis))
         g = take_floats(&c, CE_OTHER, "grad_output", grad_output)
-        if float_code(&c.view[CE_OTHER]) != c.job.dtype:
-            _check.bad_match("grad_output", "output", np.asarray(g).dtype, np.asarray(y).dtype)
-        if shape_of(&c.view[CE_OTHER]) != c_shape(&c):
-            _check.bad_items_shape("grad_output", shape_of(&c.view[CE_OTHER]), c_shape(&c))
-        result = take_out(&c, CE_GRAD, "out", out, y, None,
+        if c.job.array[CE_OTHER].type != c.job.array[CE_Z].type:
+            _check.bad_match("grad_output", "output", g, y)
+        if not fits(&c, &c.view[CE_OTHER], CE_OTHER):
+            _check.bad_shape("grad_output", shape_of(&c.view[CE_OTHER]), c_shape(&c))
+        c.other_may_be_out = True
+        result = take_out(&c, CE_GRAD, "out", out, y,
                           (("output", output, True), ("grad_output", grad_output, True)))
         execute(&c)
         return settle(result)
@@ -519,8 +699,7 @@ def logsumexp(int loss, x, axis, keepdims, out):
                 _check.bad_out_type("out", out)
             inner = _check.without_axis("out", out, reduced_shape(&c, keepdims), kept)
         if c.job.axes > 1 or out is not None:
-            pair = take_out(&c, CE_VALUE, "out", inner, z, reduced_shape(&c, False),
-                            (("x", x, False),))
+            pair = take_out(&c, CE_VALUE, "out", inner, z, (("x", x, False),))
             execute(&c)
             values = settle(pair)
             if out is not None:
@@ -535,24 +714,43 @@ def logsumexp(int loss, x, axis, keepdims, out):
 
 def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
     cdef Call c
-    cdef Py_ssize_t shape[64]
-    cdef int i, axes = 0
     memset(&c, 0, sizeof(Call))
     try:
         z = begin(&c, loss, "x", x, _check.no_none(axis))
-        for i in range(c.job.axes):
-            if i != c.job.class_axis:
-                shape[axes] = c.job.shape[i]
-                axes += 1
         g = _check.without_axis("grad_output", grad_output, reduced_shape(&c, keepdims),
                                 c.job.class_axis if keepdims else None)
-        take_items(&c, CE_UPSTREAM, "grad_output", g, axes, shape)
-        result = take_out(&c, CE_GRAD, "out", out, z, None,
+        take_items(&c, CE_UPSTREAM, "grad_output", g)
+        result = take_out(&c, CE_GRAD, "out", out, z,
                           (("x", x, True), ("grad_output", grad_output, False)))
         execute(&c)
         return settle(result)
     finally:
         release(&c)
+
+
+# -- DLPack -------------------------------------------------------------------------------------
+
+cdef struct DLTensor:  # dmlc/dlpack, version 0: what a capsule "dltensor" begins with
+    void *data
+    int device, device_id, ndim
+    uint8_t code, bits
+    uint16_t lanes
+    int64_t *shape
+    int64_t *strides
+    uint64_t byte_offset
+
+
+def bfloat16_of_dlpack(x):
+    """The bits of a CPU tensor of bfloat16, which NumPy cannot import; None of any other."""
+    cdef DLTensor *t
+    capsule = x.__dlpack__()
+    t = <DLTensor *>PyCapsule_GetPointer(capsule, "dltensor")
+    if t.device != 1 or t.code != 4 or t.bits != 16 or t.lanes != 1:
+        return None
+    shape = tuple([t.shape[i] for i in range(t.ndim)])
+    strides = None if t.strides == NULL else tuple([2 * t.strides[i] for i in range(t.ndim)])
+    # The capsule frees the tensor when the last array on this memory is gone.
+    return _check.bits_of_memory(<uintptr_t>t.data + t.byte_offset, shape, strides, capsule)
 
 
 # -- the process --------------------------------------------------------------------------------
@@ -619,3 +817,20 @@ def use_isa(str name):
 
 def compiler():
     return CE_COMPILER.decode()
+
+
+# -- what the losses are called -------------------------------------------------------------------
+
+cdef int _CROSS_ENTROPY = find_loss("cross_entropy")
+cdef int _CROSS_ENTROPY_PROBABILITIES = find_loss("cross_entropy_probabilities")
+cdef int _NLL = find_loss("nll")
+cdef int _FOCAL = find_loss("focal")
+cdef int _SIGMOID_FOCAL = find_loss("sigmoid_focal")
+cdef int _HUBER = find_loss("huber")
+cdef int _SMOOTH_L1 = find_loss("smooth_l1")
+cdef int _KL_DIV = find_loss("kl_div")
+cdef int _KL_DIV_LOG = find_loss("kl_div_log")
+cdef dict _INPUT_NAMES = {
+    find_loss("bce"): "probs", find_loss("bce_with_logits"): "logits", _SIGMOID_FOCAL: "logits",
+}
+cdef tuple _DTYPES = (np.float32, np.float64, np.float16, np.uint16)  # of the first ce_types
