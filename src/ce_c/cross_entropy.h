@@ -21,19 +21,20 @@ static void fill_cross_entropy(const ce_plan *plan, tile *x)
             x->loss[l] = (a == 0 ? 0 : x->loss[l]) + x->v[l] * b * (W * log_S + x->tilt[l]);
     }
     for (int l = 0; plan->derives && l < x->width; l++) {
-        const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], others = x->s[l] + (1 - x->e_t[l]);
-        const double scale = x->upstream[l] * x->v[l], whole = scale * (a + b * W);
+        const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
         x->per_e[l] = scale * a / S;
-        x->grad_t[l] = -x->per_e[l] * others;
+        x->grad_t[l] = -x->per_e[l] * (x->s[l] + (1 - x->e_t[l]));
         x->shift[l] = scale * b;
         if (eps != 0) {
-            x->per_e[l] = whole / S;
+            x->per_e[l] = scale * (a + b * W) / S;
             x->grad_t[l] += scale * b * (W * x->e_t[l] / S - x->w_t[l]);
         }
-        x->curve[l] = whole / S;
-        x->part[l] = 1 / S;
+    }
+    for (int l = 0; plan->curves && l < x->width; l++) {
+        x->curve[l] = x->per_e[l];
+        x->part[l] = 1 / (1 + x->s[l]);
         x->bend[l] = 0;
-        x->hess_t[l] = whole * (x->e_t[l] / S) * (others / S);
+        x->hess_t[l] = x->curve[l] * x->e_t[l] * ((x->s[l] + (1 - x->e_t[l])) * x->part[l]);
     }
 }
 
@@ -46,6 +47,9 @@ static void fill_cross_entropy_probabilities(const ce_plan *plan, tile *x)
     for (int l = 0; plan->derives && l < x->width; l++) {
         const double S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
         x->per_e[l] = x->shift[l] = scale / S;
+    }
+    for (int l = 0; plan->curves && l < x->width; l++) {
+        const double S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
         x->curve[l] = scale * x->u_sum[l] / S;
         x->part[l] = 1 / S;
         x->bend[l] = 0;

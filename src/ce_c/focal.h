@@ -22,7 +22,7 @@ static void fill_focal(const ce_plan *plan, tile *x)
         const double scale = x->v[l] * x->w_t[l], B = 1 + gamma * pr, D = gamma * ((2 * p - pL) + (gamma - 1) * p * pr);
         const double A = scale * x->upstream[l] * Q * B, C = scale * x->upstream[l] * Q * q;
 
-        x->loss[l] = Q == 0 ? 0 * s : scale * Q * L;
+        x->loss[l] = scale * Q * L;
         x->per_e[l] = A / S;
         x->shift[l] = 0;
         x->grad_t[l] = -A * q;

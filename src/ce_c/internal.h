@@ -53,6 +53,7 @@ typedef struct {
     double        classes; /* K */
     double        w_sum;   /* W = sum of the class weights, K without them */
     int           derives; /* gradient or Hessian are asked for */
+    int           curves;  /* the Hessian is */
     int           streams; /* the gradient is stored past the caches */
     ce_block     *blocks;  /* scratch, one for each block of items */
 } ce_plan;

@@ -89,6 +89,14 @@ static void NAME(panel_grad)(const REAL *restrict z, REAL *restrict grad, const 
 #undef EMIT
 }
 
+/* What the link says of the targets among n classes from class first on. */
+static void NAME(put_at_target)(REAL *panel, const double *at_t, const tile *x, int64_t first, int64_t n)
+{
+    for (int l = 0; l < x->count; l++)
+        if (x->live[l] && x->t[l] >= first && x->t[l] < first + n)
+            panel[(x->t[l] - first) * LANES + l] = NAME(normal)((REAL)at_t[l]);
+}
+
 /* Panel by panel: the gradient in place of the second input, the Hessian in that of the logits. */
 static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) * p, const tile *x)
 {
@@ -101,11 +109,10 @@ static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission 
         NAME(panel_grad)(p->z, p->other, w ? w + k : NULL, n, emits, x);
         if (grid->data[CE_HESS])
             NAME(panel_hess)(p->z, n, emits, x);
-        for (int l = 0; grid->data[CE_TARGET] && l < x->count; l++)
-            if (x->live[l] && x->t[l] >= k && x->t[l] < k + n) {
-                p->other[(x->t[l] - k) * LANES + l] = NAME(normal)((REAL)x->grad_t[l]);
-                p->z[(x->t[l] - k) * LANES + l] = NAME(normal)((REAL)x->hess_t[l]);
-            }
+        if (grid->data[CE_TARGET])
+            NAME(put_at_target)(p->other, x->grad_t, x, k, n);
+        if (grid->data[CE_TARGET] && grid->data[CE_HESS])
+            NAME(put_at_target)(p->z, x->hess_t, x, k, n);
         if (grid->data[CE_GRAD])
             NAME(store)(p, p->other, grid, CE_GRAD, x, k, n);
         if (grid->data[CE_HESS])

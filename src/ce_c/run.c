@@ -225,6 +225,7 @@ void ce_run(ce_job *job)
     plan.classes = (double)grid.classes;
     plan.w_sum = job->w && job->smoothing != 0 ? table->real[job->real].sum(job->w, grid.classes) : plan.classes;
     plan.derives = grid.data[CE_GRAD] || grid.data[CE_HESS];
+    plan.curves = grid.data[CE_HESS] != NULL;
     plan.streams = streams(&grid, job);
     if (grid.classes == 0 && plan.derives && !grid.data[CE_TARGET])
         return;

@@ -44,6 +44,8 @@ static inline REAL NAME(read_one)(const char *p, ce_type type)
 {
     REAL x;
 
+    if (type == TYPE)
+        return *(const REAL *)p;
     NAME(read)(&x, p, type, 0, 1);
     return x;
 }
