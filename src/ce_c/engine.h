@@ -3,9 +3,11 @@
 
 #include "softmax.h"
 #include "row_scan.h"
-#include "row_emit.h"
 #include "transpose.h"
+#include "panel.h"
+#include "dots.h"
 #include "lanes_scan.h"
+#include "row_emit.h"
 #include "lanes_emit.h"
 
 #include "pointwise.h"

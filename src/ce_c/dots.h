@@ -1,0 +1,70 @@
+/* dots.h - sums over the classes that are no softmax: of g y or g, for the backward passes of the normalisers, and of
+ * terms of one distribution or two. By rows and by lanes.
+ */
+
+/* Sum of g y, or of g alone, n at most CHUNK; float64 products of float32 are exact. */
+static double NAME(chunk_dot)(const REAL *g, const REAL *y, int64_t n)
+{
+    double  a[LANES] = { 0 };
+    int64_t i = 0;
+
+    for (; y && i + LANES <= n; i += LANES)
+        LANE(l) a[l] += (double)g[i + l] * (double)y[i + l];
+    for (; !y && i + LANES <= n; i += LANES)
+        LANE(l) a[l] += (double)g[i + l];
+    for (int l = 0; i + l < n; l++) a[l] += (double)g[i + l] * (y ? (double)y[i + l] : 1);
+    return tree_sum(a, LANES);
+}
+
+/* Sum of the terms of p and q (1 if absent), n at most CHUNK; of p = 0 and q = 1 the term is 0. */
+static double NAME(chunk_terms)(ce_term term, const REAL *p, const REAL *q, int64_t n)
+{
+    double sums[TILE] = { 0 };
+
+    for (int64_t i = 0; i < n; i += TILE) {
+        const int some = n - i < TILE ? (int)(n - i) : TILE;
+        double    a[TILE] = { 0 }, b[TILE], terms[TILE];
+        for (int l = 0; l < TILE; l++) b[l] = 1;
+        for (int l = 0; l < some; l++) a[l] = (double)p[i + l];
+        for (int l = 0; q && l < some; l++) b[l] = (double)q[i + l];
+        term(a, b, terms);
+        for (int l = 0; l < TILE; l++) sums[l] += terms[l];
+    }
+    return tree_sum(sums, TILE);
+}
+
+static double NAME(row_dot)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, const tile *x)
+{
+    const NAME(row) row = NAME(row_of)(grid, plan, x);
+    const int64_t K = grid->classes, size = size_of(row.type), q_size = size_of(row.q_type);
+    double        sum = 0, lost = 0;
+
+    for (int64_t i = 0, n; i < K; i += n) {
+        REAL z_copy[NAME(CHUNK)], q_copy[NAME(CHUNK)];
+        n = K - i < NAME(CHUNK) ? K - i : NAME(CHUNK);
+        const REAL *z = NAME(view)(row.z + i * size, row.type, n, z_copy);
+        const REAL *q = row.q ? NAME(view)(row.q + i * q_size, row.q_type, n, q_copy) : NULL;
+        add_exactly(&sum, &lost,
+                    link->emits == TERMS ? NAME(chunk_terms)(link->term, z, q, n)
+                                         : NAME(chunk_dot)(q, link->emits == DOT ? z : NULL, n));
+    }
+    return with_lost(sum, lost);
+}
+
+/* g and y in their panels; the sum of g y, of g, or of terms. */
+static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, const ce_link *link, tile *x)
+{
+    double dot[TILE] = { 0 };
+
+    for (int64_t k = 0; link->emits == TERMS && k < n; k++) {
+        double p[TILE] = { 0 }, q[TILE], terms[TILE];
+        for (int l = 0; l < TILE; l++) q[l] = 1;
+        LANE(l) p[l] = (double)y[k * LANES + l];
+        for (int l = 0; g && l < LANES; l++) q[l] = (double)g[k * LANES + l];
+        link->term(p, q, terms);
+        LANE(l) dot[l] += terms[l];
+    }
+    for (int64_t k = 0; link->emits != TERMS && k < n; k++)
+        LANE(l) dot[l] += (double)g[k * LANES + l] * (link->emits == DOT ? (double)y[k * LANES + l] : 1);
+    for (int l = 0; l < LANES; l++) add_exactly(&x->dot[l], &x->lost[l], dot[l]);
+}
