@@ -198,6 +198,8 @@ def bad_target_shape(logits: Shape, target: Shape, axis: int, given: int | None)
     fitting = [i for i in range(len(logits)) if logits[:i] + logits[i + 1 :] == target]
     chosen = f"axis={given}" if given is not None else f"axis=None, the class axis being {axis}"
     hint = "".join(f"; it would fit axis={i}" for i in fitting)
+    if target == logits:
+        hint = "; class probabilities must be floating numbers"
     raise ValueError(
         f"target has shape {target}; with logits of shape {logits} and {chosen} "
         f"it must have shape {expected}{hint}"

@@ -40,7 +40,7 @@ static double NAME(row_dot)(const ce_grid *grid, const ce_plan *plan, const ce_l
     double        sum = 0, lost = 0;
 
     for (int64_t i = 0, n; i < K; i += n) {
-        REAL z_copy[NAME(CHUNK)], q_copy[NAME(CHUNK)];
+        REAL z_copy[VIEWED(NAME(CHUNK))], q_copy[VIEWED(NAME(CHUNK))];
         n = K - i < NAME(CHUNK) ? K - i : NAME(CHUNK);
         const REAL *z = NAME(view)(row.z + i * size, row.type, n, z_copy);
         const REAL *q = row.q ? NAME(view)(row.q + i * q_size, row.q_type, n, q_copy) : NULL;

@@ -19,3 +19,4 @@
 #define LOG1P        log1p_f32
 #define POW          pow_f32
 #define HALVES(X)    X(CE_FLOAT16, f16) X(CE_BFLOAT16, bf16)
+#define VIEWED(n)    (n) /* numbers that a view may have to copy: those of 16 bits */

@@ -100,4 +100,5 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef LOG1P
 #undef POW
 #undef HALVES
+#undef VIEWED
 #undef POINTWISE

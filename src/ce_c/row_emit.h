@@ -72,7 +72,7 @@ static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission em
     const int64_t peel = plan->streams ? (int64_t)(-(uintptr_t)x->at[CE_GRAD][0] % LINE / (uintptr_t)size_of(type)) : 0;
 
     for (int64_t i = 0, n = peel > 0 ? peel : NAME(CHUNK); i < K; i += n, n = NAME(CHUNK)) {
-        _Alignas(LINE) REAL grad[NAME(CHUNK)], hess[NAME(CHUNK)], z_copy[NAME(CHUNK)], u_copy[NAME(CHUNK)];
+        _Alignas(LINE) REAL grad[NAME(CHUNK)], hess[NAME(CHUNK)], z_copy[VIEWED(NAME(CHUNK))], u_copy[NAME(CHUNK)];
         char *const         to = wants_grad ? x->at[CE_GRAD][0] + i * step : NULL;
         REAL *const         into = direct ? (REAL *)to : grad;
 

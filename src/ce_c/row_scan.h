@@ -132,7 +132,7 @@ static NAME(pair) NAME(row_block)(const NAME(row) * row, const ce_plan *plan, in
 {
     const uintptr_t   size = (uintptr_t)size_of(row->type);
     const char *const memory = row->z + (uintptr_t)first * size;
-    REAL              top[NAME(BLOCK) / NAME(CHUNK)], converted[NAME(BLOCK)];
+    REAL              top[NAME(BLOCK) / NAME(CHUNK)], converted[VIEWED(NAME(BLOCK))];
     const REAL *const z = NAME(view)(memory, row->type, n, converted);
     REAL              m = -INFINITY;
     bool              left_out = false;

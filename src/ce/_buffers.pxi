@@ -1,0 +1,339 @@
+"""The part of _core.pyx that knows buffers: inputs, outputs, which of them share memory."""
+
+# -- buffers ------------------------------------------------------------------------------------
+
+cdef void release(Call *c) noexcept:
+    cdef int i
+    for i in range(VIEWS):
+        if c.held[i]:
+            PyBuffer_Release(&c.view[i])
+
+
+cdef Py_buffer *view_of(Call *c, int which, object x, int flags) except NULL:
+    if c.held[which]:
+        PyBuffer_Release(&c.view[which])
+        c.held[which] = False
+    PyObject_GetBuffer(x, &c.view[which], PyBUF_STRIDES | PyBUF_FORMAT | flags)
+    c.held[which] = True
+    return &c.view[which]
+
+
+cdef bint viewable(Call *c, int which, object x):
+    """Take a view of x if it has one: dates, records and the like do not."""
+    if not PyObject_CheckBuffer(x):
+        return False
+    try:
+        view_of(c, which, x, 0)
+    except (BufferError, TypeError, ValueError):
+        return False
+    # ctypes arrays have no strides, and any number of axes.
+    return c.view[which].ndim <= AXES and (c.view[which].strides != NULL or not c.view[which].ndim)
+
+
+cdef inline int type_code(const Py_buffer *v) noexcept:
+    """The format character, or 0 for anything compound or of foreign byte order."""
+    cdef const char *f = v.format
+    if f == NULL:
+        return c'B'
+    if f[0] == c'@' or f[0] == c'=' or f[0] == LITTLE:
+        f += 1
+    return f[0] if f[0] and not f[1] else 0
+
+
+cdef extern from *:
+    """
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    #define CE_NATIVE '>'
+    #else
+    #define CE_NATIVE '<'
+    #endif
+    """
+    char LITTLE "CE_NATIVE"
+
+
+cdef inline bint aligned(const Py_buffer *v) noexcept:
+    cdef int i
+    cdef size_t bits = <uintptr_t>v.buf
+    for i in range(v.ndim):
+        bits |= <size_t>v.strides[i]
+    return bits % <size_t>v.itemsize == 0
+
+
+cdef inline int float_code(const Py_buffer *v) noexcept:
+    """The ce_type of floating numbers, but for bfloat16, or -1."""
+    cdef int code = type_code(v)
+    if not aligned(v):
+        return -1
+    if code == c'f':
+        return CE_FLOAT32
+    return CE_FLOAT64 if code == c'd' else CE_FLOAT16 if code == c'e' else -1
+
+
+cdef inline bint computes(const Call *c, int code) noexcept:
+    """True if numbers of that type need no copy to be computed with."""
+    return code == c.job.real or (code == CE_FLOAT16 and c.job.real == CE_FLOAT32)
+
+
+cdef inline int index_code(const Py_buffer *v) noexcept:
+    cdef int code = type_code(v)
+    cdef int size = 0 if v.itemsize == 1 else 1 if v.itemsize == 2 else 2 if v.itemsize == 4 else 3
+    if not aligned(v):
+        return -1
+    if code == c'q' or code == c'l' or code == c'i' or code == c'h' or code == c'b':
+        return CE_INT8 + size
+    if code == c'Q' or code == c'L' or code == c'I' or code == c'H' or code == c'B':
+        return CE_UINT8 + size
+    return -1
+
+
+cdef inline void point_to(Call *c, int which, int type) noexcept:
+    """The view becomes an array of the job."""
+    c.job.array[which].data = <char *>c.view[which].buf
+    c.job.array[which].strides = <const int64_t *>c.view[which].strides
+    c.job.array[which].type = <ce_type>type
+
+
+cdef int point_to_checked(Call *c, int which, object x, int flags) except -1:
+    """The same for an array of `_check`'s, bfloat16 (as 16-bit integers) included."""
+    cdef Py_buffer *v = view_of(c, which, x, flags)
+    point_to(c, which, CE_BFLOAT16 if type(x) is Bfloat16 else float_code(v))
+    return 0
+
+
+cdef object take_floats(Call *c, int which, str name, object x):
+    """The logits, or an array like them, of any floating dtype. Returns the array."""
+    cdef int code = float_code(&c.view[which]) if viewable(c, which, x) else -1
+    if code >= 0:
+        point_to(c, which, code)
+        return x
+    c.converted = True
+    x = _check.floats(name, x)
+    point_to_checked(c, which, x, 0)
+    return x
+
+
+cdef object take_numbers(Call *c, int which, str name, object x, bint may_be_half):
+    """Real numbers, brought to a type that can be computed with."""
+    cdef int code = float_code(&c.view[which]) if viewable(c, which, x) else -1
+    if code == c.job.real or (may_be_half and computes(c, code)):
+        point_to(c, which, code)
+        return x
+    c.converted = True
+    x = _check.numbers(name, x, real_type(c), may_be_half)
+    point_to_checked(c, which, x, 0)
+    return x
+
+
+cdef bint is_indices(Call *c, object x):
+    """Take a view of x if it holds integers."""
+    return viewable(c, CE_TARGET, x) and index_code(&c.view[CE_TARGET]) >= 0
+
+
+cdef object take_target(Call *c, object x):
+    """Class indices."""
+    if not is_indices(c, x):
+        c.converted = True
+        x = _check.indices("target", x)
+        view_of(c, CE_TARGET, x, 0)
+    point_to(c, CE_TARGET, index_code(&c.view[CE_TARGET]))
+    return x
+
+
+cdef object take_items(Call *c, int which, str name, object x):
+    """One number per item, of the computing type."""
+    cdef int i
+    x = take_numbers(c, which, name, x, False)
+    cdef bint alike = c.view[which].ndim == c.item_axes
+    for i in range(c.item_axes):
+        alike = alike and c.view[which].shape[i] == c.items[i]
+    if not alike:
+        _check.bad_shape(name, shape_of(&c.view[which]), items_shape(c))
+    return x
+
+
+cdef object take_elements(Call *c, int which, str name, object x, bint broadcasts):
+    """One number per element of the input; broadcast, if allowed, or else if there is only one."""
+    cdef Py_buffer *v = &c.view[which]
+    cdef bint alike
+    cdef int i
+    x = take_numbers(c, which, name, x, True)
+    alike = v.ndim == c.job.axes
+    for i in range(c.job.axes):
+        alike = alike and v.shape[i] == c.job.shape[i]
+    if not alike:
+        if not broadcasts and v.ndim:
+            _check.bad_shape(name, shape_of(v), c_shape(c))
+        x = _check.broadcast(name, x, c_shape(c))
+        point_to_checked(c, which, x, 0)
+    return x
+
+
+cdef object take_weight(Call *c, str name, object x):
+    """One number per class, contiguous, of the computing type."""
+    cdef Py_ssize_t classes = c.job.shape[c.job.class_axis]
+    cdef Py_buffer *v = &c.view[WEIGHT]
+    if not viewable(c, WEIGHT, x) or float_code(v) != c.job.real:
+        c.converted = True
+        x = _check.numbers(name, x, real_type(c), False)
+        view_of(c, WEIGHT, x, 0)
+    if v.ndim != 1 or v.shape[0] != classes:
+        _check.bad_weight_shape(name, shape_of(v), classes)
+    if v.strides[0] != v.itemsize:
+        c.converted = True
+        x = np.ascontiguousarray(x)
+        v = view_of(c, WEIGHT, x, 0)
+    c.job.w = v.buf
+    return x
+
+
+cdef inline object real_type(const Call *c):
+    return float32 if c.job.real == CE_FLOAT32 else float64
+
+
+cdef inline tuple shape_of(const Py_buffer *v):
+    return tuple([v.shape[i] for i in range(v.ndim)])
+
+
+cdef inline tuple c_shape(const Call *c):
+    return tuple([c.job.shape[i] for i in range(c.job.axes)])
+
+
+cdef inline tuple items_shape(const Call *c):
+    return tuple([c.items[i] for i in range(c.item_axes)])
+
+
+cdef inline object scalar(const Call *c, double x):
+    return float32(<double><float>x) if c.job.real == CE_FLOAT32 else float64(x)
+
+
+# -- outputs ------------------------------------------------------------------------------------
+
+cdef bint apart(const Py_buffer *a, const Py_buffer *b) noexcept:
+    """True if the two cannot share a byte. (False: the ranges of addresses meet.)"""
+    cdef char *low[2]
+    cdef char *high[2]
+    cdef const Py_buffer *v
+    cdef int i, j
+    for i in range(2):
+        v = b if i else a
+        low[i] = high[i] = <char *>v.buf
+        for j in range(v.ndim):
+            if v.shape[j] == 0:
+                return True
+            if v.strides[j] > 0:
+                high[i] += v.strides[j] * (v.shape[j] - 1)
+            else:
+                low[i] += v.strides[j] * (v.shape[j] - 1)
+        high[i] += v.itemsize
+    return high[0] <= low[1] or high[1] <= low[0]
+
+
+cdef bint same(const Py_buffer *a, const Py_buffer *b) noexcept:
+    """True if both are the same elements in the same order."""
+    cdef int i
+    if a.buf != b.buf or a.ndim != b.ndim or a.itemsize != b.itemsize:
+        return False
+    for i in range(a.ndim):
+        if a.shape[i] != b.shape[i] or (a.strides[i] != b.strides[i] and a.shape[i] > 1):
+            return False
+    return True
+
+
+cdef bint fits(const Call *c, const Py_buffer *v, int which) noexcept:
+    """True if an output has its shape: the logits', for the values the items'."""
+    cdef int i
+    if v.ndim != (c.item_axes if which == CE_VALUE else c.job.axes):
+        return False
+    for i in range(v.ndim):
+        if v.shape[i] != (c.items[i] if which == CE_VALUE else c.job.shape[i]):
+            return False
+    return True
+
+
+cdef inline object plain(object x):
+    """As an ndarray proper: subclasses may make of empty_like what they like."""
+    return x if type(x) is ndarray else np.asarray(x)
+
+
+cdef object fresh(Call *c, int which, object z):
+    """A new output: in the layout of the logits, or for values, of their items, in C order."""
+    cdef int type = c.job.real if which == CE_VALUE else c.job.array[CE_Z].type
+    if which == CE_VALUE:
+        result = empty(items_shape(c), real_type(c)) if c.job.class_axis >= 0 else empty_like(
+            plain(z), dtype=real_type(c))
+    else:
+        result = empty_like(plain(z), subok=False)
+    c.job.fresh = c.job.fresh or which == CE_GRAD
+    view_of(c, which, result, PyBUF_WRITABLE)
+    point_to(c, which, type)
+    return _check.bfloat16(result) if type == CE_BFLOAT16 else result
+
+
+cdef object take_out(Call *c, int which, str name, object out, object z, tuple inputs):
+    """Where results go: fresh, the caller's, or a stand-in for a caller's array of foreign layout.
+
+    `inputs` are (name, array, may_be_out) triples. Returns (what the kernel writes, what the
+    caller gets).
+    """
+    cdef Py_buffer *v = &c.view[which]
+    cdef int i, type = c.job.real if which == CE_VALUE else c.job.array[CE_Z].type
+    cdef bint simple = True
+    if out is None:
+        result = fresh(c, which, z)
+        return result, result
+    result = out
+    if not isinstance(out, ndarray):
+        _check.bad_out_type(name, out)
+    if type == CE_BFLOAT16:
+        out = _check.bfloat16_bits(name, out)
+    if not (viewable(c, which, out) and not v.readonly
+            and (type == CE_BFLOAT16 and aligned(v) or float_code(v) == type)
+            and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
+        shape = items_shape(c) if which == CE_VALUE else c_shape(c)
+        _check.out(name, out, shape, _DTYPES[type])
+    for i in range(VIEWS):
+        if i != which and c.held[i] and not apart(v, &c.view[i]) and not (
+                (i == CE_Z or (i == CE_OTHER and c.other_may_be_out)) and same(v, &c.view[i])):
+            simple = False
+    if not simple or c.converted:
+        _check.overlaps(name, out, inputs)
+    if not aligned(v) or (type != CE_BFLOAT16 and float_code(v) != type):
+        c.converted = True  # what is compared with this view is a stand-in
+        out = empty_like(plain(out), dtype=_DTYPES[type])
+        view_of(c, which, out, PyBUF_WRITABLE)
+        point_to(c, which, type)
+        return out, result
+    point_to(c, which, type)
+    return result, result
+
+
+cdef inline object settle(tuple pair):
+    """A stand-in's numbers go where the caller wants them."""
+    if pair[0] is not pair[1]:
+        _check.copy_out(pair[0], pair[1])
+    return pair[1]
+
+
+# -- DLPack -------------------------------------------------------------------------------------
+
+cdef struct DLTensor:  # dmlc/dlpack, version 0: what a capsule "dltensor" begins with
+    void *data
+    int device, device_id, ndim
+    uint8_t code, bits
+    uint16_t lanes
+    int64_t *shape
+    int64_t *strides
+    uint64_t byte_offset
+
+
+def bfloat16_of_dlpack(x):
+    """The bits of a CPU tensor of bfloat16, which NumPy cannot import; None of any other."""
+    cdef DLTensor *t
+    capsule = x.__dlpack__()
+    t = <DLTensor *>PyCapsule_GetPointer(capsule, "dltensor")
+    if t.device != 1 or t.code != 4 or t.bits != 16 or t.lanes != 1:
+        return None
+    shape = tuple([t.shape[i] for i in range(t.ndim)])
+    strides = None if t.strides == NULL else tuple([2 * t.strides[i] for i in range(t.ndim)])
+    # The capsule frees the tensor when the last array on this memory is gone.
+    return _check.bits_of_memory(<uintptr_t>t.data + t.byte_offset, shape, strides, capsule)
