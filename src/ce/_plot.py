@@ -1,0 +1,224 @@
+"""``python -m ce plot``: the losses and their gradients as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ce
+from ce.losses import ItemLoss
+
+Array = NDArray[np.float64]
+Options = Mapping[str, Sequence[Any]]  # the values of each option; every one is a curve
+
+
+class Axis(NamedTuple):
+    """What the losses of one family are drawn over."""
+
+    name: str
+    label: str
+    letter: str
+    range: tuple[float, float]
+    loss: str = "loss (nats)"
+    per_letter: str = ""  # the unit of the gradient
+    poles: bool = False  # at the ends of the range, which are left out
+
+
+class Loss(NamedTuple):
+    """A loss that can be drawn, with what is drawn by default where that is not its own default."""
+
+    criterion: Any
+    axis: Axis
+    options: Options
+    target: str = "y"  # its letter
+
+
+RESIDUAL = Axis("residual", "residual $r$ = input − target", "r", (-2, 2), "loss")
+MARGIN = Axis("margin", r"margin $z_t - z_\mathrm{other}$ of two classes (nats)", "z_t", (-4, 6))
+LOGIT = Axis("logit", "logit $x$ (nats)", "x", (-6, 6))
+PROBABILITY = Axis(
+    "probability", "probability $x$", "x", (0, 1), per_letter=" (nats)", poles=True
+)  # fmt: skip
+LOG_PROBABILITY = Axis("log-probability", "log-probability $x$ (nats)", "x", (-5, 0))
+
+LOSSES = {
+    "mse_loss": Loss(ce.MSELoss, RESIDUAL, {}),
+    "l1_loss": Loss(ce.L1Loss, RESIDUAL, {}),
+    "huber_loss": Loss(ce.HuberLoss, RESIDUAL, {}),
+    "smooth_l1_loss": Loss(ce.SmoothL1Loss, RESIDUAL, {}),
+    "cross_entropy": Loss(ce.CrossEntropyLoss, MARGIN, {}),
+    "focal_loss": Loss(ce.FocalLoss, MARGIN, {"gamma": (0.5, 1, 2, 5)}),
+    "binary_cross_entropy_with_logits": Loss(ce.BCEWithLogitsLoss, LOGIT, {"target": (0, 1)}),
+    "sigmoid_focal_loss": Loss(ce.SigmoidFocalLoss, LOGIT, {"target": (0, 1)}),
+    "binary_cross_entropy": Loss(ce.BCELoss, PROBABILITY, {"target": (0, 1)}),
+    "nll_loss": Loss(ce.NLLLoss, LOG_PROBABILITY, {}),
+    "kl_div": Loss(ce.KLDivLoss, LOG_PROBABILITY, {"target": (0.2, 0.5, 1)}, "p"),
+}
+PICTURES = (
+    ("mse_loss", "l1_loss", "huber_loss"),
+    ("cross_entropy", "focal_loss"),
+    ("binary_cross_entropy_with_logits", "sigmoid_focal_loss"),
+)
+LETTERS = {
+    "delta": "δ",
+    "beta": "β",
+    "gamma": "γ",
+    "alpha": "α",
+    "label_smoothing": "ε",
+    "pos_weight": "pos_weight",
+}
+
+# Okabe and Ito's palette, which the colour-blind can tell apart.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777")
+DASHES = ("-", "--", ":", "-.")
+DPI = 160
+NEAR = 1e-9  # so far from 0, a gradient that jumps there has jumped
+FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
+
+
+class Curve(NamedTuple):
+    """A loss with its options, of one target, and its style as matplotlib's options."""
+
+    criterion: Any
+    target: float
+    style: dict[str, Any]
+
+
+def options_of(name: str) -> dict[str, Sequence[Any]]:
+    """The options with which the loss can be drawn, and their default values."""
+    criterion = LOSSES[name].criterion
+    own = {o: [getattr(criterion, o)] for o in LETTERS if hasattr(criterion, o)}
+    return {**own, **LOSSES[name].options}
+
+
+def _criteria(name: str, given: Options) -> Iterator[tuple[str, Any]]:
+    """The loss with every combination of its options, labelled with their values."""
+    choices = {o: given.get(o, values) for o, values in options_of(name).items() if o in LETTERS}
+    for values in product(*choices.values()):
+        options = dict(zip(choices, values, strict=True))
+        shown = {o: v for o, v in options.items() if v is not None and (v or o in given)}
+        label = ", ".join([name, *(f"{LETTERS[o]} = {v:g}" for o, v in shown.items())])
+        yield label, LOSSES[name].criterion(**options, reduction="none")
+
+
+def curves(names: Sequence[str], given: Options) -> list[Curve]:
+    """The curves of one picture: colours tell losses apart, or the targets of a single one."""
+    import matplotlib
+
+    losses = [(name, *pair) for name in names for pair in _criteria(name, given)]
+    single = len(losses) == 1
+    # Every curve is thinner than the one before, which so remains in sight where both run together.
+    widths = np.linspace(min(1.2 + 0.6 * len(losses), 3.4), 1.8, len(losses))
+    result = []
+    for i, (name, label, criterion) in enumerate(losses):
+        labels, targets = [label], options_of(name).get("target", (0,))
+        if "target" in options_of(name):
+            targets = given.get("target", targets)
+            labels = [f"{label}, {LOSSES[name].target} = {target:g}" for target in targets]
+        count = len(targets) if single else len(losses)
+        colours: Any = COLOURS
+        if count > len(COLOURS):
+            colours = matplotlib.colormaps["cividis"](np.linspace(0, 0.9, count))
+        for j, (text, target) in enumerate(zip(labels, targets, strict=True)):
+            style = {
+                "label": text,
+                "color": colours[j if single else i],
+                "linestyle": "-" if single else DASHES[j % len(DASHES)],
+                "linewidth": widths[i],
+            }
+            result.append(Curve(criterion, target, style))
+    return result
+
+
+def value_and_grad(curve: Curve, x: Array) -> tuple[Array, Array]:
+    """Loss and derivative at every x: an input, or the logit of the target beside another of 0."""
+    if not isinstance(curve.criterion, ItemLoss):
+        return curve.criterion.value_and_grad(x, curve.target)  # type: ignore[no-any-return]
+    logits = np.stack([x, np.zeros_like(x)], axis=1)
+    value, grad = curve.criterion.value_and_grad(logits, np.zeros(len(x), int))
+    return value, grad[:, 0]
+
+
+def _mark_jump(axes: Any, x: Array, grad: Array, colour: Any) -> Array:
+    """Where the gradient jumps at 0, mark its limits and its value; return it with a gap there."""
+    limits, value = grad[abs(x) == NEAR], grad[x == 0]
+    if not value.size or np.ptp([*limits, *value]) < 1e-3:
+        return grad
+    dots = {"color": colour, "linestyle": "", "marker": "o", "markersize": 5, "zorder": 3}
+    axes.plot(0 * limits, limits, markerfacecolor=axes.get_facecolor(), **dots)
+    axes.plot([0], value, **dots)
+    return np.where(x == 0, np.nan, grad)
+
+
+def draw(figure: Any, drawn: Sequence[Curve], axis: Axis, low: float, high: float) -> None:
+    """Draw the losses on the left and their gradients on the right."""
+    x = np.union1d(np.linspace(low, high, 801), np.clip((-NEAR, 0, NEAR), low, high))
+    x = x[1:-1] if axis.poles else x
+    panels = figure.subplots(1, 2)
+    for curve in drawn:
+        value, grad = value_and_grad(curve, x)
+        panels[0].plot(x, value, **curve.style)
+        panels[1].plot(x, _mark_jump(panels[1], x, grad, curve.style["color"]), **curve.style)
+    gradient = rf"gradient $\partial$ loss / $\partial {axis.letter}${axis.per_letter}"
+    for axes, label in zip(panels, (axis.loss, gradient), strict=True):
+        axes.set(xlabel=axis.label, ylabel=label, xlim=(low, high))
+        if axis.poles:
+            inside = abs(x - (low + high) / 2) < 0.45 * (high - low)
+            y = np.concatenate([line.get_ydata()[inside] for line in axes.lines])
+            axes.set_ylim(y.min() - 0.05 * np.ptp(y), y.max() + 0.05 * np.ptp(y))
+        axes.axhline(0, color="#888888", linewidth=0.8, zorder=1)
+        axes.grid(color="#888888", alpha=0.2, linewidth=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    columns = max(1, 140 // (max(map(len, labels)) + 7))
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
+
+
+def _open_window(**options: Any) -> Any:
+    from matplotlib import pyplot
+
+    if pyplot.get_backend().lower() in FILE_BACKENDS:
+        raise ImportError(f"the backend of matplotlib is {pyplot.get_backend()}")
+    return pyplot.figure(**options)
+
+
+def _save(figure: Any, output: str) -> None:
+    """Write the file; a PNG in 256 colours, which look the same in a third of the bytes."""
+    if output.lower().endswith(".png"):
+        from PIL import Image
+
+        buffer = BytesIO()
+        figure.savefig(buffer, dpi=DPI, format="png")
+        image = Image.open(buffer).convert("RGB").quantize(256)
+        image.save(output, optimize=True, dpi=(DPI, DPI))
+    else:
+        figure.savefig(output, dpi=DPI)
+
+
+def show(
+    pictures: Sequence[Sequence[str]],
+    given: Options,
+    ends: tuple[float, float] | None = None,
+    output: str | None = None,
+) -> Any:
+    """Draw the losses of each picture, one picture below the other, to a file or in a window."""
+    from matplotlib import pyplot
+    from matplotlib.figure import Figure
+
+    new = Figure if output else _open_window
+    figure: Any = new(figsize=(9.6, 3.7 * len(pictures)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.06)
+    parts = figure.subfigures(len(pictures), squeeze=False).flat
+    for names, part in zip(pictures, parts, strict=True):
+        axis = LOSSES[names[0]].axis
+        draw(part, curves(names, given), axis, *(ends or axis.range))
+    if output:
+        _save(figure, output)
+    else:
+        pyplot.show()
+    return figure

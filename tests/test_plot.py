@@ -1,0 +1,223 @@
+"""``python -m ce plot``: it draws what the losses say, and explains what it refuses."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import ce
+from ce import _plot
+from ce.__main__ import main
+
+matplotlib = pytest.importorskip("matplotlib", reason="the pictures are drawn with matplotlib")
+pytest.importorskip("matplotlib.figure")
+matplotlib.use("Agg")
+BCE_WITH_LOGITS = "binary_cross_entropy_with_logits"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def of_class_0(function, **options):
+    """The losses of the logits (x, 0) with target 0."""
+
+    def losses(x):
+        logits, target = np.stack([x, 0 * x], axis=1), np.zeros(len(x), int)
+        return function(logits, target, reduction="none", **options)
+
+    return losses
+
+
+def of_target(function, target, **options):
+    return lambda x: function(x, target, reduction="none", **options)
+
+
+# Label of the curve, options of the command, and the loss that is drawn, as one would call it.
+CURVES = [
+    ("mse_loss", {}, of_target(ce.mse_loss, 0)),
+    ("l1_loss", {}, of_target(ce.l1_loss, 0)),
+    ("huber_loss, δ = 1", {}, of_target(ce.huber_loss, 0)),
+    ("huber_loss, δ = 0.5", {"delta": [0.5]}, of_target(ce.huber_loss, 0, delta=0.5)),
+    ("smooth_l1_loss, β = 2", {"beta": [2]}, of_target(ce.smooth_l1_loss, 0, beta=2)),
+    ("cross_entropy", {}, of_class_0(ce.cross_entropy)),
+    (
+        "cross_entropy, ε = 0.1",
+        {"label_smoothing": [0.1]},
+        of_class_0(ce.cross_entropy, label_smoothing=0.1),
+    ),
+    ("focal_loss, γ = 5", {}, of_class_0(ce.focal_loss, gamma=5)),
+    (
+        "focal_loss, γ = 0, α = 3",
+        {"gamma": [0], "alpha": [3]},
+        of_class_0(ce.focal_loss, gamma=0, alpha=3),
+    ),
+    (f"{BCE_WITH_LOGITS}, y = 0", {}, of_target(ce.binary_cross_entropy_with_logits, 0)),
+    (
+        f"{BCE_WITH_LOGITS}, pos_weight = 3, y = 1",
+        {"pos_weight": [3]},
+        of_target(ce.binary_cross_entropy_with_logits, 1, pos_weight=3),
+    ),
+    ("sigmoid_focal_loss, γ = 2, α = 0.25, y = 1", {}, of_target(ce.sigmoid_focal_loss, 1)),
+    (
+        "sigmoid_focal_loss, γ = 2, y = 0.3",
+        {"alpha": [None], "target": [0.3]},
+        of_target(ce.sigmoid_focal_loss, 0.3, alpha=None),
+    ),
+    ("binary_cross_entropy, y = 1", {}, of_target(ce.binary_cross_entropy, 1)),
+    ("nll_loss", {}, of_class_0(ce.nll_loss)),
+    ("kl_div, p = 0.2", {}, of_target(ce.kl_div, 0.2)),
+]
+
+
+def draw(names, **given):
+    """The panels of loss and gradient, and the lines of each by their labels."""
+    figure = matplotlib.figure.Figure()
+    axis = _plot.LOSSES[names[0]].axis
+    _plot.draw(figure, _plot.curves(names, given), axis, *axis.range)
+    return figure.axes, [{line.get_label(): line for line in p.lines} for p in figure.axes]
+
+
+def complaint(capsys, *arguments):
+    """The message with which the command ends, and its exit status."""
+    with pytest.raises(SystemExit) as end:
+        main(["plot", *arguments])
+    printed, code = capsys.readouterr().err, end.value.code
+    return (code, 1) if isinstance(code, str) else (printed, code)  # Python prints a str: status 1
+
+
+def test_every_loss_can_be_drawn():
+    classes = {name for name in ce.__all__ if name.endswith("Loss")}
+    assert {loss.criterion.__name__ for loss in _plot.LOSSES.values()} == classes
+    assert {label.split(",")[0] for label, *_ in CURVES} == set(_plot.LOSSES) <= set(ce.__all__)
+
+
+@pytest.mark.parametrize(("label", "given", "loss"), CURVES, ids=[c[0] for c in CURVES])
+def test_curves_are_a_loss_and_its_slope(label, given, loss):
+    name = label.split(",")[0]
+    _, (losses, grads) = draw([name], **given)
+    x, y = losses[label].get_data()
+    np.testing.assert_array_equal(y, loss(x))
+    low, high = _plot.LOSSES[name].axis.range
+    inner = (abs(x) > 0.01) & (x > low + 0.1 * (high - low))
+    slope = np.gradient(y, x)[inner]
+    np.testing.assert_allclose(grads[label].get_ydata()[inner], slope, rtol=1e-3, atol=1e-2)
+
+
+def test_labels_and_colours():
+    panels, lines = draw(["cross_entropy", "focal_loss"], gamma=[0.5, 2])
+    labels = ["cross_entropy", "focal_loss, γ = 0.5", "focal_loss, γ = 2"]
+    for panel, by_label in zip(panels, lines, strict=True):
+        assert [label for label in by_label if not label.startswith("_")] == labels
+        assert len({by_label[label].get_color() for label in labels}) == 3
+        assert panel.get_xlabel().startswith("margin")
+        assert panel.get_xlim() == (-4, 6)
+    assert panels[0].get_ylabel() == "loss (nats)"
+    assert panels[1].get_ylabel().startswith("gradient")
+
+
+def test_colours_tell_losses_apart_and_dashes_targets():
+    losses = [curve.style for curve in _plot.curves([BCE_WITH_LOGITS, "sigmoid_focal_loss"], {})]
+    assert [style["linestyle"] for style in losses] == ["-", "--", "-", "--"]
+    assert losses[0]["color"] == losses[1]["color"] != losses[2]["color"]
+    single = [curve.style for curve in _plot.curves([BCE_WITH_LOGITS], {})]
+    assert [style["linestyle"] for style in single] == ["-", "-"]
+    assert single[0]["color"] != single[1]["color"]
+
+
+def test_more_curves_than_colours():
+    many = _plot.curves(["focal_loss"], {"gamma": list(range(20))})
+    assert len({tuple(curve.style["color"]) for curve in many}) == 20
+
+
+def test_a_jump_is_a_gap_with_dots():
+    panels, (losses, grads) = draw(["l1_loss", "mse_loss"])
+    x, grad = grads["l1_loss"].get_data()
+    assert np.isnan(grad[x == 0]).all()
+    assert set(grad[x != 0]) == {-1, 1}
+    dots = [line.get_xydata().tolist() for line in panels[1].lines if line.get_marker() == "o"]
+    assert dots == [[[0, -1], [0, 1]], [[0, 0]]]
+    assert losses["l1_loss"].get_ydata()[x == 0] == 0
+    assert not np.isnan(grads["mse_loss"].get_ydata()).any()
+
+
+def test_poles_leave_the_rest_in_sight():
+    panels, _ = draw(["binary_cross_entropy"])
+    assert panels[0].get_ylim()[1] < 5
+    assert panels[1].get_ylim()[1] < 50
+
+
+def test_default_is_three_pictures(tmp_path):
+    file = tmp_path / "losses.png"
+    main(["plot", "-o", str(file)])
+    image = file.read_bytes()
+    assert image.startswith(PNG)
+    width, height = (int.from_bytes(image[i : i + 4], "big") for i in (16, 20))
+    assert height > width > 1000
+
+
+def test_options_and_formats(tmp_path):
+    file = tmp_path / "huber.svg"
+    arguments = ["huber_loss", "--delta", "0.5", "--delta", "2", "--range", "-3", "4"]
+    main(["plot", *arguments, "-o", str(file)])
+    assert "<svg" in file.read_text(encoding="utf-8")
+
+
+def test_list(capsys):
+    main(["plot", "--list"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == list(_plot.LOSSES)
+    assert ["huber_loss", "residual", "--delta"] in rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("hubert_loss", "unknown loss 'hubert_loss' (choose from mse_loss,"),
+        ("mse_loss cross_entropy", "mse_loss over the residual, cross_entropy over the margin"),
+        ("mse_loss --gamma 2", "argument --gamma: not an option of mse_loss"),
+        ("mse_loss --range 2 1", "argument --range: LO must be below HI"),
+        ("mse_loss --range 0 inf", "argument --range: LO must be below HI"),
+        ("--range 0 1", "argument --range: needs the name of a loss"),
+        ("huber_loss --delta x", "argument --delta: invalid float value: 'x'"),
+        ("huber_loss --delta -1", "delta is -1.0"),
+        ("binary_cross_entropy --range 0 2", "not in [0, 1]"),
+    ],
+)
+def test_errors_of_the_command_line(arguments, words, capsys, tmp_path):
+    file = tmp_path / "picture.png"
+    message, status = complaint(capsys, *arguments.split(), "-o", str(file))
+    assert status == 2
+    assert words in message
+    assert not file.exists()
+
+
+def test_errors_of_files(capsys, tmp_path):
+    for name, words in (
+        ("x.nonesuch", "'nonesuch' is not supported"),
+        ("no/x.png", "No such file"),
+    ):
+        message, status = complaint(capsys, "mse_loss", "-o", str(tmp_path / name))
+        assert status == 2
+        assert words in message
+
+
+def test_without_matplotlib(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    message, status = complaint(capsys, "mse_loss", "-o", "x.png")
+    assert status == 1
+    assert 'pip install "matplotlib' in message
+
+
+def test_without_a_display(capsys):
+    message, status = complaint(capsys, "mse_loss")
+    assert status == 1
+    assert "-o FILE" in message
+
+
+def test_window(monkeypatch):
+    from matplotlib import pyplot
+
+    shown = []
+    monkeypatch.setattr(_plot, "FILE_BACKENDS", ())
+    monkeypatch.setattr(pyplot, "show", lambda: shown.append(pyplot.gcf()))
+    main(["plot", "mse_loss"])
+    assert len(shown[0].axes) == 2
+    pyplot.close(shown[0])
