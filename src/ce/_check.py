@@ -35,7 +35,8 @@ def _bits(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _widened(bits: NDArray[Any]) -> NDArray[Any]:
-    return (np.asarray(bits).astype(np.uint32) << 16).view(np.float32)
+    wide = np.left_shift(np.asarray(bits), 16, dtype=np.uint32)
+    return np.asarray(wide).view(np.float32)
 
 
 def bfloat16(bits: NDArray[Any]) -> NDArray[Any]:
@@ -77,7 +78,7 @@ _NOWHERE = np.zeros(1)  # empty tensors may have no address
 # -- arrays ---------------------------------------------------------------------------------------
 
 
-def _array(name: str, x: Any) -> NDArray[Any]:
+def as_array(name: str, x: Any) -> NDArray[Any]:
     """An ndarray that shares memory with x where x has memory of its own; see Bfloat16."""
     if x is None:
         raise TypeError(f"{name} is None; an array is needed")
@@ -93,6 +94,8 @@ def _array(name: str, x: Any) -> NDArray[Any]:
 def _imported(x: Any) -> NDArray[Any]:
     if not hasattr(x, "__dlpack__") or hasattr(x, "__array_interface__"):
         return np.asarray(x)
+    if hasattr(x, "is_neg") and x.is_neg():
+        return np.asarray(x.resolve_neg())  # torch's DLPack forgets the sign of such a view
     try:
         return np.from_dlpack(x)
     except (BufferError, RuntimeError, TypeError):
@@ -117,7 +120,7 @@ def _native(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def floats(name: str, x: Any) -> NDArray[Any]:
-    array = _array(name, x)
+    array = as_array(name, x)
     if type(array) is Bfloat16:
         return _native(array)
     if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8):
@@ -128,7 +131,7 @@ def floats(name: str, x: Any) -> NDArray[Any]:
 
 
 def indices(name: str, x: Any) -> NDArray[Any]:
-    array = _array(name, x)
+    array = as_array(name, x)
     empty_list = array.size == 0 and isinstance(x, list | tuple)
     if type(array) is Bfloat16 or (array.dtype.kind not in "iu" and not empty_list):
         raise TypeError(f"{name} has dtype {_dtype_of(array)}; accepted: {INTEGERS}")
@@ -139,7 +142,7 @@ def indices(name: str, x: Any) -> NDArray[Any]:
 
 def numbers(name: str, x: Any, dtype: Any, may_be_half: bool) -> NDArray[Any]:
     """Weights and the like: any real numbers, brought to the computing type or left in 16 bits."""
-    array = _array(name, x)
+    array = as_array(name, x)
     half = type(array) is Bfloat16 or array.dtype == np.float16
     if may_be_half and half and dtype is np.float32:
         return _native(array)
@@ -162,7 +165,7 @@ def broadcast(name: str, x: Any, shape: Shape) -> NDArray[Any]:
 
 def without_axis(name: str, x: Any, shape: Shape, axis: int | None) -> NDArray[Any]:
     """x seen without an axis of length 1 that keepdims left in it."""
-    array = _array(name, x)
+    array = as_array(name, x)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; it must have shape {shape}")
     return array if axis is None else array.squeeze(axis)
@@ -216,7 +219,7 @@ def bad_weight_shape(name: str, met: Shape, classes: int) -> NoReturn:
 
 def is_probabilities(target: Any, logits: Shape) -> bool:
     """Floating numbers are class probabilities, and have the shape of the logits."""
-    array = _array("target", target)
+    array = as_array("target", target)
     if type(array) is not Bfloat16 and array.dtype.kind != "f":
         return False
     if array.size == 0 and isinstance(target, list | tuple):
@@ -232,7 +235,7 @@ def is_probabilities(target: Any, logits: Shape) -> bool:
 
 
 def bad_match(name: str, other: str, met: Any, expected: Any) -> NoReturn:
-    met, expected = (_dtype_of(_array(name, x)) for x in (met, expected))
+    met, expected = (_dtype_of(as_array(name, x)) for x in (met, expected))
     raise TypeError(f"{name} has dtype {met}; it must have that of {other}, {expected}")
 
 
@@ -288,22 +291,22 @@ def label_smoothing(value: Any) -> float:
 
 def gamma(value: Any) -> float:
     exponent = _number("gamma", value)
-    if not 0.0 <= exponent < math.inf:
-        raise ValueError(f"gamma is {exponent}; it must be at least 0 and finite")
+    if not 0.0 <= exponent <= 1e6:
+        raise ValueError(f"gamma is {exponent}; it must be in [0, 1e6]")
     return exponent
 
 
 def delta(value: Any) -> float:
     limit = _number("delta", value)
-    if not limit > 0.0:
-        raise ValueError(f"delta is {limit}; it must be above 0")
+    if not 0.0 < limit < math.inf:
+        raise ValueError(f"delta is {limit}; it must be above 0 and finite")
     return limit
 
 
 def beta(value: Any) -> float:
     limit = _number("beta", value)
-    if not limit >= 0.0:
-        raise ValueError(f"beta is {limit}; it must be at least 0")
+    if not 0.0 <= limit < math.inf:
+        raise ValueError(f"beta is {limit}; it must be at least 0 and finite")
     return limit
 
 
@@ -319,9 +322,12 @@ def alpha_per_label(value: Any) -> tuple[float, float]:
 
 def alpha_per_class(value: Any, classes: int) -> Any:
     """A number stands for as many of it as there are classes."""
-    if isinstance(value, int | float) or np.ndim(value) == 0:
+    if isinstance(value, int | float):
         return np.full(classes, _number("alpha", value))
-    return value
+    array = as_array("alpha", value)
+    if array.ndim > 0:
+        return array if type(array) is not Bfloat16 else value
+    return np.full(classes, _number("alpha", value))
 
 
 def classes(value: Any) -> int:
@@ -340,7 +346,9 @@ def grad_output(value: Any, reduction: str) -> Any:
     """A float, or the array that goes with reduction "none"."""
     if isinstance(value, int | float):
         return _number("grad_output", value)
-    array = _array("grad_output", value)
+    array = as_array("grad_output", value)
+    if array.ndim == 0 and type(array) is Bfloat16:
+        array = _widened(array)
     if array.ndim == 0:
         if array.dtype.kind not in "fiu":
             raise TypeError(f"grad_output has dtype {array.dtype}; accepted: real numbers")
@@ -367,12 +375,13 @@ def bad_class(target: Any, position: int, classes: int) -> NoReturn:
 
 
 def bad_index(target: Any, position: int, classes: int, ignored: int) -> NoReturn:
-    name, value = _element("target", np.asarray(target), position)
+    array = target if isinstance(target, np.ndarray) else np.asarray(memoryview(target))
+    name, value = _element("target", array, position)
     raise IndexError(f"{name} is {int(value)}, not in [0, {classes}) (ignore_index={ignored})")
 
 
 def bad_probability(probs: Any, target: Any, position: int) -> NoReturn:
-    arrays = [_array("target", x) for x in (probs, target)]
+    arrays = [as_array("target", x) for x in (probs, target)]
     for name, array in zip(("probs", "target"), arrays, strict=True):
         values = _widened(array) if type(array) is Bfloat16 else array
         named, value = _element(name, np.broadcast_to(values, arrays[0].shape), position)
@@ -444,7 +453,7 @@ def overlaps(name: str, array: NDArray[Any], inputs: Sequence[tuple[str, Any, bo
     for other, x, may_be in inputs:
         if x is None or isinstance(x, int | float | list | tuple):
             continue
-        met = _array(other, x)
+        met = as_array(other, x)
         if may_be and _identical(array, met):
             continue
         if np.may_share_memory(array, met) and _share(array, met):

@@ -179,7 +179,7 @@ cdef int reduction_code(object reduction, bint has_batchmean) except -1:
 
 
 cdef int hessian_code(object hessian) except -1:
-    if hessian == "exact":
+    if type(hessian) is str and hessian == "exact":
         return CE_EXACT
     return _check.hessian(hessian)
 

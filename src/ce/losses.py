@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ce import _core
+from ce import _check, _core
 from ce.functional import (
     _BCE,
     _BCE_WITH_LOGITS,
@@ -35,7 +35,7 @@ class Loss:
 
     def _options(self) -> tuple[Any, ...]:
         values = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
-        return tuple(v if np.isscalar(v) or v is None else _frozen(np.asarray(v)) for v in values)
+        return tuple(v if np.isscalar(v) or v is None else _frozen(v) for v in values)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Loss):
@@ -46,7 +46,8 @@ class Loss:
         return hash((type(self), self._options()))
 
 
-def _frozen(array: NDArray[Any]) -> tuple[Any, ...]:
+def _frozen(option: Any) -> tuple[Any, ...]:
+    array = _check.as_array("option", option)
     return array.shape, tuple(array.ravel().tolist())
 
 

@@ -18,11 +18,12 @@ INLINE REAL NAME(log_rest)(REAL x)
 INLINE NAME(point) NAME(bce)(REAL x, REAL y, REAL pos, NAME(options) o)
 {
     const REAL least = (REAL)1e-12, log_x = LOG(x), log_rest = NAME(log_rest)(x), rest = 1 - x;
+    const REAL p = NAME(normal)(x);
     const REAL a = log_x < -100 ? -100 : log_x, b = log_rest < -100 ? -100 : log_rest;
-    const REAL both = x * rest, x_low = x < least ? least : x, rest_low = rest < least ? least : rest;
+    const REAL both = p * rest, x_low = p < least ? least : p, rest_low = rest < least ? least : rest;
 
     (void)pos, (void)o;
-    return (NAME(point)){ -(y * a + (1 - y) * b), (x - y) / (both < least ? least : both),
+    return (NAME(point)){ -(y * a + (1 - y) * b), (p - NAME(normal)(y)) / (both < least ? least : both),
                           y / (x_low * x_low) + (1 - y) / (rest_low * rest_low) };
 }
 

@@ -42,16 +42,16 @@ static void fill_cross_entropy_probabilities(const ce_plan *plan, tile *x)
 {
     for (int l = 0; l < x->width; l++) {
         const double U = x->u_sum[l], log_S = log1p_f64(x->s[l]);
-        x->loss[l] = x->v[l] * (U * log_S + x->tilt[l]);
+        x->loss[l] = plan->classes == 0 ? 0 : x->v[l] * (U * log_S + x->tilt[l]);
     }
     for (int l = 0; plan->derives && l < x->width; l++) {
         const double S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
-        x->per_e[l] = x->shift[l] = scale / S;
+        x->per_e[l] = scale * x->u_sum[l] / S;
+        x->shift[l] = scale / S;
     }
     for (int l = 0; plan->curves && l < x->width; l++) {
-        const double S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
-        x->curve[l] = scale * x->u_sum[l] / S;
-        x->part[l] = 1 / S;
+        x->curve[l] = x->per_e[l];
+        x->part[l] = 1 / (1 + x->s[l]);
         x->bend[l] = 0;
     }
 }

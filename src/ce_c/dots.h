@@ -25,8 +25,8 @@ static double NAME(chunk_terms)(ce_term term, const REAL *p, const REAL *q, int6
         const int some = n - i < TILE ? (int)(n - i) : TILE;
         double    a[TILE] = { 0 }, b[TILE], terms[TILE];
         for (int l = 0; l < TILE; l++) b[l] = 1;
-        for (int l = 0; l < some; l++) a[l] = (double)p[i + l];
-        for (int l = 0; q && l < some; l++) b[l] = (double)q[i + l];
+        for (int l = 0; l < some; l++) a[l] = WIDEN(p[i + l]);
+        for (int l = 0; q && l < some; l++) b[l] = WIDEN(q[i + l]);
         term(a, b, terms);
         for (int l = 0; l < TILE; l++) sums[l] += terms[l];
     }
@@ -59,8 +59,8 @@ static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, const ce_li
     for (int64_t k = 0; link->emits == TERMS && k < n; k++) {
         double p[TILE] = { 0 }, q[TILE], terms[TILE];
         for (int l = 0; l < TILE; l++) q[l] = 1;
-        LANE(l) p[l] = (double)y[k * LANES + l];
-        for (int l = 0; g && l < LANES; l++) q[l] = (double)g[k * LANES + l];
+        LANE(l) p[l] = WIDEN(y[k * LANES + l]);
+        for (int l = 0; g && l < LANES; l++) q[l] = WIDEN(g[k * LANES + l]);
         link->term(p, q, terms);
         LANE(l) dot[l] += terms[l];
     }

@@ -9,7 +9,8 @@
 #define BY_1         BY_1_F32
 #define BY_2_64      BY_2_64_F32
 #define MIN_NORMAL   0x1p-126F
-#define EXP_HI       88.7F /* beyond, e^x overflows, or nearly so */
+#define MAX_FINITE   0x1.fffffep127F
+#define EXP_HI       EXP_HI_F32
 #define ABS          fabsf
 #define ZERO_IF      zero_if_f32
 #define MIN_EXPONENT -126
@@ -17,6 +18,7 @@
 #define BITS         int32_t /* as wide as REAL */
 #define LOG          log_f32
 #define LOG1P        log1p_f32
+#define WIDEN        widen_f32
 #define POW          pow_f32
 #define HALVES(X)    X(CE_FLOAT16, f16) X(CE_BFLOAT16, bf16)
 #define VIEWED(n)    (n) /* numbers that a view may have to copy: those of 16 bits */

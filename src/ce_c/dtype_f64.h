@@ -9,7 +9,8 @@
 #define BY_1         BY_1_F64
 #define BY_2_64      BY_2_64_F64
 #define MIN_NORMAL   0x1p-1022
-#define EXP_HI       709.7 /* beyond, e^x overflows, or nearly so */
+#define MAX_FINITE   0x1.fffffffffffffp1023
+#define EXP_HI       EXP_HI_F64
 #define ABS          fabs
 #define ZERO_IF      zero_if_f64
 #define MIN_EXPONENT -1022
@@ -17,6 +18,7 @@
 #define BITS         int64_t /* as wide as REAL */
 #define LOG          log_f64
 #define LOG1P        log1p_f64
+#define WIDEN        (double)
 #define POW          pow_f64
 #define HALVES(X)
 #define VIEWED(n) 1 /* no view has to copy */

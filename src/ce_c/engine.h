@@ -90,6 +90,7 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef BY_2_64
 #undef EXP_HI
 #undef MIN_NORMAL
+#undef MAX_FINITE
 #undef MIN_EXPONENT
 #undef ABS
 #undef BITS
@@ -99,6 +100,7 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef LOG
 #undef LOG1P
 #undef POW
+#undef WIDEN
 #undef HALVES
 #undef VIEWED
 #undef POINTWISE

@@ -7,10 +7,11 @@
  * Each is 0 where p = 0; NaN where p or q is negative. Computed in float64.
  */
 
-/* x, or NaN for negative p. */
+/* x, or NaN for a p that is negative or NaN. */
 INLINE double unless_negative(double x, double p)
 {
-    return f64_bits(bits_f64(x) | -(uint64_t)(p < 0));
+    const uint64_t bits = bits_f64(p), bad = ((bits > 0x7ff0000000000000u) & (bits << 1 != 0));
+    return f64_bits(bits_f64(x) | -bad);
 }
 
 static void entropy_terms(const double *p, const double *q, double *terms)

@@ -7,8 +7,10 @@
  */
 INLINE NAME(point) NAME(kl_div)(REAL x, REAL y, REAL pos, NAME(options) o)
 {
+    const REAL p = NAME(normal)(y);
+
     (void)pos, (void)o;
-    return (NAME(point)){ NAME(times)(y, LOG(y) - x), -y, 0 };
+    return (NAME(point)){ NAME(times)(p, LOG(p) - x), -p, 0 };
 }
 
 INLINE NAME(point) NAME(kl_div_log)(REAL x, REAL y, REAL pos, NAME(options) o)

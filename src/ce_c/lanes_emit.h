@@ -16,7 +16,7 @@ static void NAME(factors_of)(const double *per_e, NAME(factors) * f)
 /* What all emissions need of the items, in lanes. */
 typedef struct {
     NAME(factors) f;
-    REAL m[LANES], s[LANES], shift[LANES], u_sum[LANES], dot[LANES];
+    REAL m[LANES], s[LANES], shift[LANES], u_sum[LANES], r[LANES], dot[LANES];
 } NAME(emitter);
 
 static NAME(factor) NAME(factor_in)(const NAME(factors) * f, int l)
@@ -28,6 +28,7 @@ static void NAME(emitter_of)(const tile *x, NAME(emitter) * t)
 {
     for (int l = 0; l < LANES; l++) {
         t->m[l] = (REAL)x->m[l], t->s[l] = NAME(normal)((REAL)x->s[l]), t->u_sum[l] = (REAL)x->u_sum[l];
+        t->r[l] = NAME(rest_of)(x->u_sum[l]);
         t->shift[l] = NAME(normal)((REAL)x->shift[l]), t->dot[l] = (REAL)x->dot[l];
     }
     NAME(factors_of)(x->per_e, &t->f);
@@ -37,25 +38,29 @@ static void NAME(emitter_of)(const tile *x, NAME(emitter) * t)
 static void NAME(panel_hess)(REAL *panel, int64_t n, emission emits, const tile *x)
 {
     NAME(factors) f;
-    REAL m[LANES], s[LANES], part[LANES], bend[LANES];
+    REAL m[LANES], s[LANES], part[LANES], bend[LANES], unit[LANES];
 
+    if (emits == ONE_HOT) {
+        memset(panel, 0, (size_t)n * LANES * sizeof(REAL));
+        return;
+    }
     NAME(factors_of)(x->curve, &f);
     for (int l = 0; l < LANES; l++) {
+        const NAME(bender) b = NAME(bender_of)(x->bend[l], NAME(factor_in)(&f, l));
         m[l] = (REAL)x->m[l], s[l] = NAME(normal)((REAL)x->s[l]), part[l] = (REAL)x->part[l];
-        bend[l] = NAME(bend_of)(x->bend[l], NAME(factor_in)(&f, l));
+        bend[l] = b.bend, unit[l] = b.unit;
     }
-    for (int64_t i = 0; emits != ONE_HOT && i < n * LANES; i += LANES)
+    for (int64_t i = 0; i < n * LANES; i += LANES)
         LANE(l) {
             const NAME(factor) one = { f.per_e[l], f.unit[l], f.by[l], f.lo[l] };
-            panel[i + l] = NAME(hess_of)(panel[i + l] - m[l], s[l], part[l], bend[l], one);
+            const NAME(bender) b = { bend[l], unit[l] };
+            panel[i + l] = NAME(hess_of)(panel[i + l] - m[l], s[l], part[l], b, one);
         }
-    for (int64_t i = 0; emits == ONE_HOT && i < n * LANES; i += LANES)
-        LANE(l) panel[i + l] = 0;
 }
 
 /* From a panel of logits, or y, and what its place may hold before, the gradients. */
 static void NAME(panel_grad)(const REAL *restrict z, REAL *restrict grad, const REAL *w, int64_t n, emission emits,
-                             const tile *x)
+                             bool smooth, const tile *x)
 {
     NAME(emitter) t;
 
@@ -75,14 +80,17 @@ static void NAME(panel_grad)(const REAL *restrict z, REAL *restrict grad, const 
         for (int64_t i = 0; i < n * LANES; i += LANES)
             LANE(l) {
                 const NAME(factor) one = { t.f.per_e[l], t.f.unit[l], t.f.by[l], t.f.lo[l] };
-                grad[i + l] = NAME(share_of)(z[i + l] - t.m[l], grad[i + l], t.u_sum[l], t.s[l], t.shift[l], one);
+                grad[i + l] =
+                    NAME(share_of)(z[i + l] - t.m[l], grad[i + l], t.u_sum[l], t.r[l], t.s[l], t.shift[l], one);
             }
+    } else if (!smooth) {
+        EMIT(t.f.per_e[l] * EXP_BY(z[i + l] - t.m[l], t.f.by[l], t.f.lo[l]));
     } else {
         for (int64_t k = 0; k < n; k++) {
             const REAL w_k = w ? w[k] : 1;
             LANE(l) {
                 const REAL e = EXP_BY(z[k * LANES + l] - t.m[l], t.f.by[l], t.f.lo[l]);
-                grad[k * LANES + l] = t.f.per_e[l] * e - t.shift[l] * w_k;
+                grad[k * LANES + l] = NAME(normal)(t.f.per_e[l] * e - NAME(normal)(t.shift[l] * w_k));
             }
         }
     }
@@ -100,13 +108,14 @@ static void NAME(put_at_target)(REAL *panel, const double *at_t, const tile *x, 
 /* Panel by panel: the gradient in place of the second input, the Hessian in that of the logits. */
 static void NAME(lanes_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, NAME(panels) * p, const tile *x)
 {
-    const REAL *w = plan->job->smoothing != 0 ? plan->job->w : NULL;
+    const bool  smooth = plan->job->smoothing != 0;
+    const REAL *w = plan->job->w;
 
     for (int64_t k = 0; k < grid->classes; k += NAME(PANEL)) {
         const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);
         if (grid->classes > NAME(PANEL) && emits != ONE_HOT)
             NAME(load_panels)(p, grid, plan, emits, x, k, n);
-        NAME(panel_grad)(p->z, p->other, w ? w + k : NULL, n, emits, x);
+        NAME(panel_grad)(p->z, p->other, w ? w + k : NULL, n, emits, smooth, x);
         if (grid->data[CE_HESS])
             NAME(panel_hess)(p->z, n, emits, x);
         if (grid->data[CE_TARGET])

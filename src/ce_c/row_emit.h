@@ -7,7 +7,7 @@ static void NAME(row_grad)(const REAL *z, const REAL *other, const REAL *u, REAL
 {
     const NAME(factor) f = NAME(factor_of)(x->per_e[0]);
     const REAL m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), shift = NAME(normal)((REAL)x->shift[0]),
-               dot = (REAL)x->dot[0], u_sum = (REAL)x->u_sum[0];
+               dot = (REAL)x->dot[0], u_sum = (REAL)x->u_sum[0], r = NAME(rest_of)(x->u_sum[0]);
 
 #define EMIT(value)                                                                                                    \
     SIMD                                                                                                               \
@@ -21,24 +21,28 @@ static void NAME(row_grad)(const REAL *z, const REAL *other, const REAL *u, REAL
     else if (emits == DOT_EXP)
         EMIT(NAME(normal)(other[i] - NAME(exp_any)(z[i]) * dot));
     else if (emits == SHARES)
-        EMIT(NAME(share_of)(z[i] - m, u[i], u_sum, s, shift, f));
+        EMIT(NAME(share_of)(z[i] - m, u[i], u_sum, r, s, shift, f));
     else if (shift == 0)
         EMIT(f.per_e * EXP_BY(z[i] - m, f.by, f.lo));
     else if (u)
-        EMIT(f.per_e * EXP_BY(z[i] - m, f.by, f.lo) - shift * u[i]);
+        EMIT(NAME(normal)(f.per_e * EXP_BY(z[i] - m, f.by, f.lo) - NAME(normal)(shift * u[i])));
     else
-        EMIT(f.per_e * EXP_BY(z[i] - m, f.by, f.lo) - shift);
+        EMIT(NAME(normal)(f.per_e * EXP_BY(z[i] - m, f.by, f.lo) - shift));
 #undef EMIT
 }
 
 static void NAME(row_hess)(const REAL *z, REAL *hess, int64_t n, emission emits, const tile *x)
 {
     const NAME(factor) f = NAME(factor_of)(x->curve[0]);
-    const REAL m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), part = (REAL)x->part[0],
-               bend = NAME(bend_of)(x->bend[0], f);
+    const NAME(bender) b = NAME(bender_of)(x->bend[0], f);
+    const REAL m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), part = (REAL)x->part[0];
 
+    if (emits == ONE_HOT) {
+        memset(hess, 0, (size_t)n * sizeof(REAL));
+        return;
+    }
     SIMD
-    for (int64_t i = 0; i < n; i++) hess[i] = emits == ONE_HOT ? 0 : NAME(hess_of)(z[i] - m, s, part, bend, f);
+    for (int64_t i = 0; i < n; i++) hess[i] = NAME(hess_of)(z[i] - m, s, part, b, f);
 }
 
 /* n results go from a buffer to where they belong. */

@@ -123,8 +123,8 @@ static void make_grid(ce_grid *grid, const ce_job *job, int by_stride)
     for (int a = 0; a < CE_ARRAYS; a++) {
         grid->data[a] = job->array[a].data;
         grid->type[a] = job->array[a].type;
-        if (grid->data[a] && a < CE_TARGET && !element_wise(job))
-            grid->class_stride[a] = job->array[a].strides[job->class_axis];
+        const int by_class = grid->data[a] && a < CE_TARGET && !element_wise(job);
+        grid->class_stride[a] = by_class ? job->array[a].strides[job->class_axis] : 0;
     }
     for (int i = 0; i < n; i++) {
         grid->items *= job->shape[axes[i]];
@@ -210,7 +210,7 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
     if (job->reduction >= CE_MEAN)
         sum /= job->z;
     if (job->reduction == CE_PERPLEXITY)
-        sum = sum > 709.7 ? INFINITY : exp_f64(sum, BY_1_F64, EXP_LO_F64);
+        sum = sum > EXP_HI_F64 ? INFINITY : exp_f64(sum, BY_1_F64, EXP_LO_F64);
     return fabs(sum) < tables[current]->real[job->real].min_normal ? 0 : sum;
 }
 
@@ -227,8 +227,6 @@ void ce_run(ce_job *job)
     plan.derives = grid.data[CE_GRAD] || grid.data[CE_HESS];
     plan.curves = grid.data[CE_HESS] != NULL;
     plan.streams = streams(&grid, job);
-    if (grid.classes == 0 && plan.derives && !grid.data[CE_TARGET])
-        return;
     check(&grid, &plan, job);
     if (job->bad >= 0)
         return;

@@ -16,7 +16,7 @@ enum {
     NAME(CHUNK) = 512,                           /* classes whose sum is kept in the computing type */
     NAME(STEP) = 4 * LANES,                      /* four accumulators hide the latency of an addition */
     NAME(BLOCK) = 16384 / sizeof(REAL),          /* classes between two merges: 16 KiB, half of a small L1 */
-    NAME(PANEL) = 8192 / (LANES * sizeof(REAL)), /* classes in a panel of lanes: 8 KiB */
+    NAME(PANEL) = 6144 / (LANES * sizeof(REAL)), /* classes in a panel of lanes: three of 6 KiB fit a small L1 */
 };
 
 #define LANE(l)                                                                                                        \
@@ -51,7 +51,7 @@ static inline NAME(factor) NAME(factor_of)(double per_e)
 /* No subnormal leaves: flush-to-zero mode changes nothing. */
 static inline REAL NAME(normal)(REAL x)
 {
-    return ABS(x) < MIN_NORMAL ? 0 : x;
+    return ZERO_IF(ABS(x) < MIN_NORMAL, x);
 }
 
 /* exp of a number that may be positive, too. */
@@ -61,25 +61,38 @@ static inline REAL NAME(exp_any)(REAL x)
     return x > EXP_HI ? (REAL)INFINITY : e;
 }
 
-/* per_e e (part (s + 1 - e) + bend e), e = exp(x); bend comes times the unit. */
-static inline REAL NAME(hess_of)(REAL x, REAL s, REAL part, REAL bend, NAME(factor) f)
+/* A factor of e = exp(x), as (bend) (e unit) or, if large, as (bend unit) e. */
+typedef struct {
+    REAL bend, unit;
+} NAME(bender);
+
+/* Neither infinite nor subnormal: beyond the limit e is 0. */
+static inline NAME(bender) NAME(bender_of)(double bend, NAME(factor) f)
 {
-    const REAL e = EXP_BY(x, f.by, f.lo);
-    return NAME(normal)((f.per_e * e) * FMA(bend, e, (s + (1 - e * f.unit)) * part));
+    const bool   small = fabs(bend) < 1;
+    const double x = small ? bend : bend * (double)f.unit, most = 1 / (double)MIN_NORMAL;
+    return (NAME(bender)){ NAME(normal)((REAL)(x > most ? most : x < -most ? -most : x)), small ? f.unit : 1 };
 }
 
-/* Neither infinite nor subnormal: where the limit bites, e is 0. */
-static inline REAL NAME(bend_of)(double bend, NAME(factor) f)
-{
-    const double x = bend * (double)f.unit, most = 1 / (double)MIN_NORMAL;
-    return NAME(normal)((REAL)(x > most ? most : x < -most ? -most : x));
-}
-
-/* per_e e (u_sum - u) - shift u (s + 1 - e): with u all of u_sum, as for a hard target, the first term vanishes. */
-static inline REAL NAME(share_of)(REAL x, REAL u, REAL u_sum, REAL s, REAL shift, NAME(factor) f)
+/* per_e e (part (s + 1 - e) + bend e), e = exp(x). */
+static inline REAL NAME(hess_of)(REAL x, REAL s, REAL part, NAME(bender) b, NAME(factor) f)
 {
     const REAL e = EXP_BY(x, f.by, f.lo);
-    return NAME(normal)((f.per_e * e) * (u_sum - u) - (shift * u) * (s + (1 - e * f.unit)));
+    return NAME(normal)((f.per_e * e) * FMA(b.bend, e * b.unit, (s + (1 - e * f.unit)) * part));
+}
+
+/* per_e e (u_sum - u) / u_sum - shift u (s + 1 - e), r = 1 / u_sum: with u all of u_sum, as for a hard target, the
+ * first term vanishes. */
+static inline REAL NAME(share_of)(REAL x, REAL u, REAL u_sum, REAL r, REAL s, REAL shift, NAME(factor) f)
+{
+    const REAL e = EXP_BY(x, f.by, f.lo), rest = NAME(normal)(u_sum - u) * r;
+    return NAME(normal)((f.per_e * e) * rest - NAME(normal)(shift * u) * (s + (1 - e * f.unit)));
+}
+
+/* 1 / u_sum; 0 where there is nothing to share. */
+static inline REAL NAME(rest_of)(double u_sum)
+{
+    return u_sum == 0 ? 0 : NAME(normal)((REAL)(1 / u_sum));
 }
 
 /* u = w (q (1 - eps) + eps / K); w = 1 if absent. */
@@ -102,7 +115,7 @@ static inline REAL NAME(gap)(REAL z, REAL m)
 /* A class weight of 0 counts for nothing, whatever it multiplies. */
 static inline REAL NAME(weighted_gap)(REAL z, REAL w, REAL m)
 {
-    return w == 0 ? 0 : w * NAME(gap)(z, m);
+    return w == 0 ? 0 : NAME(normal)(w * NAME(gap)(z, m));
 }
 
 /* Sum of n numbers. */
@@ -160,9 +173,9 @@ static void NAME(open)(const ce_grid *grid, const ce_plan *plan, int64_t first, 
         x->all_live &= x->live[l];
     }
     for (int l = 0; l < x->width; l++)
-        x->z_t[l] = x->live[l]
-                        ? (double)NAME(read_one)(x->at[CE_Z][l] + x->t[l] * grid->class_stride[CE_Z], grid->type[CE_Z])
-                        : 0;
+        x->z_t[l] = x->live[l] ? (double)NAME(normal)(NAME(read_one)(
+                                     x->at[CE_Z][l] + x->t[l] * grid->class_stride[CE_Z], grid->type[CE_Z]))
+                               : 0;
 }
 
 /* A maximum that is not finite leaves no s; is there a NaN among the logits? */

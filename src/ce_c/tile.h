@@ -46,7 +46,7 @@ typedef struct {
 /* What the gradient's place receives. */
 typedef enum {
     PROBABILITIES, /* per_e e_k - shift w_k */
-    SHARES,        /* per_e e_k (u_sum - u_k) - shift u_k (s + 1 - e_k), with per_e = shift */
+    SHARES,        /* per_e e_k (1 - u_k / u_sum) - shift u_k (s + 1 - e_k) */
     ONE_HOT,       /* 0, but for the target; nothing else of the item is read */
     LOG_PROBS,     /* (z_k - m) - shift */
     DOT,           /* y_k (g_k - dot) */

@@ -10,7 +10,7 @@
  *        parts; e^r = 1 + r + r^2 q(r); 2^n by adding n to the exponent. `by` is BY_1_* or BY_2_64_*: what is
  *        added and taken away, plus 0 or 64, which costs nothing and lets sums of exponentials below the least
  *        normal number keep their digits. lo is at least EXP_LO_*, or EXP_LO_2_64_* for that factor: below it
- *        the result would be subnormal. x <= 88 or 709 (44 or 665 with the factor).
+ *        the result would be subnormal. x <= EXP_HI_* (44 or 665 with the factor).
  * log:   x = 2^k (1 + f), 1/sqrt 2 <= 1 + f < sqrt 2, for log1p f by one fma, so that tiny x loses nothing;
  *        log(1 + f) = f - f^2/2 + a (f^2/2 + R(a^2)) with a = f / (2 + f). Subnormal numbers are read as integers.
  * pow:   2^(g k) e^(g log(1 + f)), the whole part of g k going into the exponent: large powers lose nothing.
@@ -30,6 +30,8 @@
 #define BY_1_F64        0x1.8p52
 #define BY_2_64_F32     (BY_1_F32 + 64)
 #define BY_2_64_F64     (BY_1_F64 + 64)
+#define EXP_HI_F32      88.72283F /* beyond, e^x overflows */
+#define EXP_HI_F64      709.782712893384
 #define EXP_LO_F32      (-87.33654F) /* e^lo = 2^-126, the least normal number */
 #define EXP_LO_F64      (-708.3964185322641)
 #define EXP_LO_2_64_F32 (-131.69795F)     /* 2^-190 */
@@ -104,6 +106,7 @@ INLINE float exp_f32(float x, float by, float lo)
     q = FMA_F32(q, r, 1.0F);
     q = FMA_F32(q, r, 1.0F);
     q = f32_bits(bits_f32(q) + (bits_f32(t) << 23));
+    q = FMA_F32(r, 0.0F, q); /* of a NaN the bits below went into the exponent */
     return x < lo ? 0.0F : q;
 }
 
@@ -127,6 +130,7 @@ INLINE double exp_f64(double x, double by, double lo)
     q = FMA_F64(q, r, 1.0);
     q = FMA_F64(q, r, 1.0);
     q = f64_bits(bits_f64(q) + (bits_f64(t) << 52));
+    q = FMA_F64(r, 0.0, q); /* of a NaN the bits below went into the exponent */
     return x < lo ? 0.0 : q;
 }
 
@@ -226,6 +230,16 @@ INLINE double log_f64(double x)
 
     return log_core_f64(s.f, s.k) +
            f64_bits((zero & 0xfff0000000000000u) | (nan & 0x7ff8000000000000u) | (inf & 0x7ff0000000000000u));
+}
+
+/* x in float64, also where flush-to-zero mode would make a subnormal x zero. */
+INLINE double widen_f32(float x)
+{
+    const uint32_t bits = bits_f32(x), tiny = -(uint32_t)((bits & 0x7f800000u) == 0);
+    const float    whole = f32_bits((bits & 0x7fffffu) | 0x4b000000u) - 0x1p23F; /* |x| 2^149 */
+    const float    y = f32_bits((bits & ~tiny) | ((bits_f32(whole) | (bits & 0x80000000u)) & tiny));
+
+    return (double)y * f64_bits(0x3ff0000000000000u - ((uint64_t)(tiny & 149u) << 52));
 }
 
 INLINE float pow_f32(float x, float g)
