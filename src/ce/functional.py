@@ -250,7 +250,7 @@ def focal_loss(
     target : array_like of any integer dtype, shape of `logits` less the class axis
         Class indices in [0, C), or `ignore_index`.
     gamma : float, optional
-        How fast easy items fade, at least 0; at 0 the loss is cross-entropy.
+        How fast easy items fade, in [0, 1e6]; at 0 the loss is cross-entropy.
     alpha : array_like, shape (C,) or a scalar, optional
         One number per class, or one for all.
     sample_weight : array_like, shape of `target`, optional
@@ -467,7 +467,7 @@ def sigmoid_focal_loss(
     target : array_like of any real dtype, shape of `logits`, or a scalar
         Labels in [0, 1].
     gamma : float, optional
-        How fast easy elements fade, at least 0; at 0 the loss is a times cross-entropy.
+        How fast easy elements fade, in [0, 1e6]; at 0 the loss is a times cross-entropy.
     alpha : float or None, optional
         The weight of label 1, that of label 0 being ``1 - alpha``; None weighs both with 1.
     weight : array_like that broadcasts to `logits`, optional
@@ -652,7 +652,7 @@ def huber_loss(
     target : array_like of any real dtype, shape of `input`, or a scalar
         What was to be predicted. Other shapes do not broadcast.
     delta : float, optional
-        The residual at which the square ends; positive.
+        The residual at which the square ends; positive and finite.
     weight : array_like that broadcasts to `input`, optional
         One number per element. An element of weight 0 has loss 0, whatever it holds.
     reduction : {"mean", "sum", "none"}, optional
@@ -719,7 +719,8 @@ def smooth_l1_loss(
     target : array_like of any real dtype, shape of `input`, or a scalar
         What was to be predicted. Other shapes do not broadcast.
     beta : float, optional
-        The residual at which the square ends, at least 0; at 0 the loss is `l1_loss`.
+        The residual at which the square ends, at least 0 and finite; at 0 the loss is
+        `l1_loss`.
     weight : array_like that broadcasts to `input`, optional
         One number per element. An element of weight 0 has loss 0, whatever it holds.
     reduction : {"mean", "sum", "none"}, optional

@@ -636,9 +636,9 @@ class SigmoidFocalLoss(ElementLoss):
         input, target, grad_output
             As in `value_and_grad`.
         hessian : {"exact", "gauss_newton", "abs"}, optional
-            "exact" is the second derivative, negative on hard elements. "gauss_newton" is, for
-            labels 0 and 1, the absolute gradient times 1 - R, and "abs" the absolute gradient:
-            neither is negative where weights are not.
+            "exact" is the second derivative, negative on hard elements. "gauss_newton" is the
+            absolute gradient times 1 - R, and "abs" the absolute gradient: neither is negative
+            where weights are not.
         out : pair of ndarrays, optional
             Receive gradient and Hessian: apart from each other, either may be `input` itself.
 
