@@ -10,14 +10,28 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import mpmath
 import numpy as np
 
 WIDE = np.longdouble
 WIDE_IS_WIDER = np.finfo(WIDE).eps < 2e-19
+FLOAT16, BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
+# The half types: significant bits, spacing of the subnormals, below what a number may be 0, and
+# from what it is infinite.
+HALF = {FLOAT16: (11, 2.0**-24, 0.0, 65520.0), BFLOAT16: (8, 2.0**-133, 2.0**-126, 3.4e38)}
+# Half types are computed with in float32: its unit roundoff counts.
 UNIT = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}
+UNIT |= dict.fromkeys(HALF, 2.0**-24) | {np.dtype(WIDE): float(np.finfo(WIDE).eps) / 2}
 # Below this a probability may be rounded to zero: the results hold no subnormal numbers.
-FLOOR = {np.dtype(np.float32): 1e-36, np.dtype(np.float64): 1e-290}
+FLOOR = {np.dtype(np.float32): 1e-36, np.dtype(np.float64): 1e-290, np.dtype(WIDE): 0.0}
+FLOOR |= dict.fromkeys(HALF, 1e-36)
+
+
+def real(dtype) -> type:
+    """The type that values come back in: float32 for the half types."""
+    dtype = np.dtype(dtype)
+    return np.float32 if dtype in HALF else dtype.type
 
 
 @dataclass(frozen=True)
@@ -26,6 +40,55 @@ class Exact:
 
     value: np.ndarray
     error: np.ndarray
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """The value of a loss, its gradient, and the diagonal of its Hessian."""
+
+    loss: Exact
+    grad: Exact
+    hess: Exact
+
+
+def stored(exact: Exact, dtype) -> Exact:
+    """The same after rounding to a half type: half a unit in the last place more."""
+    if np.dtype(dtype) not in HALF:
+        return exact
+    bits, least, flushed, limit = HALF[np.dtype(dtype)]
+    value, error = np.asarray(exact.value), np.asarray(exact.error)
+    low, high = abs(value) - error, abs(value) + error
+    spacing = np.maximum(np.ldexp(WIDE(1), np.frexp(high)[1] - bits), least)
+    error = error + spacing / 2 + np.where(high < 2 * flushed, flushed, 0)
+    error = np.where((low < limit) & (high >= limit), np.inf, error)
+    return Exact(np.where(low >= limit, np.copysign(np.inf, value), value), error)
+
+
+def reduced(loss: Exact, size, reduction: str, dtype, shape: tuple[int, ...]) -> Exact:
+    """The losses of items or elements, their sum, or that divided by the size.
+
+    Sums over n items, that of the weights for the mean among them, are taken in float64: n / 2
+    roundings of the size of the sum at worst, then one to the dtype.
+    """
+    u, floor = UNIT[np.dtype(dtype)], FLOOR[np.dtype(dtype)]
+    value, error = np.asarray(loss.value), np.asarray(loss.error)
+    error = error + floor * (abs(value) < floor)
+    if reduction == "none":
+        return Exact(value.reshape(shape), error.reshape(shape))
+    total = value.sum()
+    error = error.sum() + value.size / 2 * UNIT[np.dtype(np.float64)] * abs(value).sum()
+    error = error + u * abs(total)
+    if reduction == "sum":
+        return Exact(total, error)
+    with np.errstate(all="ignore"):
+        return Exact(total / size, error / abs(size) + 2 * u * abs(total / size))
+
+
+def scaled(exact: Exact, scale, dtype) -> Exact:
+    """The numbers times a factor each, in that dtype; below the floor 0 will do."""
+    value, error = times(scale, exact.value), times(abs(scale), exact.error)
+    floor = FLOOR[np.dtype(dtype)]
+    return stored(Exact(value, error + floor * (abs(value) < floor)), dtype)
 
 
 @dataclass(frozen=True)

@@ -1,186 +1,39 @@
-"""The table of losses: for each one its definition, and the options to sweep.
+"""The table of losses: for each one its definition, what it is of, and the options to sweep.
 
-A further loss is one definition and one row of `LOSSES` (or of `NORMALISERS`, for the functions
-along an axis) here; the test files walk the tables.
+A further loss is one definition and one row of `LOSSES`; the test files walk the table. The
+definitions stand in softmax_losses.py and pointwise_losses.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
-from exact import FLOOR, UNIT, WIDE, Exact, class_axis, from_rows, in_rows, softmax_facts, times
+import pointwise_losses as pointwise
+import softmax_losses as softmax
+from exact import WIDE, Derivatives, class_axis, from_rows, in_rows
 
 
 @dataclass(frozen=True)
-class Derivatives:
-    """The value of a loss, its gradient, and the diagonal of its Hessian."""
-
-    loss: Exact
-    grad: Exact
-    hess: Exact
-
-
-def cross_entropy(
-    logits, target, *, weight=None, sample_weight=None, ignore_index=-100,
-    label_smoothing=0.0, reduction="mean", axis=None, grad_output=None,
-) -> Derivatives:  # fmt: skip
-    """v [(1 - eps) w_t (-log p_t) + eps / K sum_k w_k (-log p_k)] of every item, reduced.
-
-    Each of weights, smoothing, mean and grad_output is one rounding or two more, 4 u together;
-    smoothing adds K terms in chunks, another 8 u, and may cancel: the error is relative to the
-    sum of the absolute terms. Sums over n items, that of the weights for the mean among them, are
-    taken in float64: n / 2 roundings of the size of the sum at worst, then one to the dtype.
-    """
-    dtype, u, eps = logits.dtype, UNIT[logits.dtype], WIDE(label_smoothing)
-    axis = class_axis(logits.ndim, axis)
-    z, t = in_rows(logits, axis), np.asarray(target).astype(object).reshape(-1)
-    n, classes = z.shape
-    counted = (t != ignore_index).astype(bool)
-    z = np.where(counted[:, None], z, 0)
-    t = np.where(counted, t, 0).astype(np.int64)
-    w = np.ones(classes, WIDE) if weight is None else np.asarray(weight).astype(WIDE)
-    v = np.ones(n, WIDE) if sample_weight is None else np.reshape(sample_weight, -1).astype(WIDE)
-    v, row = np.where(counted, v, 0), np.arange(n)
-    plain = weight is None and sample_weight is None and eps == 0 and grad_output is None
-    slack = (0 if plain and reduction != "mean" else 4 * u) + (8 * u if eps else 0)
-    slack += n / 2 * UNIT[np.dtype(np.float64)] if reduction == "mean" else 0
-
-    facts = softmax_facts(z, dtype)
-    hot, smooth = (1 - eps) * w[t], eps / classes * w
-    surprise, error = facts.surprise.value, facts.surprise.error
-    loss = times(v, times(hot, surprise[row, t]) + times(smooth, surprise).sum(1))
-    error = error + slack * surprise
-    loss_error = times(abs(hot), error[row, t]) + times(abs(smooth), error).sum(1)
-    loss_error = times(abs(v), loss_error)
-    g = np.ones(n, WIDE) if grad_output is None else np.asarray(grad_output).astype(WIDE)
-    scale = np.broadcast_to(g.reshape(-1), (n,)) * v
-    size = (v * w[t]).sum()
-    if reduction == "mean":
-        with np.errstate(all="ignore"):
-            scale = np.where(v == 0, 0, scale / size)
-    grad, hess = _softmax_derivatives(facts, t, hot, smooth, slack, u)
-    shape = logits.shape
-    return Derivatives(
-        _reduced(loss, loss_error, size, reduction, u, np.shape(target)),
-        _scaled(grad, scale, FLOOR[dtype], shape, axis),
-        _scaled(hess, scale, FLOOR[dtype], shape, axis),
-    )
-
-
-def _softmax_derivatives(facts, t, hot, smooth, slack, u) -> tuple[Exact, Exact]:
-    """hot (p - [k == t]) + W p - smooth, and p (1 - p) (hot + W), W the sum of smooth."""
-    at_target = np.arange(smooth.size) == t[:, None]
-    hot = hot[:, None]
-    whole, size = smooth.sum(), abs(smooth).sum()
-    p, p_error = facts.p.value, facts.p.error
-    q, q_error = facts.others.value, facts.others.error
-    first, first_error = np.where(at_target, -q, p), np.where(at_target, q_error, p_error)
-    grad = hot * first + whole * p - smooth
-    size_of_terms = abs(hot * first) + size * p + abs(smooth)
-    grad_error = abs(hot) * first_error + size * p_error + slack * size_of_terms
-    hess = p * q * (hot + whole)
-    # the product of two probabilities, the errors of both, and a few roundings
-    hess_error = (p_error * q + q_error * p + (slack + 4 * u) * p * q) * (abs(hot) + size)
-    return Exact(grad, grad_error), Exact(hess, hess_error)
-
-
-def _scaled(rows: Exact, scale, floor, shape, axis) -> Exact:
-    """The rows times a number each, in the shape of the logits; below the floor 0 will do."""
-    scale = scale[:, None]
-    value, error = times(scale, rows.value), times(abs(scale), rows.error)
-    error = error + floor * (abs(value) < floor)
-    return Exact(from_rows(value, shape, axis), from_rows(error, shape, axis))
-
-
-def _reduced(loss, error, size, reduction, u, shape) -> Exact:
-    if reduction == "none":
-        return Exact(loss.reshape(shape), error.reshape(shape))
-    total = loss.sum()
-    error = (
-        error.sum() + loss.size / 2 * UNIT[np.dtype(np.float64)] * abs(loss).sum() + u * abs(total)
-    )
-    if reduction == "sum":
-        return Exact(total, error)
-    with np.errstate(all="ignore"):
-        return Exact(total / size, error / abs(size) + 2 * u * abs(total / size))
-
-
-def _logsumexp(x: np.ndarray, axis: int) -> Exact:
-    """log(sum_k e^z_k): log(1 + s) as in a loss, and one addition to the maximum."""
-    facts = softmax_facts(in_rows(x, axis), x.dtype)
-    row, top = np.arange(len(facts.p.value)), facts.p.value.argmax(1)
-    value = in_rows(x, axis).max(1) + facts.surprise.value[row, top]
-    error = facts.surprise.error[row, top] + UNIT[x.dtype] * abs(value)
-    shape = x.shape[:axis] + x.shape[axis + 1 :]
-    return Exact(value.reshape(shape), error.reshape(shape))
-
-
-def _softmax(x: np.ndarray, axis: int) -> Exact:
-    """e^z_k / sum_j e^z_j."""
-    p = softmax_facts(in_rows(x, axis), x.dtype).p
-    return Exact(from_rows(p.value, x.shape, axis), from_rows(p.error, x.shape, axis))
-
-
-def _log_softmax(x: np.ndarray, axis: int) -> Exact:
-    """log(e^z_k / sum_j e^z_j)."""
-    facts = softmax_facts(in_rows(x, axis), x.dtype).surprise
-    return Exact(-from_rows(facts.value, x.shape, axis), from_rows(facts.error, x.shape, axis))
-
-
-def _softmax_backward(g: np.ndarray, y: np.ndarray, axis: int) -> Exact:
-    """y_k (g_k - sum_j g_j y_j); the error is relative to the absolute terms."""
-    g, wide, u = g.astype(WIDE), y.astype(WIDE), UNIT[y.dtype]
-    inner, size = ((x * wide).sum(axis, keepdims=True) for x in (g, abs(g)))
-    return Exact(wide * (g - inner), 12 * u * abs(wide) * (abs(g) + size))
-
-
-def _log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int) -> Exact:
-    """g_k - e^y_k sum_j g_j; the error is relative to the absolute terms."""
-    g, p, u = g.astype(WIDE), np.exp(y.astype(WIDE)), UNIT[y.dtype]
-    total, size = (x.sum(axis, keepdims=True) for x in (g, abs(g)))
-    return Exact(g - p * total, 12 * u * (abs(g) + p * size))
-
-
-def _logsumexp_backward(g: np.ndarray, x: np.ndarray, axis: int) -> Exact:
-    """g e^z_k / sum_j e^z_j: softmax and one product."""
-    p = _softmax(x, axis)
-    g = np.expand_dims(g, axis).astype(WIDE)
-    error = abs(g) * (p.error + UNIT[x.dtype] * p.value)
-    return Exact(g * p.value, error)
-
-
-@dataclass(frozen=True)
-class Normaliser:
-    """A function along one axis, what it is of (of an array, or of g and an array), and ce's name.
-
-    `drops` tells that the result of the forward function lacks the axis.
-    """
+class Option:
+    """An option of a loss, and a maker of its value: of rng, classes, shape of the items, dtype."""
 
     name: str
-    define: Callable[..., Exact]
-    backward_of: str = ""
-    output: bool = False
-    drops: bool = False
+    make: Callable[..., Any]
 
 
-NORMALISERS = [
-    Normaliser("logsumexp", _logsumexp, drops=True),
-    Normaliser("softmax", _softmax),
-    Normaliser("log_softmax", _log_softmax),
-    Normaliser("softmax_backward", _softmax_backward, backward_of="softmax", output=True),
-    Normaliser("log_softmax_backward", _log_softmax_backward, "log_softmax", output=True),
-    Normaliser("logsumexp_backward", _logsumexp_backward, "logsumexp", drops=True),
-]
+def always(name: str, value: Any) -> Option:
+    return Option(name, partial(_value, value))
 
 
-def _signed(rng, classes, items, dtype):
-    return rng.normal(size=items).astype(dtype)
+def _value(value, rng, classes, items, dtype):
+    return value
 
 
-def _positive(rng, classes, items, dtype):
+def _per_item(rng, classes, items, dtype):
     return rng.uniform(0.25, 2, items).astype(dtype)
 
 
@@ -188,44 +41,232 @@ def _per_class(rng, classes, items, dtype):
     return rng.uniform(0.25, 2, classes).astype(dtype)
 
 
-def _always(value):
-    return lambda rng, classes, items, dtype: value
+def _per_element(rng, classes, items, dtype):
+    """Some elements do not count."""
+    w = rng.uniform(0.25, 2, items) * (rng.random(items) < 0.9)
+    return w.astype(dtype)
+
+
+def _per_column(rng, classes, items, dtype):
+    """To be broadcast."""
+    return rng.uniform(0.25, 2, items[-1:]).astype(dtype)
+
+
+WEIGHT = Option("weight", _per_class)
+SAMPLE_WEIGHT = Option("sample_weight", _per_item)
+ELEMENT_WEIGHT = Option("weight", _per_element)
+COLUMN_WEIGHT = Option("weight", _per_column)
+SMOOTHING = always("label_smoothing", 0.1)
+IGNORED = always("ignore_index", 0)
+
+
+# -- what the losses are of -----------------------------------------------------------------------
+
+
+def with_confidence(rng, logits, target, axis=None, margin=22) -> np.ndarray:
+    """The same logits with about a third of the targets far above the other classes."""
+    axis = class_axis(logits.ndim, axis)
+    index = np.expand_dims(target, axis)
+    raised = logits.max(axis, keepdims=True) + logits.dtype.type(margin)
+    chosen = rng.random(index.shape) < 0.35
+    old = np.take_along_axis(logits, index, axis)
+    result = logits.copy()
+    np.put_along_axis(result, index, np.where(chosen, raised, old), axis)
+    return result
+
+
+def random_logits(rng, shape, dtype) -> np.ndarray:
+    """Logits of the size that networks produce."""
+    return rng.normal(0, 4, shape).astype(dtype)
+
+
+def random_target(rng, logits, axis=None) -> np.ndarray:
+    """One class for each item of the logits."""
+    axis = class_axis(logits.ndim, axis)
+    items = logits.shape[:axis] + logits.shape[axis + 1 :]
+    return rng.integers(0, logits.shape[axis], items)
+
+
+def logits_and_classes(rng, shape, axis, dtype):
+    logits = random_logits(rng, shape, dtype)
+    target = random_target(rng, logits, axis)
+    return with_confidence(rng, logits, target, axis), target
+
+
+def logits_and_probabilities(rng, shape, axis, dtype):
+    """A third of the probabilities are 0."""
+    logits, _ = logits_and_classes(rng, shape, axis, dtype)
+    q = rng.uniform(0, 1, shape) * (rng.random(shape) < 0.7)
+    total = q.sum(class_axis(len(shape), axis), keepdims=True)
+    return logits, (q / np.where(total > 0, total, 1)).astype(dtype)
+
+
+def log_probs_and_classes(rng, shape, axis, dtype):
+    logits, target = logits_and_classes(rng, shape, axis, dtype)
+    axis = class_axis(len(shape), axis)
+    rows = in_rows(logits, axis).astype(WIDE)
+    rows = rows - np.log(np.exp(rows).sum(1, keepdims=True))
+    return from_rows(rows, shape, axis).astype(dtype), target
+
+
+def pairs(rng, shape, axis, dtype):
+    """Numbers of all sizes from 1e-3 to 1e2, some of them equal, some of them close."""
+    x, r = (rng.normal(size=shape) * 10 ** rng.uniform(-3, 2, shape) for _ in range(2))
+    return x.astype(dtype), (x + r * (rng.random(shape) < 0.9)).astype(dtype)
+
+
+def _labels(rng, shape, dtype, soft):
+    hard = rng.integers(0, 2, shape)
+    return np.where(rng.random(shape) < soft, rng.uniform(0, 1, shape), hard).astype(dtype)
+
+
+def probabilities_and_labels(rng, shape, axis, dtype):
+    """From all of [0, 1], the ends included; some labels are soft."""
+    x = rng.uniform(0, 1, shape) * 10 ** rng.uniform(-6, 0, shape)
+    ends = rng.choice([0, 1, 2, 3], shape, p=[0.05, 0.05, 0.4, 0.5])
+    x = np.select([ends == 0, ends == 1, ends == 2], [0, 1, x], 1 - x)
+    return x.astype(dtype), _labels(rng, shape, dtype, 0.3)
+
+
+def logits_and_labels(rng, shape, axis, dtype, soft=0.0):
+    """Logits up to far beyond where 1 - p vanishes."""
+    x = rng.normal(size=shape) * rng.choice([1, 4, 20], shape)
+    return x.astype(dtype), _labels(rng, shape, dtype, soft)
+
+
+def log_and_probabilities(rng, shape, axis, dtype, logs=False):
+    """log q, and p with a fifth of zeros, or log p."""
+    x, y = (-rng.exponential(3, shape) for _ in range(2))
+    if logs:
+        return x.astype(dtype), y.astype(dtype)
+    return x.astype(dtype), (np.exp(y) * (rng.random(shape) < 0.8)).astype(dtype)
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+SOFTMAX_SHAPES = (
+    ((11,), None), ((37, 11), None), ((23, 2), None), ((3, 7, 29), None), ((2, 5, 3, 9), None),
+    ((2, 40, 6, 5), None), ((3, 4, 21), -1), ((2, 3, 4, 130), -1), ((6, 2, 5), 0),
+)  # fmt: skip
+POINTWISE_SHAPES = (((), None), ((11,), None), ((37, 11), None), ((3, 7, 29), None))
+POINTWISE_SHAPES += (((2, 5, 3, 9), None), ((2, 3, 700), None))
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """A loss: the function, the class, the definition, and a maker for each of its options.
+    """A loss: function, class, definition, what it is of, and the sets of options to test together.
 
-    `sweeps` are the sets of options to test together; `reduction` is swept over all of them.
+    `fixed` options belong to the row; `reduction` is swept over all of the sets. The losses along
+    a class axis take `axis`.
     """
 
     name: str
     criterion: str
     define: Callable[..., Derivatives]
-    options: dict[str, Callable[..., Any]]
-    sweeps: tuple[tuple[str, ...], ...]
+    arrays: Callable[..., tuple[np.ndarray, np.ndarray]]
+    sweeps: tuple[tuple[Option, ...], ...]
+    variant: str = ""
+    fixed: dict[str, Any] = field(default_factory=dict)
     reductions: tuple[str, ...] = ("none", "sum", "mean")
-    per_call: tuple[str, ...] = field(default=("sample_weight",))
+    hessians: tuple[str, ...] = ()
+    per_call: tuple[str, ...] = ()
 
+    @property
+    def label(self) -> str:
+        return f"{self.name}-{self.variant}" if self.variant else self.name
+
+    @property
+    def classes(self) -> bool:
+        """Whether items are rows of classes, rather than elements."""
+        return "sample_weight" in self.per_call
+
+    @property
+    def indices(self) -> bool:
+        """Whether the target is class indices, rather than numbers in the shape of x."""
+        return self.arrays in (logits_and_classes, log_probs_and_classes)
+
+    @property
+    def shapes(self):
+        return SOFTMAX_SHAPES if self.classes else POINTWISE_SHAPES
+
+
+def over_classes(name, criterion, define, arrays, *sweeps, **more) -> Loss:
+    sweeps = ((), *sweeps)
+    return Loss(name, criterion, define, arrays, sweeps, per_call=("sample_weight",), **more)
+
+
+def over_elements(name, criterion, define, arrays, *sweeps, **more) -> Loss:
+    return Loss(name, criterion, define, arrays, ((), *sweeps), **more)
+
+
+GAMMAS = [always("gamma", gamma) for gamma in (0, 0.25, 0.5, 1, 1.5, 3, 5)]
+HESSIANS = ("exact", "gauss_newton", "abs")
 
 LOSSES = [
-    Loss(
-        "cross_entropy",
-        "CrossEntropyLoss",
-        cross_entropy,
-        {
-            "weight": _per_class,
-            "sample_weight": _positive,
-            "label_smoothing": _always(0.1),
-            "ignore_index": _always(0),
-        },
-        (
-            (),
-            ("weight",),
-            ("label_smoothing",),
-            ("sample_weight",),
-            ("weight", "label_smoothing"),
-            ("weight", "sample_weight", "label_smoothing", "ignore_index"),
-        ),
+    over_classes(
+        "cross_entropy", "CrossEntropyLoss", softmax.cross_entropy, logits_and_classes,
+        (WEIGHT,), (SMOOTHING,), (SAMPLE_WEIGHT,), (WEIGHT, SMOOTHING),
+        (WEIGHT, SAMPLE_WEIGHT, SMOOTHING, IGNORED),
     ),
-]
+    over_classes(
+        "cross_entropy", "CrossEntropyLoss", softmax.cross_entropy_probabilities,
+        logits_and_probabilities,
+        (WEIGHT,), (SMOOTHING,), (SAMPLE_WEIGHT,), (WEIGHT, SAMPLE_WEIGHT, SMOOTHING),
+        variant="probabilities",
+    ),
+    over_classes(
+        "nll_loss", "NLLLoss", softmax.nll_loss, log_probs_and_classes,
+        (WEIGHT,), (SAMPLE_WEIGHT,), (WEIGHT, SAMPLE_WEIGHT, IGNORED),
+    ),
+    over_classes(
+        "focal_loss", "FocalLoss", softmax.focal_loss, logits_and_classes,
+        *((gamma,) for gamma in GAMMAS), (Option("alpha", _per_class),), (SAMPLE_WEIGHT,),
+        (Option("alpha", _per_class), SAMPLE_WEIGHT, IGNORED, GAMMAS[4]),
+        hessians=HESSIANS,
+    ),
+    over_elements(
+        "binary_cross_entropy", "BCELoss", pointwise.binary_cross_entropy,
+        probabilities_and_labels, (COLUMN_WEIGHT,), (ELEMENT_WEIGHT,),
+    ),
+    over_elements(
+        "binary_cross_entropy_with_logits", "BCEWithLogitsLoss",
+        pointwise.binary_cross_entropy_with_logits, partial(logits_and_labels, soft=0.3),
+        (COLUMN_WEIGHT,), (Option("pos_weight", _per_column),),
+        (ELEMENT_WEIGHT, Option("pos_weight", _per_item)),
+    ),
+    over_elements(
+        "sigmoid_focal_loss", "SigmoidFocalLoss", pointwise.sigmoid_focal_loss,
+        logits_and_labels, *((gamma,) for gamma in GAMMAS), (always("alpha", None),),
+        (GAMMAS[4], always("alpha", 0.75), ELEMENT_WEIGHT),
+        variant="hard", hessians=HESSIANS,
+    ),
+    over_elements(
+        "sigmoid_focal_loss", "SigmoidFocalLoss", pointwise.sigmoid_focal_loss,
+        partial(logits_and_labels, soft=0.9), *((gamma,) for gamma in GAMMAS),
+        (always("alpha", None),), (GAMMAS[4], always("alpha", 0.75), ELEMENT_WEIGHT),
+        variant="soft", hessians=HESSIANS,
+    ),
+    over_elements(
+        "mse_loss", "MSELoss", pointwise.mse_loss, pairs, (COLUMN_WEIGHT,), (ELEMENT_WEIGHT,)
+    ),
+    over_elements(
+        "l1_loss", "L1Loss", pointwise.l1_loss, pairs, (COLUMN_WEIGHT,), (ELEMENT_WEIGHT,)
+    ),
+    over_elements(
+        "huber_loss", "HuberLoss", pointwise.huber_loss, pairs,
+        (COLUMN_WEIGHT,), (always("delta", 0.375),), (always("delta", 20), ELEMENT_WEIGHT),
+    ),
+    over_elements(
+        "smooth_l1_loss", "SmoothL1Loss", pointwise.smooth_l1_loss, pairs, (COLUMN_WEIGHT,),
+        (always("beta", 0),), (always("beta", 0.375),), (always("beta", 20), ELEMENT_WEIGHT),
+    ),
+    over_elements(
+        "kl_div", "KLDivLoss", pointwise.kl_div, log_and_probabilities,
+        reductions=("none", "sum", "mean", "batchmean"),
+    ),
+    over_elements(
+        "kl_div", "KLDivLoss", pointwise.kl_div, partial(log_and_probabilities, logs=True),
+        variant="logs", fixed={"log_target": True},
+        reductions=("none", "sum", "mean", "batchmean"),
+    ),
+]  # fmt: skip

@@ -2,87 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
-from exact import UNIT, WIDE, WIDE_IS_WIDER, Exact, class_axis
-from losses import Derivatives, Loss
+from exact import BFLOAT16, UNIT, WIDE, WIDE_IS_WIDER, Derivatives, Exact, class_axis, real
+from losses import Loss
 
 import ce
 
 FLOATS = [np.float32, np.float64]
-# Where long double is no wider than double it defines float32 results only.
-COMPARED_FLOATS = [
-    np.float32,
-    pytest.param(
-        np.float64,
-        marks=pytest.mark.skipif(not WIDE_IS_WIDER, reason="long double is double here"),
-    ),
-]
+HALVES = [np.float16, BFLOAT16.type]
+DTYPES = FLOATS + HALVES
+
+
+def _compared(dtypes):
+    """Where long double is no wider than double it defines float32 results only."""
+    skip = pytest.mark.skipif(not WIDE_IS_WIDER, reason="long double is double here")
+    return [pytest.param(d, marks=skip) if d is np.float64 else d for d in dtypes]
+
+
+COMPARED_FLOATS, COMPARED_DTYPES = _compared(FLOATS), _compared(DTYPES)
+COPIES = (1, 37)  # elements of no vector, and of several
 LAYOUTS = ["rows", "middle", "fortran"]
 INTEGERS = [np.dtype(code) for code in "bBhHiIlLqQ"]
 LENGTHS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 34, 63, 64, 65, 127, 128, 129, 500, 511, 512]
 LENGTHS += [513, 1000, 1023, 1024, 1025, 4095, 4096, 4097, 8193, 20000, 70001]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Problem:
     """One call of a loss: arrays, options of the criterion, options of the call, the truth."""
 
-    logits: np.ndarray
+    x: np.ndarray
     target: np.ndarray
     options: dict[str, Any]
     call: dict[str, Any]
-    exact: Derivatives
+    define: Callable[[], Derivatives]
+
+    @cached_property
+    def exact(self) -> Derivatives:
+        return self.define()
+
+    @property
+    def items(self) -> tuple[int, ...]:
+        """The shape of the losses, unreduced."""
+        if "axis" not in self.options:
+            return self.x.shape
+        axis = class_axis(self.x.ndim, self.options["axis"])
+        return self.x.shape[:axis] + self.x.shape[axis + 1 :]
 
 
-def random_logits(rng, shape, dtype) -> np.ndarray:
-    """Logits of the size that networks produce."""
-    return rng.normal(0, 4, shape).astype(dtype)
-
-
-def random_target(rng, logits, axis=None) -> np.ndarray:
-    """One class for each item of the logits."""
-    axis = class_axis(logits.ndim, axis)
-    items = logits.shape[:axis] + logits.shape[axis + 1 :]
-    return rng.integers(0, logits.shape[axis], items)
-
-
-def with_confidence(rng, logits, target, axis=None, margin=22) -> np.ndarray:
-    """The same logits with about a third of the targets far above the other classes."""
-    axis = class_axis(logits.ndim, axis)
-    index = np.expand_dims(target, axis)
-    raised = logits.max(axis, keepdims=True) + logits.dtype.type(margin)
-    chosen = rng.random(index.shape) < 0.35
-    old = np.take_along_axis(logits, index, axis)
-    result = logits.copy()
-    np.put_along_axis(result, index, np.where(chosen, raised, old), axis)
-    return result
-
-
-@cache
-def problem(loss: Loss, shape, axis, dtype, sweep=(), reduction="mean") -> Problem:
-    """A reproducible problem of that shape; the truth is computed once for all kernels."""
+@lru_cache(maxsize=128)
+def problem(loss: Loss, shape, axis, dtype, sweep=(), reduction="mean", hessian="exact") -> Problem:
+    """A reproducible problem of that shape; its truth is computed once, for all kernels in turn."""
     rng = np.random.default_rng([len(shape), *shape, len(sweep)])
-    logits = random_logits(rng, shape, dtype)
-    target = random_target(rng, logits, axis)
-    logits = with_confidence(rng, logits, target, axis)
-    classes = shape[class_axis(len(shape), axis)]
-    made = {name: loss.options[name](rng, classes, target.shape, dtype) for name in sweep}
-    exact = loss.define(logits, target, axis=axis, reduction=reduction, **made)
+    x, target = loss.arrays(rng, shape, axis, dtype)
+    x, target = np.asarray(x), np.asarray(target)
+    options, classes, items = dict(loss.fixed), 1, shape
+    if loss.classes:
+        options["axis"], at = axis, class_axis(len(shape), axis)
+        classes, items = shape[at], shape[:at] + shape[at + 1 :]
+    made = {option.name: option.make(rng, classes, items, dtype) for option in sweep}
+    method = {"hessian": hessian} if hessian != "exact" else {}
+    options["reduction"] = reduction
+    define = partial(loss.define, x, target, **options, **made, **method)
     call = {name: made.pop(name) for name in loss.per_call if name in made}
-    for array in (logits, target, *call.values(), *made.values()):
+    for array in (x, target, *call.values(), *made.values()):
         if isinstance(array, np.ndarray):
             array.flags.writeable = False
-    return Problem(logits, target, {**made, "axis": axis, "reduction": reduction}, call, exact)
+    return Problem(x, target, {**options, **made}, call, define)
 
 
-def criterion_of(loss: Loss, p: Problem):
-    """The criterion object with the options of the problem."""
-    return getattr(ce, loss.criterion)(**p.options)
+def criterion_of(loss: Loss, p: Problem, **more):
+    """The criterion object with the options of the problem, and others over them."""
+    return getattr(ce, loss.criterion)(**{**p.options, **more})
 
 
 def assert_within(got, exact: Exact, what: str = "result") -> None:
@@ -91,8 +88,10 @@ def assert_within(got, exact: Exact, what: str = "result") -> None:
     assert got.shape == np.shape(exact.value), f"{what} has shape {got.shape}"
     value = np.asarray(exact.value, WIDE)
     with np.errstate(all="ignore"):
-        off = abs(got.astype(WIDE) - value)
-        fine = (off <= exact.error) | (got == value) | (np.isnan(got) & np.isnan(value))
+        wide = got.astype(WIDE)
+        off = abs(wide - value)
+        fine = (off <= exact.error) | (wide == value) | (np.isnan(wide) & np.isnan(value))
+        fine &= np.isinf(wide) <= (np.isinf(value) | np.isinf(exact.error))
     if not fine.all():
         pytest.fail(_worst(got, value, off, np.broadcast_to(exact.error, got.shape), fine, what))
 
@@ -141,14 +140,54 @@ def laid_out(rows, layout):
     return np.asfortranarray(rows) if layout == "fortran" else np.ascontiguousarray(rows)
 
 
-def run_rows(rows, target, layout="rows", **options):
+def run_rows(rows, target, layout="rows", criterion="CrossEntropyLoss", **options):
     """The loss per item and the gradient in rows, whatever the layout."""
     call = {"sample_weight": options.pop("sample_weight", None)}
     logits, target = laid_out(rows, layout), np.asarray(target)
     if layout == "middle":
         target = target[None]
         call = {name: v if v is None else v[None] for name, v in call.items()}
-    loss, grad = ce.CrossEntropyLoss(**options).value_and_grad(logits, target, **call)
+    loss, grad = getattr(ce, criterion)(**options).value_and_grad(logits, target, **call)
     if layout == "middle":
         return loss[0] if np.ndim(loss) else loss, grad[0].T
     return loss, grad
+
+
+def element_results(criterion, x, y, copies=1, **call):
+    """Loss, gradient and Hessian of elements, as float64; all copies alike."""
+    many = [np.repeat(a, copies) if np.ndim(a) else a for a in (x, y)]
+    loss, grad = criterion.value_and_grad(*many, **call)
+    _, hess = criterion.grad_and_hess(*many, **call)
+    assert grad.dtype == hess.dtype == x.dtype
+    assert loss.dtype == real(x.dtype)
+    found = [np.asarray(a, np.float64).reshape(-1, copies) for a in (loss, grad, hess)]
+    for a in found:
+        np.testing.assert_array_equal(a, np.broadcast_to(a[:, :1], a.shape))
+    return [a[:, 0] for a in found]
+
+
+def rounding(dtype):
+    """A tolerance for results that are stored in that dtype."""
+    return {np.float32: 1e-6, np.float64: 1e-14, np.float16: 6e-4}.get(dtype, 4e-3)
+
+
+def row_results(criterion, rows, target, layout="rows", **call):
+    """Loss, gradient and Hessian in rows; the target indices, or rows of probabilities."""
+    logits, target = laid_out(rows, layout), np.asarray(target)
+    middle = layout == "middle"
+    if target.ndim == 2:
+        target = laid_out(target, layout)
+    elif middle:
+        target = target[None]
+    if middle:
+        call = {name: v[None] for name, v in call.items()}
+    loss = criterion(logits, target, **call)
+    grad, hess = criterion.grad_and_hess(logits, target, **call)
+    if middle:
+        return loss[0] if np.ndim(loss) else loss, grad[0].T, hess[0].T
+    return loss, grad, hess
+
+
+def padded(row, classes):
+    """The row with further classes that cannot be, so that it takes every path."""
+    return np.concatenate([row, np.full(classes - len(row), -np.inf)])

@@ -3,8 +3,10 @@
 Each check runs in a process of its own, which an access out of bounds would kill.
 """
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,30 +37,56 @@ def guarded(values, at_end):
 
 CALLS = """
 ce._core.use_isa({isa!r})
-rng = np.random.default_rng(0)
-for dtype in (np.float32, np.float64):
-    for classes in (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 511, 513, 1025, 4097):
-        for shape in ((1, classes), (3, classes), (37, classes), (1, classes, 1), (2, classes, 19)):
-            logits = rng.normal(size=shape).astype(dtype)
-            target = rng.integers(0, classes, shape[:1] + shape[2:]).astype(np.int32)
-            weight, v = np.ones(classes, dtype), np.ones(target.shape, dtype)
+from losses import LOSSES
+from problems import DTYPES, criterion_of, problem
+
+SMALL = (1, 3, 9, 17, 33, 65)
+LARGE = [(1, 513), (2, 4097), (1, 513, 19)]
+
+def shapes():
+    for n in SMALL:
+        yield from ((3, n), (37, n), (1, n, 1), (2, n, 19))
+    yield from LARGE
+
+def guard(x, at_end):
+    return guarded(x, at_end) if np.ndim(x) else x
+
+for shape in shapes():
+    for loss in LOSSES:
+        for dtype in DTYPES if shape[0] == 3 else DTYPES[::2]:
+            p = problem(loss, shape, None, dtype, loss.sweeps[-1], "none")
             for at_end in (False, True):
                 kept.clear()
-                z, t, w, v = (guarded(x, at_end) for x in (logits, target, weight, v))
-                out, pair = guarded(logits, at_end), guarded(logits, at_end)
-                for options in ({{}}, {{"weight": w, "label_smoothing": 0.1}}):
-                    criterion = ce.CrossEntropyLoss(reduction="none", **options)
-                    criterion(z, t, sample_weight=v)
-                    criterion.value_and_grad(z, t, out=out)
-                    criterion.grad_and_hess(z, t, sample_weight=v, out=(out, pair))
-                lse = guarded(ce.logsumexp(z, axis=1), at_end)
-                ce.logsumexp(z, axis=1, out=lse)
-                ce.logsumexp_backward(lse, z, axis=1, out=out)
-                for name in ("softmax", "log_softmax"):
-                    getattr(ce, name)(z, axis=1, out=out)
-                    getattr(ce, name + "_backward")(z, out, axis=1, out=pair)
-                z = np.moveaxis(z, 1, -1) if z.ndim > 2 else z[::-1, ::-1]
-                ce.CrossEntropyLoss(axis=-1).grad(z, t, out=z)
+                z, t = guard(p.x, at_end), guard(p.target, at_end)
+                out, pair = guarded(p.x, at_end), guarded(p.x, at_end)
+                call = {{k: guard(v, at_end) for k, v in p.call.items()}}
+                options = {{k: guard(v, at_end) for k, v in p.options.items()}}
+                criterion = getattr(ce, loss.criterion)(**options)
+                criterion(z, t, **call)
+                criterion.value_and_grad(z, t, out=out)
+                criterion.grad_and_hess(z, t, out=(out, pair), **call)
+                sum_of = criterion_of(loss, p, reduction="mean")
+                sum_of(z, t)
+                sum_of.grad(z, t, out=z)
+
+rng = np.random.default_rng(0)
+for dtype in DTYPES:
+    for shape in shapes():
+        for at_end in (False, True):
+            kept.clear()
+            z = guarded(rng.normal(size=shape).astype(dtype), at_end)
+            out, pair = guarded(z, at_end), guarded(z, at_end)
+            lse = guarded(ce.logsumexp(z, axis=1), at_end)
+            ce.logsumexp(z, axis=1, out=lse)
+            ce.logsumexp_backward(lse, z, axis=1, out=out)
+            for name in ("softmax", "log_softmax"):
+                getattr(ce, name)(z, axis=1, out=out)
+                getattr(ce, name + "_backward")(z, out, axis=1, out=pair)
+            ce.entropy(out, axis=1)
+            ce.relative_entropy(out, z, axis=1)
+            t = rng.integers(0, shape[1], shape[:1] + shape[2:])
+            z = np.moveaxis(z, 1, -1) if z.ndim > 2 else z[::-1, ::-1]
+            ce.CrossEntropyLoss(axis=-1).grad(z, t, out=z)
 print("all inside")
 """
 
@@ -96,6 +124,7 @@ def survives(code):
     """The code runs to its end in a fresh interpreter."""
     result = subprocess.run(
         [sys.executable, "-c", GUARDED + code],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
         capture_output=True,
         text=True,
         timeout=300,

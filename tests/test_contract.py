@@ -126,7 +126,7 @@ def test_logits_dtypes(dtype):
     refused(TypeError, [r"\bx\b", kind(dtype), "float32"], ce.softmax, logits)
 
 
-@pytest.mark.parametrize("dtype", ["bool", "float32", "float64", "complex128", "O", "U1", "m8[s]"])
+@pytest.mark.parametrize("dtype", ["bool", "complex128", "O", "U1", "m8[s]"])
 def test_target_dtypes(dtype):
     logits, target, out = arrays()
     target, words = target.astype(dtype), ["target", kind(dtype)]

@@ -2,15 +2,8 @@
 
 import numpy as np
 import pytest
-from problems import (
-    FLOATS,
-    LAYOUTS,
-    assert_same_bits,
-    laid_out,
-    random_logits,
-    random_target,
-    run_rows,
-)
+from losses import LOSSES, random_logits, random_target
+from problems import DTYPES, FLOATS, LAYOUTS, assert_same_bits, laid_out, run_rows
 
 import ce
 
@@ -197,3 +190,28 @@ def test_smoothing_of_extreme_logits_is_finite(row, t, smoothing, layout, isa):
     expected = smoothing * np.mean(max(row) - np.float64(row))
     got = ce.cross_entropy(z, target, label_smoothing=smoothing)
     np.testing.assert_allclose(got, expected, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "loss", [x for x in LOSSES if x.criterion != "BCELoss"], ids=lambda loss: loss.label
+)  # where NaN is an error
+def test_nan_of_any_payload_is_nan(loss, dtype, isa, rng):
+    """Quiet or signalling, of either sign: whatever a computation made of it."""
+    bits = 8 * np.dtype(dtype).itemsize
+    fraction = {np.float16: 10, np.float32: 23, np.float64: 52}.get(dtype, 7)
+    ones = (2 ** (bits - 1) - 1) >> fraction << fraction
+    nans = [ones | 1, ones | 2 ** (fraction - 1), 2 ** (bits - 1) - 1, ones | 2 ** (fraction // 2)]
+    nans = np.array([*nans, *(n | 2 ** (bits - 1) for n in nans)], f"u{bits // 8}").view(dtype)
+    for classes in (5, 40, 700):
+        x, y = loss.arrays(rng, (len(nans), classes), None, dtype)
+        y = np.zeros_like(y) if loss.indices else y
+        if loss.name == "kl_div" and not loss.variant:
+            y[:, 0] = dtype(0.5)  # 0 times NaN is 0 there
+        x[:, 0] = nans
+        criterion = getattr(ce, loss.criterion)(reduction="none", **loss.fixed)
+        losses = np.asarray(criterion(x, y), np.float64)
+        assert np.isnan(losses if loss.classes else losses[:, 0]).all()
+        assert np.isfinite(losses[:, 1:] if not loss.classes else 0).all()
+        if loss.name not in ("nll_loss", "kl_div"):  # they do not depend on x
+            assert np.isnan(criterion.grad(x, y)[:, 0].astype(np.float64)).all()

@@ -5,7 +5,8 @@ import ctypes
 
 import numpy as np
 import pytest
-from problems import assert_same_bits, random_logits, random_target
+from losses import random_logits, random_target
+from problems import assert_same_bits
 
 import ce
 
@@ -136,3 +137,14 @@ def test_subclasses_do_not_decide_where_results_go():
 
     x = np.zeros((300, 300), np.float32)
     assert_same_bits(ce.softmax(x.view(Odd)), ce.softmax(x), "softmax")
+
+
+def test_torch_views_that_negate(rng):
+    """torch keeps the sign of such a view beside its memory."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    logits, target, loss, grad = problem(rng)
+    tensor = torch.complex(torch.zeros(9, 6), torch.from_numpy(-logits)).conj().imag
+    assert tensor.is_neg()
+    got, got_grad = ce.CrossEntropyLoss().value_and_grad(tensor, target)
+    np.testing.assert_allclose(got, loss, rtol=1e-6)
+    np.testing.assert_allclose(got_grad, grad, rtol=1e-5, atol=1e-7)

@@ -2,14 +2,19 @@
 
 import re
 
+import ml_dtypes
 import numpy as np
 import pytest
+from exact import BFLOAT16
+from losses import LOSSES
 from numpy.lib.stride_tricks import as_strided
-from problems import FLOATS, assert_same_bits
+from problems import DTYPES, FLOATS, assert_same_bits
 
 import ce
 
 both_floats = pytest.mark.parametrize("dtype", FLOATS)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.label)
 CLASSES = pytest.mark.parametrize("classes", [3, 50, 1300])
 OVERLAP = r"overlap|share|memory"
 
@@ -18,6 +23,20 @@ def arrays(classes=3, dtype=np.float32):
     """Logits (4, K) and a target that fits."""
     logits = np.linspace(-3, 3, 4 * classes).reshape(4, classes).astype(dtype)
     return logits, np.array([0, 1, 2, 0])
+
+
+def filled(memory):
+    """The memory, holding arguments that every loss takes."""
+    memory[...] = np.linspace(0.125, 0.875, memory.size).reshape(memory.shape)
+    return memory
+
+
+def problem(loss, classes=3, dtype=np.float32):
+    """Arguments (4, K) of the loss and a target."""
+    x = filled(np.zeros((4, classes), dtype))
+    if loss.indices:
+        return x, np.array([0, 1, 2, 0])
+    return x, x[::-1, ::-1].copy()
 
 
 def refused(error, words, watched, function, *args, **options):
@@ -29,141 +48,163 @@ def refused(error, words, watched, function, *args, **options):
     assert watched.tobytes() == before
 
 
-def every_method(words, error, logits, target, out, watched, **call):
+def criterion_of(loss, **options):
+    return getattr(ce, loss.criterion)(**loss.fixed, **options)
+
+
+def every_method(words, error, loss, x, target, out, watched, **call):
     """All methods refuse that output, alone and as either one of a pair."""
-    criterion = ce.CrossEntropyLoss()
-    spare = np.empty_like(logits)
+    criterion = criterion_of(loss)
+    spare = np.empty_like(x)
     for method in (criterion.grad, criterion.value_and_grad):
-        refused(error, words, watched, method, logits, target, out=out, **call)
+        refused(error, words, watched, method, x, target, out=out, **call)
     for pair in ((out, spare), (spare, out)):
-        refused(error, words, watched, criterion.grad_and_hess, logits, target, out=pair, **call)
+        refused(error, words, watched, criterion.grad_and_hess, x, target, out=pair, **call)
 
 
-def test_shape_and_dtype():
-    logits, target = arrays()
+@every_loss
+def test_shape_and_dtype(loss):
+    x, target = problem(loss)
     for shape in ((3, 4), (4, 4), (12,), (1, 4, 3), (4, 1)):
         out = np.full(shape, 7, np.float32)
         text = str(shape).replace("(", r"\(").replace(")", r"\)")
-        every_method(text, ValueError, logits, target, out, out)
-    for dtype in ("f8", "i4", "c8", ">f8", "O", "m8[s]"):
+        every_method(text, ValueError, loss, x, target, out, out)
+    for dtype in ("f8", "f2", BFLOAT16, "i4", "c8", ">f8", "O", "m8[s]"):
         out = np.full((4, 3), 7, dtype)
         named = f"{re.escape(out.dtype.name)}|{re.escape(out.dtype.str)}"
-        every_method(named, TypeError, logits, target, out, out)
+        every_method(named, TypeError, loss, x, target, out, out)
 
 
-def test_what_is_no_array():
-    logits, target = arrays()
+@every_loss
+def test_what_is_no_array(loss):
+    x, target = problem(loss)
     for out in ([[0.0] * 3] * 4, "out", 3.0):
-        every_method("out", TypeError, logits, target, out, logits)
-    refused(
-        (TypeError, ValueError), "out", logits, ce.CrossEntropyLoss().grad_and_hess,
-        logits, target, out=np.empty_like(logits),
-    )  # fmt: skip
+        every_method("out", TypeError, loss, x, target, out, x)
+    both = criterion_of(loss).grad_and_hess
+    refused((TypeError, ValueError), "out", x, both, x, target, out=np.empty_like(x))
 
 
-def test_read_only():
-    logits, target = arrays()
+@every_loss
+def test_read_only(loss):
+    x, target = problem(loss)
     out = np.full((4, 3), 7, np.float32)
     out.flags.writeable = False
-    every_method("read-?only|writ", ValueError, logits, target, out, out)
-    logits.flags.writeable = False
-    refused(ValueError, "read-?only|writ", logits, ce.CrossEntropyLoss().grad, logits, target,
-            out=logits)  # fmt: skip
+    every_method("read-?only|writ", ValueError, loss, x, target, out, out)
+    x.flags.writeable = False
+    refused(ValueError, "read-?only|writ", x, criterion_of(loss).grad, x, target, out=x)
 
 
+@every_loss
+@every_dtype
 @CLASSES
-def test_partial_overlap_with_the_logits(classes):
-    whole = np.linspace(-3, 3, 6 * classes).astype(np.float32)
-    target = np.array([0, 1, 2, 0])
-    logits = whole[: 4 * classes].reshape(4, classes)
+def test_partial_overlap_with_the_input(loss, dtype, classes):
+    whole = filled(np.zeros(6 * classes, dtype))
+    _, target = problem(loss, classes, dtype)
+    x = whole[: 4 * classes].reshape(4, classes)
     for start in (1, classes, 2 * classes):
         out = whole[start : start + 4 * classes].reshape(4, classes)
-        every_method(OVERLAP, ValueError, logits, target, out, whole)
-    every_method(OVERLAP, ValueError, logits, target, logits[::-1], whole)
-    every_method(OVERLAP, ValueError, logits, target, logits[:, ::-1], whole)
+        every_method(OVERLAP, ValueError, loss, x, target, out, whole)
+    every_method(OVERLAP, ValueError, loss, x, target, x[::-1], whole)
+    every_method(OVERLAP, ValueError, loss, x, target, x[:, ::-1], whole)
 
 
-def test_transposed_overlap():
-    logits = np.linspace(-3, 3, 16).reshape(4, 4).astype(np.float32)
-    every_method(OVERLAP, ValueError, logits, np.array([0, 1, 2, 0]), logits.T, logits)
+@every_loss
+def test_transposed_overlap(loss):
+    x, target = problem(loss, 4)
+    every_method(OVERLAP, ValueError, loss, x, target, x.T, x)
 
 
-def test_overlap_with_the_other_arguments():
-    logits, target = arrays()
-    out = np.zeros((4, 3), np.float32)
-    as_target = out.reshape(-1).view(np.int32)[:4]
-    every_method(OVERLAP, ValueError, logits, as_target, out, out)
-    every_method(OVERLAP, ValueError, logits, target, out, out, sample_weight=out[:, 1])
-    refused(
-        ValueError, OVERLAP, out, ce.CrossEntropyLoss(weight=out[2]).grad, logits, target, out=out
-    )
-    criterion = ce.CrossEntropyLoss(reduction="none")
-    refused(
-        ValueError, OVERLAP, out, criterion.grad, logits, target, grad_output=out[:, 0], out=out
-    )
+@every_loss
+def test_overlap_with_the_other_arguments(loss):
+    x, target = problem(loss)
+    out = filled(np.zeros((4, 3), np.float32))
+    if target.shape == x.shape:
+        every_method(OVERLAP, ValueError, loss, x, out, out, out)
+        every_method(OVERLAP, ValueError, loss, x, x, x, x)  # in place, but for the target
+    else:
+        out[...] = 0
+        as_target = out.reshape(-1).view(np.int32)[:4]
+        every_method(OVERLAP, ValueError, loss, x, as_target, out, out)
+    if loss.classes:
+        every_method(OVERLAP, ValueError, loss, x, target, out, out, sample_weight=out[:, 1])
+    for name in {option.name for sweep in loss.sweeps for option in sweep}:
+        if name in ("weight", "pos_weight", "alpha") and loss.name != "sigmoid_focal_loss":
+            grad = criterion_of(loss, **{name: out[2]}).grad
+            refused(ValueError, OVERLAP, out, grad, x, target, out=out)
+    g = out[:, 0] if loss.classes else out
+    grad = criterion_of(loss, reduction="none").grad
+    refused(ValueError, OVERLAP, out, grad, x, target, grad_output=g, out=out)
 
 
-def test_overlap_with_itself_or_its_pair():
-    logits, target = arrays()
+@every_loss
+def test_overlap_with_itself_or_its_pair(loss):
+    x, target = problem(loss)
     memory = np.full(40, 7, np.float32)
     for strides in ((0, 4), (4, 0), (4, 4), (8, 4), (0, 0), (4, -4)):
         out = as_strided(memory[20:], (4, 3), strides, writeable=True)
-        every_method(OVERLAP, ValueError, logits, target, out, memory)
+        every_method(OVERLAP, ValueError, loss, x, target, out, memory)
     first, second = memory[:12].reshape(4, 3), memory[11:23].reshape(4, 3)
-    both = ce.CrossEntropyLoss().grad_and_hess
+    both = criterion_of(loss).grad_and_hess
     for pair in ((first, first), (first, second), (second, first)):
-        refused(ValueError, OVERLAP, memory, both, logits, target, out=pair)
+        refused(ValueError, OVERLAP, memory, both, x, target, out=pair)
 
 
-@both_floats
-@CLASSES
-def test_in_place(dtype, classes, isa):
-    logits, target = arrays(classes, dtype)
-    criterion = ce.CrossEntropyLoss()
-    loss, grad = criterion.value_and_grad(logits, target)
-    place = logits.copy()
-    got = criterion.value_and_grad(place, target, out=place)
-    assert got[1] is place
-    assert_same_bits(got[0], loss)
-    assert_same_bits(place, grad)
-    again = logits.copy()
-    assert criterion.grad(again, target, out=again) is again
-    assert_same_bits(again, grad)
-    alias = logits.copy()
-    criterion.grad(alias, target, out=alias[:])
-    assert_same_bits(alias, grad)
+@every_loss
+@every_dtype
+def test_in_place(loss, dtype, isa):
+    for classes in (3, 50, 1300):
+        x, target = problem(loss, classes, dtype)
+        criterion = criterion_of(loss)
+        value, grad = criterion.value_and_grad(x, target)
+        place = x.copy()
+        got = criterion.value_and_grad(place, target, out=place)
+        assert got[1] is place
+        assert_same_bits(got[0], value)
+        assert_same_bits(place, grad)
+        again = x.copy()
+        assert criterion.grad(again, target, out=again) is again
+        assert_same_bits(again, grad)
+        alias = x.copy()
+        criterion.grad(alias, target, out=alias[:])
+        assert_same_bits(alias, grad)
 
 
-@both_floats
-@CLASSES
-def test_in_place_pair(dtype, classes, isa):
-    logits, target = arrays(classes, dtype)
-    criterion = ce.CrossEntropyLoss()
-    grad, hess = criterion.grad_and_hess(logits, target)
-    for where in (0, 1):
-        place, other = logits.copy(), np.empty_like(logits)
-        pair = (place, other) if where == 0 else (other, place)
-        got = criterion.grad_and_hess(place, target, out=pair)
-        assert got[0] is pair[0]
-        assert got[1] is pair[1]
-        assert_same_bits(pair[0], grad)
-        assert_same_bits(pair[1], hess)
+@every_loss
+@every_dtype
+def test_in_place_pair(loss, dtype, isa):
+    for classes in (3, 50, 1300):
+        x, target = problem(loss, classes, dtype)
+        criterion = criterion_of(loss)
+        grad, hess = criterion.grad_and_hess(x, target)
+        for where in (0, 1):
+            place, other = x.copy(), np.empty_like(x)
+            pair = (place, other) if where == 0 else (other, place)
+            got = criterion.grad_and_hess(place, target, out=pair)
+            assert got[0] is pair[0]
+            assert got[1] is pair[1]
+            assert_same_bits(pair[0], grad)
+            assert_same_bits(pair[1], hess)
 
 
-@both_floats
-@CLASSES
-def test_interleaved_but_separate(dtype, classes, isa):
-    logits, target = arrays(classes, dtype)
-    grad = ce.CrossEntropyLoss().grad(logits, target)
-    for axis in (0, 1):
-        both = np.repeat(logits, 2, axis)
-        halves = [(slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1)]
-        ce.CrossEntropyLoss().grad(both[halves[0]], target, out=both[halves[1]])
-        assert_same_bits(both[halves[0]], logits, "the logits")
-        got = both[halves[1]]
-        if axis == 0:  # rows apart are rows; classes apart are another layout
-            assert_same_bits(got, grad, "the gradient between them")
-        np.testing.assert_allclose(got, grad, rtol=32 * np.finfo(dtype).eps)
+@every_loss
+@every_dtype
+def test_interleaved_but_separate(loss, dtype, isa):
+    for classes in (3, 50, 1300):
+        x, target = problem(loss, classes, dtype)
+        criterion = criterion_of(loss)
+        grad = criterion.grad(x, target)
+        for axis in (0, 1):
+            both = np.repeat(x, 2, axis)
+            halves = [(slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1)]
+            criterion.grad(both[halves[0]], target, out=both[halves[1]])
+            assert_same_bits(both[halves[0]], x, "the input")
+            got = both[halves[1]]
+            if axis == 0:  # rows apart are rows; classes apart are another layout
+                assert_same_bits(got, grad, "the gradient between them")
+            eps = float(ml_dtypes.finfo(dtype).eps)  # and p - y may cancel
+            np.testing.assert_allclose(
+                got.astype(float), grad.astype(float), rtol=32 * eps, atol=eps
+            )
 
 
 @both_floats

@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from problems import FLOATS, random_logits, random_target
+from losses import random_logits, random_target
+from problems import FLOATS
 
 import ce
 

@@ -7,15 +7,22 @@ import pickle
 
 import numpy as np
 import pytest
+from along_axis import AXIS_SUMS
 from losses import LOSSES
 
 import ce
 import ce.functional
 import ce.losses
 
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+every_loss = pytest.mark.parametrize(
+    "loss", {loss.name: loss for loss in LOSSES}.values(), ids=lambda loss: loss.name
+)
+CRITERIA = sorted({loss.criterion for loss in LOSSES})
 FUNCTIONS = [
-    "cross_entropy",
+    *sorted({loss.name for loss in LOSSES}),
+    *(function.name for function in AXIS_SUMS),
+    "perplexity",
+    "one_hot",
     "logsumexp",
     "softmax",
     "log_softmax",
@@ -26,13 +33,13 @@ FUNCTIONS = [
 PROCESS = ["set_num_threads", "get_num_threads", "threads", "show_config"]
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, *PROCESS, "CrossEntropyLoss", "__version__"])
+@pytest.mark.parametrize("name", [*FUNCTIONS, *PROCESS, *CRITERIA, "__version__"])
 def test_public_names(name):
     assert name in ce.__all__
     assert hasattr(ce, name)
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, *PROCESS, "CrossEntropyLoss"])
+@pytest.mark.parametrize("name", [*FUNCTIONS, *PROCESS, *CRITERIA])
 def test_docstrings_have_examples(name):
     text = inspect.getdoc(getattr(ce, name))
     assert text
@@ -76,8 +83,9 @@ def test_criteria_compare_by_their_options(loss):
     assert make() != "mean"
 
 
-def test_criteria_with_weights_compare():
-    make = ce.CrossEntropyLoss
+@pytest.mark.parametrize("name", [x for x in CRITERIA if x not in ("FocalLoss", "KLDivLoss")])
+def test_criteria_with_weights_compare(name):
+    make = getattr(ce, name)
     assert make(weight=np.ones(3)) == make(weight=np.ones(3))
     assert make(weight=np.ones(3)) != make(weight=np.zeros(3))
     assert make(weight=np.ones(3)) != make(weight=np.ones(4))
@@ -102,6 +110,10 @@ def test_options_are_keyword_only():
     logits, target = np.zeros((2, 3), np.float32), np.zeros(2, int)
     with pytest.raises(TypeError):
         ce.cross_entropy(logits, target, np.ones(3, np.float32))
+    with pytest.raises(TypeError):
+        ce.huber_loss(logits, logits, 2.0)
+    with pytest.raises(TypeError):
+        ce.HuberLoss(2.0)
     with pytest.raises(TypeError):
         ce.logsumexp(logits, -1, True)
 

@@ -7,9 +7,10 @@ down to 1e-36 in float32 and 1e-290 in float64, at any margin and any common off
 
 from functools import cache
 
+import ml_dtypes
 import numpy as np
 import pytest
-from exact import FLOOR, UNIT, WIDE, WIDE_IS_WIDER, Exact, precise_row
+from exact import FLOOR, HALF, UNIT, WIDE, WIDE_IS_WIDER, Exact, precise_row
 from losses import LOSSES
 from problems import COMPARED_FLOATS, FLOATS, assert_within
 
@@ -217,6 +218,11 @@ def test_long_double_definition_agrees_with_mpmath(dtype, margin, rng):
 @pytest.mark.skipif(not WIDE_IS_WIDER, reason="long double is double here")
 def test_unit_roundoffs():
     """The units in which errors are counted are half the spacing at 1."""
-    for dtype, u in UNIT.items():
+    for dtype in FLOATS:
+        u = UNIT[np.dtype(dtype)]
         assert np.finfo(dtype).eps == 2 * u
         assert np.finfo(WIDE).eps < u / 500
+    for dtype, (bits, least, *_) in HALF.items():
+        info = ml_dtypes.finfo(dtype)
+        assert info.eps == 2.0 ** (1 - bits)
+        assert info.smallest_subnormal == least

@@ -637,8 +637,8 @@ class SigmoidFocalLoss(ElementLoss):
             As in `value_and_grad`.
         hessian : {"exact", "gauss_newton", "abs"}, optional
             "exact" is the second derivative, negative on hard elements. "gauss_newton" is the
-            absolute gradient times 1 - R, and "abs" the absolute gradient: neither is negative
-            where weights are not.
+            absolute gradient times 1 - R, not negative where weights are not, and "abs" the
+            absolute gradient.
         out : pair of ndarrays, optional
             Receive gradient and Hessian: apart from each other, either may be `input` itself.
 

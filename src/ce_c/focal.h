@@ -25,7 +25,7 @@ static void fill_focal(const ce_plan *plan, tile *x)
         x->loss[l] = scale * Q * L;
         x->per_e[l] = A / S;
         x->shift[l] = 0;
-        x->grad_t[l] = -A * q;
+        x->grad_t[l] = -x->per_e[l] * R;
         if (kind == CE_EXACT) {
             x->curve[l] = R == 0 ? 0 : C / R;
             x->part[l] = B / S;

@@ -225,7 +225,10 @@ static void NAME(run_points)(const ce_grid *grid, const ce_plan *plan, int64_t f
         NAME(scatter)(grid, CE_GRAD, i, n, grad);
         if (!plan->curves)
             continue;
-        NAME(scale_span)(hess, plan->c, weight, upstream, n);
+        if (plan->job->hessian == CE_ABS) /* the gradient's size, weights included */
+            for (int64_t j = 0; j < n; j++) hess[j] = ABS(grad[j]);
+        else
+            NAME(scale_span)(hess, plan->c, weight, upstream, n);
         NAME(scatter)(grid, CE_HESS, i, n, hess);
     }
 }

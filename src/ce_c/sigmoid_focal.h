@@ -5,7 +5,7 @@
  *     value  a Q ce
  *     grad   a Q [ce' + gamma d V ce]
  *     hess   a Q [p n + 2 gamma d V ce' + gamma V ce ((gamma - 1) d^2 V + d (n - p))]
- *            Gauss-Newton: |grad| (1 - R)          |gradient|: |grad|
+ *            Gauss-Newton: |grad| (1 - R)
  */
 INLINE NAME(point) NAME(sigmoid_focal)(REAL x, REAL y, REAL pos, NAME(options) o)
 {
@@ -18,9 +18,7 @@ INLINE NAME(point) NAME(sigmoid_focal)(REAL x, REAL y, REAL pos, NAME(options) o
     const REAL exact = Q * (pn + 2 * o.gamma * d * V * slope + V_ce * ((o.gamma - 1) * d * d * V + d * (n - p)));
 
     (void)pos;
-    return (
-        NAME(point)){ NAME(times)(Q, ce), grad,
-                      NAME(pick)(o.hessian == CE_EXACT, exact, ABS(grad) * NAME(pick)(o.hessian == CE_ABS, 1, hits)) };
+    return (NAME(point)){ NAME(times)(Q, ce), grad, NAME(pick)(o.hessian == CE_EXACT, exact, ABS(grad) * hits) };
 }
 
 POINTWISE(sigmoid_focal)

@@ -1,0 +1,233 @@
+"""The definitions of the losses of logits along a class axis.
+
+A loss per item, with v the item's weight and w those of the classes; its gradient and the diagonal
+of its Hessian. Each of weights, mean and grad_output is one rounding or two more, 4 u together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from exact import (
+    UNIT,
+    WIDE,
+    Derivatives,
+    Exact,
+    class_axis,
+    from_rows,
+    in_rows,
+    reduced,
+    scaled,
+    softmax_facts,
+    times,
+)  # fmt: skip
+
+DOUBLE = UNIT[np.dtype(np.float64)]
+
+
+@dataclass(frozen=True)
+class Items:
+    """Rows of logits, and what one item and one class have: target t, weights v and w."""
+
+    z: np.ndarray
+    t: np.ndarray
+    v: np.ndarray
+    w: np.ndarray
+    shape: tuple[int, ...]
+    axis: int
+
+    @property
+    def row(self) -> np.ndarray:
+        return np.arange(len(self.z))
+
+    @property
+    def at_target(self) -> np.ndarray:
+        return np.arange(self.z.shape[1]) == self.t[:, None]
+
+
+def items_of(logits, target, weight, sample_weight, ignore_index, axis) -> Items:
+    """Ignored items keep their place, with logits of 0 and weight 0."""
+    axis = class_axis(logits.ndim, axis)
+    z, t = in_rows(logits, axis), np.asarray(target).astype(object).reshape(-1)
+    n, classes = z.shape
+    counted = (t != ignore_index).astype(bool)
+    z = np.where(counted[:, None], z, z.dtype.type(0))
+    t = np.where(counted, t, 0).astype(np.int64)
+    return Items(
+        z, t, np.where(counted, weights(sample_weight, n), 0), weights(weight, classes),
+        logits.shape, axis,
+    )  # fmt: skip
+
+
+def weights(x, n: int) -> np.ndarray:
+    """One number each, 1 unless given."""
+    return np.broadcast_to(np.reshape(1 if x is None else x, -1).astype(WIDE), (n,))
+
+
+def roundings(dtype, reduction, n, *options) -> float:
+    """What weights, grad_output and the mean cost, the sum of n weights among it."""
+    plain = all(option is None for option in options)
+    slack = 0 if plain and reduction != "mean" else 4 * UNIT[dtype]
+    return slack + (n / 2 * DOUBLE if reduction == "mean" else 0)
+
+
+def derivatives(items: Items, loss, grad, hess, size, reduction, grad_output) -> Derivatives:
+    """Rows per item, times v, reduced: the mean divides by the size."""
+    n, dtype = len(items.z), items.z.dtype
+    g = np.ones(1, WIDE) if grad_output is None else np.asarray(grad_output).astype(WIDE)
+    scale = np.broadcast_to(g.reshape(-1), (n,)) * items.v
+    if reduction == "mean":
+        with np.errstate(all="ignore"):
+            scale = np.where(items.v == 0, 0, scale / size)
+    shape = items.shape[: items.axis] + items.shape[items.axis + 1 :]
+    results = (
+        Exact(*(from_rows(x, items.shape, items.axis) for x in (rows.value, rows.error)))
+        for rows in (scaled(x, scale[:, None], dtype) for x in (grad, hess))
+    )
+    loss = Exact(times(items.v, loss.value), times(abs(items.v), loss.error))
+    return Derivatives(reduced(loss, size, reduction, dtype, shape), *results)
+
+
+def cross_entropy(
+    logits, target, *, weight=None, sample_weight=None, ignore_index=-100,
+    label_smoothing=0.0, reduction="mean", axis=None, grad_output=None,
+) -> Derivatives:  # fmt: skip
+    """(1 - eps) w_t (-log p_t) + eps / K sum_k w_k (-log p_k).
+
+    Smoothing adds K terms in chunks, another 12 u with its own roundings, and may cancel: the
+    error is relative to the sum of the absolute terms.
+    """
+    items, eps = items_of(logits, target, weight, sample_weight, ignore_index, axis), WIDE(0)
+    eps, u, row = WIDE(label_smoothing), UNIT[logits.dtype], items.row
+    slack = roundings(logits.dtype, reduction, len(row), weight, sample_weight, grad_output)
+    slack += 12 * u if eps else 0
+    facts = softmax_facts(items.z, logits.dtype)
+    hot, smooth = (1 - eps) * items.w[items.t], eps / items.z.shape[1] * items.w
+    surprise, error = facts.surprise.value, facts.surprise.error
+    loss = times(hot, surprise[row, items.t]) + times(smooth, surprise).sum(1)
+    error = error + slack * surprise
+    loss_error = times(abs(hot), error[row, items.t]) + times(abs(smooth), error).sum(1)
+    hot, whole, size = hot[:, None], smooth.sum(), abs(smooth).sum()
+    p, q, at_target = facts.p, facts.others, items.at_target
+    first = np.where(at_target, -q.value, p.value)
+    first_error = np.where(at_target, q.error, p.error)
+    grad = hot * first + whole * p.value - smooth
+    terms = abs(hot * first) + size * p.value + abs(smooth)
+    grad_error = abs(hot) * first_error + size * p.error + slack * terms
+    hess = _variance(facts, slack, u)
+    hess = Exact(hess.value * (hot + whole), hess.error * (abs(hot) + size))
+    return derivatives(
+        items, Exact(loss, loss_error), Exact(grad, grad_error), hess,
+        (items.v * items.w[items.t]).sum(), reduction, grad_output,
+    )  # fmt: skip
+
+
+def _variance(facts, slack, u) -> Exact:
+    """p (1 - p): a product of two probabilities, the errors of both, and a few roundings."""
+    p, q = facts.p, facts.others
+    error = p.error * q.value + q.error * p.value + (slack + 4 * u) * p.value * q.value
+    return Exact(p.value * q.value, error)
+
+
+def cross_entropy_probabilities(
+    logits, target, *, weight=None, sample_weight=None, label_smoothing=0.0, reduction="mean",
+    axis=None, grad_output=None,
+) -> Derivatives:  # fmt: skip
+    """sum_k w_k q_k (-log p_k), q blended with 1 / K by the smoothing.
+
+    K terms, added in chunks, with weights and the blend, are 12 u of the absolute terms.
+    """
+    axis, u = class_axis(logits.ndim, axis), UNIT[logits.dtype]
+    no_index = np.zeros(logits.shape[:axis] + logits.shape[axis + 1 :], int)
+    items = items_of(logits, no_index, weight, sample_weight, -1, axis)
+    eps, classes = WIDE(label_smoothing), items.z.shape[1]
+    slack = 12 * u + roundings(logits.dtype, reduction, len(items.z), sample_weight, grad_output)
+    facts = softmax_facts(items.z, logits.dtype)
+    wq = items.w * ((1 - eps) * in_rows(target, axis).astype(WIDE) + eps / classes)
+    surprise, error = facts.surprise.value, facts.surprise.error
+    loss = Exact(times(wq, surprise).sum(1), times(abs(wq), error + times(slack, surprise)).sum(1))
+    whole, size = wq.sum(1, keepdims=True), abs(wq).sum(1, keepdims=True)
+    p = facts.p
+    grad_error = size * p.error + slack * (size * p.value + abs(wq))
+    hess = _variance(facts, slack, u)
+    return derivatives(
+        items, loss, Exact(whole * p.value - wq, grad_error),
+        Exact(hess.value * whole, hess.error * size), items.v.sum(), reduction, grad_output,
+    )  # fmt: skip
+
+
+def nll_loss(
+    log_probs, target, *, weight=None, sample_weight=None, ignore_index=-100,
+    reduction="mean", axis=None, grad_output=None,
+) -> Derivatives:  # fmt: skip
+    """-w_t log p_t, of log-probabilities: without weights an element, negated."""
+    items = items_of(log_probs, target, weight, sample_weight, ignore_index, axis)
+    options = (weight, sample_weight, grad_output)
+    slack = roundings(log_probs.dtype, reduction, len(items.z), *options)
+    w = items.w[items.t]
+    loss = times(-w, items.z[items.row, items.t].astype(WIDE))
+    grad = np.where(items.at_target, -w[:, None], 0)
+    none = np.zeros_like(grad)
+    return derivatives(
+        items, Exact(loss, slack * abs(loss)), Exact(grad, slack * abs(grad)), Exact(none, none),
+        (items.v * w).sum(), reduction, grad_output,
+    )  # fmt: skip
+
+
+def focal_loss(
+    logits, target, *, gamma=2.0, alpha=None, sample_weight=None, ignore_index=-100,
+    reduction="mean", axis=None, grad_output=None, hessian="exact",
+) -> Derivatives:  # fmt: skip
+    """F = alpha_t q^g L with p = p_t, q = 1 - p, L = -log p.
+
+    The chain rule with dp / dz_k = p ([k = t] - p_k); F' and F'' are derivatives in p. A power
+    costs g times the error of q and 4 (1 + g) u of its own. x stands for p_k, and for q at t: the
+    gradient is -F' p x (at t the other sign), the Hessian (F'' p^2 + F' p) x^2 - F' p x (1 - x).
+    """
+    items = items_of(logits, target, alpha, sample_weight, ignore_index, axis)
+    g, u, dtype = WIDE(gamma), UNIT[logits.dtype], logits.dtype
+    slack = roundings(dtype, reduction, len(items.z), alpha, sample_weight, grad_output) + 4 * u
+    facts, row = softmax_facts(items.z, dtype), items.row
+    p, q, L = (
+        Exact(x.value[row, items.t][:, None], x.error[row, items.t][:, None])
+        for x in (facts.p, facts.others, facts.surprise)
+    )
+    certain = q.value == 0
+    Q, q_off, L_off = (
+        np.where(certain, WIDE(gamma == 0), q.value**g),
+        np.where(certain, 0, q.error / np.where(certain, 1, q.value)),
+        np.where(certain, 0, L.error / np.where(certain, 1, L.value)),
+    )
+    Q_off = g * q_off + (4 * (1 + g) * u if gamma else 0)
+    q1 = np.where(certain, 1, q.value)
+    # A = -F' p, and E = F'' p^2 + F' p = g q^(g-2) p [(g - 1) p L + 2 q - q L]
+    B = g * Q / q1 * L.value
+    A = Q + B * p.value
+    A_error = A * Q_off + B * (p.error + p.value * (L_off + q_off + 4 * u))
+    D = (g - 1) * p.value * L.value / q1, 2 + 0 * q1, -L.value
+    E_over_p, E_terms = (g * Q / q1 * sum(terms) for terms in (D, map(abs, D)))
+    E_error = E_terms * (2 * p.error + p.value * (Q_off + 2 * q_off + L_off + 8 * u))
+    E, E_terms = E_over_p * p.value, E_terms * p.value
+
+    at_target = items.at_target
+    x = np.where(at_target, facts.others.value, facts.p.value)
+    x_error = np.where(at_target, facts.others.error, facts.p.error)
+    grad = np.where(at_target, -A * x, A * x)
+    grad_error = A_error * x + A * x_error + slack * A * x
+    variance = _variance(facts, slack, u)
+    second, second_error = A * variance.value, A * variance.error + A_error * variance.value
+    if hessian == "abs":
+        second, second_error = abs(grad), grad_error
+    elif hessian == "exact":
+        second = second + E * x**2
+        second_error = second_error + E_error * x**2 + E_terms * x * (2 * x_error + slack * x)
+    w = items.w[items.t]
+    loss = Exact(
+        w * (Q * L.value)[:, 0], abs(w) * (Q * (L.error + L.value * (Q_off + slack)))[:, 0]
+    )
+    w = w[:, None]
+    return derivatives(
+        items, loss, Exact(w * grad, abs(w) * grad_error),
+        Exact(w * second, abs(w) * second_error), items.v.sum(), reduction, grad_output,
+    )  # fmt: skip
