@@ -143,3 +143,13 @@ def test_no_classes(dtype, isa):
             criterion = ce.CrossEntropyLoss(reduction=reduction)
             np.testing.assert_array_equal(criterion(logits, logits), expected)
             assert criterion.grad(logits, logits).shape == shape
+
+
+@layouts
+def test_small_gradients_under_large_weights(layout, isa):
+    """A hard target gives the gradient that its class index gives."""
+    rows, weight = np.float32([[0, -92, -5]]), np.float32([1e20, 1, 1])
+    hard, soft = ce.CrossEntropyLoss(weight=weight, reduction="none"), np.float32([[1, 0, 0]])
+    expected = results(hard, rows, np.array([0]), layout)[1]
+    assert expected[0, 1] > 1e-20
+    np.testing.assert_allclose(results(hard, rows, soft, layout)[1], expected, rtol=1e-6)

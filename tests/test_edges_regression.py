@@ -111,3 +111,11 @@ def test_weighted_mean_divides_by_the_sum_of_weights(dtype, name, isa, rng):
         )  # fmt: skip
     np.testing.assert_allclose(getattr(ce, name)(weight=dtype(3))(x, y), losses.mean(), rtol=1e-5)
     assert np.isnan(getattr(ce, name)(weight=np.zeros(5, dtype))(x, y))
+
+
+@pytest.mark.parametrize("weight", [1e38, 2e-38])
+def test_extreme_weights_neither_overflow_nor_vanish(weight, isa):
+    """The weighted sum is taken in float64; w r^2 alone would not fit float32."""
+    x, w = np.float32([2, 2, 4]), np.full(3, weight, np.float32)
+    np.testing.assert_allclose(ce.mse_loss(x, 0, weight=w), 8, rtol=1e-6)
+    np.testing.assert_allclose(ce.MSELoss(weight=w).grad(x, 0), 2 * x / 3, rtol=1e-6)

@@ -17,14 +17,14 @@ INLINE REAL NAME(log_rest)(REAL x)
 
 INLINE NAME(point) NAME(bce)(REAL x, REAL y, REAL pos, NAME(options) o)
 {
-    const REAL least = (REAL)1e-12, log_x = LOG(x), log_rest = NAME(log_rest)(x), rest = 1 - x;
-    const REAL p = NAME(normal)(x);
+    const REAL least = (REAL)1e-12, p = NAME(normal)(x), rest = 1 - p, yes = NAME(normal)(y), no = 1 - yes;
+    const REAL log_x = LOG(x), log_rest = NAME(log_rest)(p), both = p * rest;
     const REAL a = log_x < -100 ? -100 : log_x, b = log_rest < -100 ? -100 : log_rest;
-    const REAL both = p * rest, x_low = p < least ? least : p, rest_low = rest < least ? least : rest;
+    const REAL p_low = p < least ? least : p, rest_low = rest < least ? least : rest;
 
     (void)pos, (void)o;
-    return (NAME(point)){ -(y * a + (1 - y) * b), (p - NAME(normal)(y)) / (both < least ? least : both),
-                          y / (x_low * x_low) + (1 - y) / (rest_low * rest_low) };
+    return (NAME(point)){ -(yes * a + no * b), (p - yes) / (both < least ? least : both),
+                          yes / (p_low * p_low) + no / (rest_low * rest_low) };
 }
 
 INLINE NAME(point) NAME(bce_with_logits)(REAL x, REAL y, REAL pos, NAME(options) o)

@@ -7,13 +7,14 @@
 
 enum { NAME(GROUP) = 32 }; /* classes summed in the computing type */
 
-/* Terms of one class: exp(z - m) times 2^64, but 0 where z = m, which is counted. */
+/* Terms of one class: exp(z - m) times 2^64, but 0 where z is m, give or take a subnormal, which is counted. */
 static inline void NAME(add_class)(const REAL *restrict z, const REAL *restrict m, REAL *restrict sum,
                                    REAL *restrict hits)
 {
     LANE(l) {
-        const int hit = z[l] == m[l];
-        sum[l] += ZERO_IF(hit, EXP_2_64(z[l] - m[l]));
+        const REAL gap = z[l] - m[l];
+        const int  hit = ABS(gap) < MIN_NORMAL; /* e^gap is 1 */
+        sum[l] += ZERO_IF(hit, EXP_2_64(gap));
         hits[l] += ZERO_IF(!hit, 1);
     }
 }
@@ -117,7 +118,7 @@ static void NAME(panel_scan)(const REAL *panel, const REAL *shares, const REAL *
             NAME(group_tilt)(panel + k * LANES, shares ? shares + k * LANES : NULL, w ? w + k : NULL, some, from, tilt);
     }
     LANE(l) s[l] = unscaled(s[l]) + (hits[l] > 0 ? (double)hits[l] - 1 : 0);
-    LANE(l) m[l] = top[l];
+    LANE(l) m[l] = NAME(normal)(top[l]);
     if (tilted)
         NAME(panel_u)(shares, w, n, u_sum);
     if (first) {

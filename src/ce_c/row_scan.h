@@ -49,14 +49,16 @@ static double NAME(row_sum)(const REAL *z, int64_t n, REAL m, uintptr_t next, ui
     return NAME(sum4)(a, b, c, d);
 }
 
-/* Copies z without its maxima, filled up to a multiple of STEP with what exp turns into 0; counts the maxima. */
+/* Copies z without its maxima (give or take a subnormal), filled up to a multiple of STEP with what exp turns into 0;
+ * counts the maxima. */
 static int64_t NAME(row_without)(REAL *copy, const REAL *z, int64_t n, REAL m)
 {
     int64_t hits = 0;
 
     for (int64_t i = 0; i < n; i++) {
-        hits += z[i] == m;
-        copy[i] = z[i] == m ? -INFINITY : z[i];
+        const bool hit = ABS(z[i] - m) < MIN_NORMAL;
+        hits += hit;
+        copy[i] = hit ? -INFINITY : z[i];
     }
     for (int64_t i = n; i % NAME(STEP); i++) copy[i] = -INFINITY;
     return hits;
@@ -147,7 +149,7 @@ static NAME(pair) NAME(row_block)(const NAME(row) * row, const ce_plan *plan, in
     for (int64_t i = 0, c = 0; i < n; i += NAME(CHUNK), c++) {
         const int64_t   some = n - i < NAME(CHUNK) ? n - i : NAME(CHUNK);
         const uintptr_t next = (uintptr_t)memory + (uintptr_t)(i + NAME(BLOCK)) * size;
-        const bool      holds_max = !left_out && top[c] == m;
+        const bool      holds_max = !left_out && ABS(top[c] - m) < MIN_NORMAL;
         REAL            copy[NAME(CHUNK)];
         if (tilted) {
             const REAL *u = NAME(row_u)(row, plan, first + i, some, copy);
@@ -164,7 +166,7 @@ static NAME(pair) NAME(row_block)(const NAME(row) * row, const ce_plan *plan, in
             sums.s += NAME(row_sum)(z + i, some, from, next, size);
         }
     }
-    sums.m = m;
+    sums.m = NAME(normal)(m);
     sums.s = unscaled(sums.s);
     return sums;
 }
