@@ -10,55 +10,58 @@
  *     loss    = v [ U log1p(s) + sum_k u_k (m - z_k) ]
  *     grad_k  = v [ p_k (U - u_k) - u_k (1 - p_k) ]                   hess_k = v U p_k (1 - p_k)
  */
-static void fill_cross_entropy(const ce_plan *plan, tile *x)
+INLINE void fill_cross_entropy(const ce_plan *plan, tile *x, int n)
 {
     const double eps = plan->job->smoothing, W = plan->w_sum, b = eps / plan->classes;
 
-    for (int l = 0; l < x->width; l++) {
-        const double log_S = log1p_f64(x->s[l]), a = (1 - eps) * x->w_t[l];
+    for (int l = 0; l < n; l++) {
+        const double log_S = x->log_S[l], a = (1 - eps) * x->w_t[l];
         x->loss[l] = x->v[l] * a * ((x->m[l] - x->z_t[l]) + log_S);
         if (eps != 0) /* a = 0 takes nothing of an infinite nll */
             x->loss[l] = (a == 0 ? 0 : x->loss[l]) + x->v[l] * b * (W * log_S + x->tilt[l]);
     }
-    for (int l = 0; plan->derives && l < x->width; l++) {
-        const double a = (1 - eps) * x->w_t[l], S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
-        x->per_e[l] = scale * a / S;
+    for (int l = 0; plan->derives && l < n; l++) {
+        const double a = (1 - eps) * x->w_t[l], r = x->inv_S[l], scale = x->upstream[l] * x->v[l];
+        x->per_e[l] = scale * a * r;
         x->grad_t[l] = -x->per_e[l] * (x->s[l] + (1 - x->e_t[l]));
         x->shift[l] = scale * b;
         if (eps != 0) {
-            x->per_e[l] = scale * (a + b * W) / S;
-            x->grad_t[l] += scale * b * (W * x->e_t[l] / S - x->w_t[l]);
+            x->per_e[l] = scale * (a + b * W) * r;
+            x->grad_t[l] += scale * b * (W * x->e_t[l] * r - x->w_t[l]);
         }
     }
-    for (int l = 0; plan->curves && l < x->width; l++) {
+    for (int l = 0; plan->curves && l < n; l++) {
         x->curve[l] = x->per_e[l];
-        x->part[l] = 1 / (1 + x->s[l]);
+        x->part[l] = x->inv_S[l];
         x->bend[l] = 0;
         x->hess_t[l] = x->curve[l] * x->e_t[l] * ((x->s[l] + (1 - x->e_t[l])) * x->part[l]);
     }
 }
 
-static void fill_cross_entropy_probabilities(const ce_plan *plan, tile *x)
+INLINE void fill_cross_entropy_probabilities(const ce_plan *plan, tile *x, int n)
 {
-    for (int l = 0; l < x->width; l++) {
-        const double U = x->u_sum[l], log_S = log1p_f64(x->s[l]);
-        x->loss[l] = plan->classes == 0 ? 0 : x->v[l] * (U * log_S + x->tilt[l]);
+    for (int l = 0; l < n; l++) {
+        const double U = x->u_sum[l];
+        x->loss[l] = plan->classes == 0 ? 0 : x->v[l] * (U * x->log_S[l] + x->tilt[l]);
     }
-    for (int l = 0; plan->derives && l < x->width; l++) {
-        const double S = 1 + x->s[l], scale = x->upstream[l] * x->v[l];
-        x->per_e[l] = scale * x->u_sum[l] / S;
-        x->shift[l] = scale / S;
+    for (int l = 0; plan->derives && l < n; l++) {
+        const double share = x->upstream[l] * x->v[l] * x->inv_S[l];
+        x->per_e[l] = share * x->u_sum[l];
+        x->shift[l] = share;
     }
-    for (int l = 0; plan->curves && l < x->width; l++) {
+    for (int l = 0; plan->curves && l < n; l++) {
         x->curve[l] = x->per_e[l];
-        x->part[l] = 1 / (1 + x->s[l]);
+        x->part[l] = x->inv_S[l];
         x->bend[l] = 0;
     }
 }
 
+FILL(cross_entropy)
+FILL(cross_entropy_probabilities)
+
 static const ce_link cross_entropy_link = { .name = "cross_entropy",
                                             .emits = PROBABILITIES,
-                                            .fill = fill_cross_entropy };
+                                            .fill = cross_entropy_fill };
 static const ce_link cross_entropy_probabilities_link = { .name = "cross_entropy_probabilities",
                                                           .emits = SHARES,
-                                                          .fill = fill_cross_entropy_probabilities };
+                                                          .fill = cross_entropy_probabilities_fill };

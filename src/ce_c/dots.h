@@ -51,10 +51,10 @@ static double NAME(row_dot)(const ce_grid *grid, const ce_plan *plan, const ce_l
     return with_lost(sum, lost);
 }
 
-/* g and y in their panels; the sum of g y, of g, or of terms. */
-static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, const ce_link *link, tile *x)
+/* g and y in their panels; adds the sum of g y, of g, or of terms to dot, what roundings take from it to lost. */
+static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, const ce_link *link, double *dot, double *lost)
 {
-    double dot[TILE] = { 0 };
+    double sum[TILE] = { 0 };
 
     for (int64_t k = 0; link->emits == TERMS && k < n; k++) {
         double p[TILE] = { 0 }, q[TILE], terms[TILE];
@@ -62,9 +62,9 @@ static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, const ce_li
         LANE(l) p[l] = WIDEN(y[k * LANES + l]);
         for (int l = 0; g && l < LANES; l++) q[l] = WIDEN(g[k * LANES + l]);
         link->term(p, q, terms);
-        LANE(l) dot[l] += terms[l];
+        LANE(l) sum[l] += terms[l];
     }
     for (int64_t k = 0; link->emits != TERMS && k < n; k++)
-        LANE(l) dot[l] += (double)g[k * LANES + l] * (link->emits == DOT ? (double)y[k * LANES + l] : 1);
-    for (int l = 0; l < LANES; l++) add_exactly(&x->dot[l], &x->lost[l], dot[l]);
+        LANE(l) sum[l] += (double)g[k * LANES + l] * (link->emits == DOT ? (double)y[k * LANES + l] : 1);
+    for (int l = 0; l < LANES; l++) add_exactly(&dot[l], &lost[l], sum[l]);
 }

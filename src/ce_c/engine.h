@@ -9,6 +9,7 @@
 #include "lanes_scan.h"
 #include "row_emit.h"
 #include "lanes_emit.h"
+#include "small.h"
 
 #include "pointwise.h"
 
@@ -24,6 +25,8 @@ static void NAME(run)(const ce_grid *grid, const ce_plan *plan, int64_t first, i
 
         if (loss >= LINKS)
             NAME(run_points)(grid, plan, from, to, sums);
+        else if (!grid->by_rows && NAME(is_small)(grid, plan, links[loss]))
+            NAME(small)(grid, plan, from, to, sums);
         else
             (grid->by_rows ? NAME(rows) : NAME(lanes))(grid, plan, links[loss], from, to, sums);
         plan->blocks[b].loss = tree_sum(sums, LANES);

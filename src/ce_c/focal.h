@@ -10,38 +10,40 @@
  *
  * No power of q is negative, so all of it is good for gamma in (0, 1), too.
  */
-static void fill_focal(const ce_plan *plan, tile *x)
+INLINE void fill_focal(const ce_plan *plan, tile *x, int n)
 {
     const double     gamma = plan->job->gamma;
     const ce_hessian kind = plan->job->hessian;
 
-    for (int l = 0; l < x->width; l++) {
-        const double s = x->s[l], S = 1 + s, R = s + (1 - x->e_t[l]), p = x->e_t[l] / S, q = R / S;
-        const double L = (x->m[l] - x->z_t[l]) + log1p_f64(s), Q = pow_f64(q, gamma);
+    for (int l = 0; l < n; l++) {
+        const double r = x->inv_S[l], R = x->s[l] + (1 - x->e_t[l]), p = x->e_t[l] * r, q = R * r;
+        const double L = (x->m[l] - x->z_t[l]) + x->log_S[l], Q = pow_f64(q, gamma);
         const double pr = p == 0 ? 0 : q == 0 ? p : p * (L / q), pL = p == 0 ? 0 : p * L;
         const double scale = x->v[l] * x->w_t[l], B = 1 + gamma * pr, D = gamma * ((2 * p - pL) + (gamma - 1) * p * pr);
         const double A = scale * x->upstream[l] * Q * B, C = scale * x->upstream[l] * Q * q;
 
         x->loss[l] = scale * Q * L;
-        x->per_e[l] = A / S;
+        x->per_e[l] = A * r;
         x->shift[l] = 0;
         x->grad_t[l] = -x->per_e[l] * R;
         if (kind == CE_EXACT) {
             x->curve[l] = R == 0 ? 0 : C / R;
-            x->part[l] = B / S;
+            x->part[l] = B * r;
             x->bend[l] = R == 0 ? 0 : D / R;
             x->hess_t[l] = C * (D + p * B);
         } else if (kind == CE_GAUSS_NEWTON) {
-            x->curve[l] = A / S;
-            x->part[l] = 1 / S;
+            x->curve[l] = A * r;
+            x->part[l] = r;
             x->bend[l] = 0;
             x->hess_t[l] = A * p * q;
         } else {
-            x->curve[l] = fabs(A) / S; /* part (s + 1 - e_k) + bend e_k = 1 */
-            x->part[l] = x->bend[l] = 1 / S;
+            x->curve[l] = fabs(A) * r; /* part (s + 1 - e_k) + bend e_k = 1 */
+            x->part[l] = x->bend[l] = r;
             x->hess_t[l] = fabs(A) * q;
         }
     }
 }
 
-static const ce_link focal_link = { .name = "focal", .emits = PROBABILITIES, .fill = fill_focal, .by_count = true };
+FILL(focal)
+
+static const ce_link focal_link = { .name = "focal", .emits = PROBABILITIES, .fill = focal_fill, .by_count = true };

@@ -35,16 +35,18 @@ static void cross_entropy_between_terms(const double *p, const double *q, double
         terms[l] = unless_negative(unless_negative(zero_if_f64(p[l] == 0, -p[l] * log_f64(q[l])), q[l]), p[l]);
 }
 
-static void fill_terms(const ce_plan *plan, tile *x)
+INLINE void fill_terms(const ce_plan *plan, tile *x, int n)
 {
     (void)plan;
-    for (int l = 0; l < x->width; l++) x->loss[l] = x->dot[l];
+    for (int l = 0; l < n; l++) x->loss[l] = x->dot[l];
 }
 
-static const ce_link entropy_link = { .name = "entropy", .emits = TERMS, .fill = fill_terms, .term = entropy_terms };
+FILL(terms)
+
+static const ce_link entropy_link = { .name = "entropy", .emits = TERMS, .fill = terms_fill, .term = entropy_terms };
 static const ce_link relative_entropy_link = {
-    .name = "relative_entropy", .emits = TERMS, .fill = fill_terms, .term = relative_entropy_terms
+    .name = "relative_entropy", .emits = TERMS, .fill = terms_fill, .term = relative_entropy_terms
 };
 static const ce_link cross_entropy_between_link = {
-    .name = "cross_entropy_between", .emits = TERMS, .fill = fill_terms, .term = cross_entropy_between_terms
+    .name = "cross_entropy_between", .emits = TERMS, .fill = terms_fill, .term = cross_entropy_between_terms
 };

@@ -4,7 +4,6 @@
  */
 #include "memory.h"
 #include "tile.h"
-#include "vecmath.h"
 
 #include "dtype_bf16.h"
 #include "dtype_f16.h"

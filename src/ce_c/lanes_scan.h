@@ -7,37 +7,39 @@
 
 enum { NAME(GROUP) = 32 }; /* classes summed in the computing type */
 
-/* Terms of one class: exp(z - m) times 2^64, but 0 where z is m, give or take a subnormal, which is counted. */
-static inline void NAME(add_class)(const REAL *restrict z, const REAL *restrict m, REAL *restrict sum,
-                                   REAL *restrict hits)
+/* Turns the logits of one class into exp(z - m) times 2^64 and adds them, but for those that are 1, which are counted:
+ * z is m, give or take a subnormal. */
+INLINE void NAME(add_class)(REAL *z, const REAL *m, REAL *sum, REAL *hits, bool keep)
 {
     LANE(l) {
-        const REAL gap = z[l] - m[l];
-        const int  hit = ABS(gap) < MIN_NORMAL; /* e^gap is 1 */
-        sum[l] += ZERO_IF(hit, EXP_2_64(gap));
-        hits[l] += ZERO_IF(!hit, 1);
+        const REAL gap = z[l] - m[l], e = EXP_2_64(gap);
+        const int  hit = gap > -MIN_NORMAL;
+        sum[l] = hit ? sum[l] : sum[l] + e;
+        hits[l] = hit ? hits[l] + 1 : hits[l];
+        if (!keep)
+            z[l] = e;
     }
 }
 
-/* sum += exp(z - m), times 2^64, over at most GROUP classes, leaving out and counting those equal to m. */
-static void NAME(group_sum)(const REAL *z, int64_t n, const REAL *m, double *sum, REAL *hits)
+/* Adds the exponentials of at most GROUP classes, which take the place of the logits unless those are to be kept. */
+INLINE void NAME(group_sum)(REAL *z, int64_t n, const REAL *m, double *sum, REAL *hits, bool keep)
 {
     REAL    a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 }, count[LANES];
     int64_t k = 0;
 
     LANE(l) count[l] = hits[l];
     for (; k + 4 <= n; k += 4) {
-        NAME(add_class)(z + k * LANES, m, a, count);
-        NAME(add_class)(z + (k + 1) * LANES, m, b, count);
-        NAME(add_class)(z + (k + 2) * LANES, m, c, count);
-        NAME(add_class)(z + (k + 3) * LANES, m, d, count);
+        NAME(add_class)(z + k * LANES, m, a, count, keep);
+        NAME(add_class)(z + (k + 1) * LANES, m, b, count, keep);
+        NAME(add_class)(z + (k + 2) * LANES, m, c, count, keep);
+        NAME(add_class)(z + (k + 3) * LANES, m, d, count, keep);
     }
     if (k < n)
-        NAME(add_class)(z + k * LANES, m, a, count);
+        NAME(add_class)(z + k * LANES, m, a, count, keep);
     if (k + 1 < n)
-        NAME(add_class)(z + (k + 1) * LANES, m, b, count);
+        NAME(add_class)(z + (k + 1) * LANES, m, b, count, keep);
     if (k + 2 < n)
-        NAME(add_class)(z + (k + 2) * LANES, m, c, count);
+        NAME(add_class)(z + (k + 2) * LANES, m, c, count, keep);
     LANE(l) sum[l] += (double)((a[l] + b[l]) + (c[l] + d[l]));
     LANE(l) hits[l] = count[l];
 }
@@ -101,72 +103,136 @@ static void NAME(panel_u)(const REAL *shares, const REAL *w, int64_t n, double *
         LANE(l) sum[l] += (double)shares[k * LANES + l];
 }
 
-static void NAME(panel_scan)(const REAL *panel, const REAL *shares, const REAL *w, int64_t n, bool tilted, bool first,
-                             tile *x)
+static void NAME(panel_max)(const REAL *z, int64_t n, REAL *top)
 {
-    REAL   top[LANES], from[LANES], hits[LANES] = { 0 };
-    double m[LANES], s[LANES] = { 0 }, tilt[LANES] = { 0 }, u_sum[LANES] = { 0 };
+    REAL    a[LANES], b[LANES], c[LANES];
+    int64_t k = 0;
 
-    LANE(l) top[l] = -INFINITY;
-    for (int64_t k = 0; k < n; k++)
-        LANE(l) top[l] = panel[k * LANES + l] > top[l] ? panel[k * LANES + l] : top[l];
-    LANE(l) from[l] = top[l] > -INFINITY ? top[l] : 0;
-    for (int64_t k = 0; k < n; k += NAME(GROUP)) {
-        const int64_t some = n - k < NAME(GROUP) ? n - k : NAME(GROUP);
-        NAME(group_sum)(panel + k * LANES, some, from, s, hits);
-        if (tilted)
-            NAME(group_tilt)(panel + k * LANES, shares ? shares + k * LANES : NULL, w ? w + k : NULL, some, from, tilt);
+    LANE(l) top[l] = a[l] = b[l] = c[l] = -INFINITY;
+    for (; k + 4 <= n; k += 4, z += 4 * LANES) {
+        LANE(l) top[l] = z[l] > top[l] ? z[l] : top[l];
+        LANE(l) a[l] = z[LANES + l] > a[l] ? z[LANES + l] : a[l];
+        LANE(l) b[l] = z[2 * LANES + l] > b[l] ? z[2 * LANES + l] : b[l];
+        LANE(l) c[l] = z[3 * LANES + l] > c[l] ? z[3 * LANES + l] : c[l];
     }
-    LANE(l) s[l] = unscaled(s[l]) + (hits[l] > 0 ? (double)hits[l] - 1 : 0);
-    LANE(l) m[l] = NAME(normal)(top[l]);
-    if (tilted)
-        NAME(panel_u)(shares, w, n, u_sum);
-    if (first) {
-        LANE(l) x->m[l] = m[l];
-        LANE(l) x->s[l] = s[l];
-        LANE(l) x->tilt[l] = tilt[l];
-        LANE(l) x->u_sum[l] = u_sum[l];
-        return;
-    }
-    if (tilted)
-        NAME(tilt_merge)(x, m, tilt, u_sum);
-    NAME(lanes_merge)(x, m, s);
+    for (; k < n; k++, z += LANES)
+        LANE(l) top[l] = z[l] > top[l] ? z[l] : top[l];
+    LANE(l) top[l] = a[l] > top[l] ? a[l] : top[l];
+    LANE(l) b[l] = c[l] > b[l] ? c[l] : b[l];
+    LANE(l) top[l] = b[l] > top[l] ? b[l] : top[l];
 }
 
-/* n classes from class first on: the logits, zeros for ignored items, and the second input or the shares. */
-static void NAME(load_panels)(NAME(panels) * p, const ce_grid *grid, const ce_plan *plan, emission emits, const tile *x,
-                              int64_t first, int64_t n)
+/* Of the classes of one panel. The logits turn into exponentials times 2^64, unless they are to be kept; those of the
+ * targets are picked before, if all classes are here. */
+static void NAME(panel_scan)(REAL *z, const REAL *shares, const REAL *w, int64_t n, bool tilted, bool keep, double *m,
+                             double *s, double *tilt, double *u_sum, REAL *z_t, const REAL *all, const int32_t *spot)
+{
+    REAL top[LANES], from[LANES], hits[LANES] = { 0 };
+
+    NAME(panel_max)(z, n, top);
+    LANE(l) from[l] = top[l] > -INFINITY ? top[l] : 0;
+    LANE(l) m[l] = NAME(normal)(top[l]);
+    LANE(l) s[l] = tilt[l] = u_sum[l] = 0;
+    if (spot)
+        LANE(l) z_t[l] = all[spot[l]];
+    for (int64_t k = 0; tilted && k < n; k += NAME(GROUP))
+        NAME(group_tilt)(z + k * LANES, shares ? shares + k * LANES : NULL, w ? w + k : NULL,
+                         n - k < NAME(GROUP) ? n - k : NAME(GROUP), from, tilt);
+    if (tilted)
+        NAME(panel_u)(shares, w, n, u_sum);
+    for (int64_t k = 0; k < n; k += NAME(GROUP)) {
+        const int64_t some = n - k < NAME(GROUP) ? n - k : NAME(GROUP);
+        if (keep)
+            NAME(group_sum)(z + k * LANES, some, from, s, hits, true);
+        else
+            NAME(group_sum)(z + k * LANES, some, from, s, hits, false);
+    }
+    LANE(l) s[l] = unscaled(s[l]) + (hits[l] > 0 ? (double)hits[l] - 1 : 0);
+}
+
+/* n classes from class first on: the logits and the second input. */
+static void NAME(load_panels)(NAME(panels) * p, const ce_grid *grid, const tile *x, int64_t first, int64_t n)
+{
+    NAME(load)(p, p->z, grid, CE_Z, x, first, n);
+    if (grid->data[CE_OTHER])
+        NAME(load)(p, p->other, grid, CE_OTHER, x, first, n);
+}
+
+/* Of LANES items from item `at` of the tile on: zeros for ignored ones; class probabilities become shares. */
+static void NAME(prepare)(REAL *z, REAL *other, const ce_plan *plan, emission emits, const tile *x, int at,
+                          int64_t first, int64_t n)
 {
     const NAME(smoother) to = NAME(smoother_of)(plan);
 
-    NAME(load)(p, p->z, grid, CE_Z, x, first, n);
     for (int64_t k = 0; !x->all_live && k < n; k++)
-        LANE(l) p->z[k * LANES + l] = x->live[l] ? p->z[k * LANES + l] : 0;
-    if (grid->data[CE_OTHER])
-        NAME(load)(p, p->other, grid, CE_OTHER, x, first, n);
-    if (emits != SHARES)
-        return;
-    for (int64_t k = 0; k < n; k++) {
+        LANE(l) z[k * LANES + l] = x->live[at + l] ? z[k * LANES + l] : 0;
+    for (int64_t k = 0; emits == SHARES && k < n; k++) {
         const REAL w = plan->job->w ? ((const REAL *)plan->job->w)[first + k] : 1;
-        LANE(l) p->other[k * LANES + l] = x->live[l] ? FMA(p->other[k * LANES + l], to.scale, to.base) * w : 0;
+        LANE(l) other[k * LANES + l] = x->live[at + l] ? FMA(other[k * LANES + l], to.scale, to.base) * w : 0;
     }
 }
 
-static void NAME(lanes_scan)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, NAME(panels) * p, tile *x)
+/* All classes are in the panel. */
+static void NAME(scan_whole)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, NAME(panels) * p, tile *x)
+{
+    const int64_t n = grid->classes;
+    const bool    tilted = plan->job->smoothing != 0 || link->emits == SHARES, aims = grid->data[CE_TARGET] && n > 0;
+    REAL          z_t[ITEMS], e_t[ITEMS];
+
+    for (int l = 0; l < x->width; l++) x->spot[l] = (int32_t)(l / LANES * n + x->t[l]) * LANES + l % LANES;
+    for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->dot[l] = x->lost[l] = 0;
+    if (link->emits == ONE_HOT)
+        NAME(gather_targets)(grid, x);
+    for (int at = 0; link->emits != ONE_HOT && at < x->width; at += LANES) {
+        REAL *const z = p->z + at * n, *const other = p->other + at * n;
+        if (!x->all_live || link->emits == SHARES)
+            NAME(prepare)(z, other, plan, link->emits, x, at, 0, n);
+        if (is_dot(link->emits))
+            NAME(panel_dot)(z, grid->data[CE_OTHER] ? other : NULL, n, link, x->dot + at, x->lost + at);
+        else
+            NAME(panel_scan)(z, link->emits == SHARES ? other : NULL, plan->job->w, n, tilted, link->emits == LOG_PROBS,
+                             x->m + at, x->s + at, x->tilt + at, x->u_sum + at, z_t + at, p->z,
+                             aims ? x->spot + at : NULL);
+    }
+    for (int l = 0; is_dot(link->emits) && l < x->width; l++) x->dot[l] = with_lost(x->dot[l], x->lost[l]);
+    if (!aims || link->emits == ONE_HOT)
+        return;
+    SIMD
+    for (int l = 0; l < x->width; l++) e_t[l] = p->z[x->spot[l]];
+    SIMD
+    for (int l = 0; l < x->width; l++) x->z_t[l] = (double)NAME(normal)(z_t[l]);
+    SIMD
+    for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e_t[l] * 0x1p-64;
+}
+
+/* Panel by panel, of LANES items. */
+static void NAME(scan_long)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, NAME(panels) * p, tile *x)
 {
     const REAL *w = plan->job->w;
-    const bool  tilted = plan->job->smoothing != 0 || link->emits == SHARES;
-    const bool  dots = link->emits == DOT || link->emits == DOT_EXP || link->emits == TERMS;
+    const bool  tilted = plan->job->smoothing != 0 || link->emits == SHARES, dots = is_dot(link->emits);
+    REAL        e[LANES];
 
+    NAME(gather_targets)(grid, x);
     LANE(l) x->m[l] = -INFINITY, x->s[l] = x->tilt[l] = x->u_sum[l] = x->dot[l] = x->lost[l] = 0;
     for (int64_t k = 0; link->emits != ONE_HOT && k < grid->classes; k += NAME(PANEL)) {
         const int64_t n = grid->classes - k < NAME(PANEL) ? grid->classes - k : NAME(PANEL);
-        NAME(load_panels)(p, grid, plan, link->emits, x, k, n);
-        if (dots)
-            NAME(panel_dot)(p->z, grid->data[CE_OTHER] ? p->other : NULL, n, link, x);
-        else
-            NAME(panel_scan)(p->z, link->emits == SHARES ? p->other : NULL, w ? w + k : NULL, n, tilted, k == 0, x);
+        double        m[LANES], s[LANES], tilt[LANES], u_sum[LANES];
+        NAME(load_panels)(p, grid, x, k, n);
+        NAME(prepare)(p->z, p->other, plan, link->emits, x, 0, k, n);
+        if (dots) {
+            NAME(panel_dot)(p->z, grid->data[CE_OTHER] ? p->other : NULL, n, link, x->dot, x->lost);
+            continue;
+        }
+        NAME(panel_scan)(p->z, link->emits == SHARES ? p->other : NULL, w ? w + k : NULL, n, tilted, true, m, s, tilt,
+                         u_sum, NULL, NULL, NULL);
+        if (tilted)
+            NAME(tilt_merge)(x, m, tilt, u_sum);
+        NAME(lanes_merge)(x, m, s);
     }
     LANE(l) x->dot[l] = with_lost(x->dot[l], dots ? x->lost[l] : 0);
     LANE(l) x->s[l] = with_lost(x->s[l], dots ? 0 : x->lost[l]);
+    if (!grid->data[CE_TARGET])
+        return;
+    LANE(l) e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l]);
+    LANE(l) x->e_t[l] = (double)e[l];
 }

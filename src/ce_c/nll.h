@@ -2,9 +2,9 @@
  *
  *     loss = -v w_t z_t        grad_t = -v w_t,  else 0        hess = 0
  */
-static void fill_nll(const ce_plan *plan, tile *x)
+INLINE void fill_nll(const ce_plan *plan, tile *x, int n)
 {
-    for (int l = 0; l < x->width; l++) {
+    for (int l = 0; l < n; l++) {
         const double weight = x->v[l] * x->w_t[l];
         x->loss[l] = -weight * x->z_t[l];
         x->grad_t[l] = -weight * x->upstream[l];
@@ -13,4 +13,6 @@ static void fill_nll(const ce_plan *plan, tile *x)
     (void)plan;
 }
 
-static const ce_link nll_link = { .name = "nll", .emits = ONE_HOT, .fill = fill_nll };
+FILL(nll)
+
+static const ce_link nll_link = { .name = "nll", .emits = ONE_HOT, .fill = nll_fill };

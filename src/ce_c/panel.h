@@ -1,63 +1,92 @@
-/* panel.h - the classes of LANES items side by side, in L1: to and from memory, whatever their layout there. */
+/* panel.h - the classes of a tile in L1: to and from memory, whatever their layout there.
+ *
+ * Of vector j of the tile's items, class k stands at (j n + k) LANES, n the classes in the panel. Where neighbouring
+ * items are neighbours in memory they come and go in whole stretches of a few lines, however far apart the classes lie.
+ */
 
 typedef struct {
-    _Alignas(64) REAL z[NAME(PANEL) * LANES];      /* logits, then Hessians */
+    _Alignas(64) REAL z[NAME(PANEL) * LANES];      /* logits, then exponentials, then Hessians or gradients */
     _Alignas(64) REAL other[NAME(PANEL) * LANES];  /* the second input, then gradients */
-    _Alignas(64) REAL staged[NAME(PANEL) * LANES]; /* rows that do not lie in memory as numbers to compute with */
+    _Alignas(64) REAL staged[NAME(PANEL) * LANES]; /* what does not lie in memory as numbers to compute with */
 } NAME(panels);
 
-/* The lanes' elements of one class are neighbours in memory, in order; and where each lane begins, at class first. */
-static bool NAME(is_unit)(const ce_grid *grid, int array, const tile *x, int64_t first, char **at)
+/* Do the items of one class lie side by side? */
+static bool NAME(is_unit)(const ce_grid *grid, int array, const tile *x)
 {
-    for (int l = 0; l < LANES; l++) at[l] = x->at[array][l] + first * grid->class_stride[array];
-    return x->even && x->count == LANES && grid->stride[array][grid->axes - 1] == size_of(grid->type[array]);
+    return x->even && grid->stride[array][grid->axes - 1] == size_of(grid->type[array]);
+}
+
+/* Are n classes of each item rows that follow each other? */
+static bool NAME(is_solid)(const ce_grid *grid, int array, const tile *x, int64_t n)
+{
+    const int64_t size = size_of(grid->type[array]);
+    return x->even && grid->class_stride[array] == size && grid->stride[array][grid->axes - 1] == n * size;
+}
+
+/* Are they rows of numbers to compute with, evenly spaced? */
+static bool NAME(is_plain)(const ce_grid *grid, int array, const tile *x)
+{
+    return x->even && grid->type[array] == TYPE && grid->class_stride[array] == sizeof(REAL);
 }
 
 /* n classes from memory to the panel, from class first on. */
-static void NAME(load)(NAME(panels) * p, REAL *restrict panel, const ce_grid *grid, int array, const tile *x,
-                       int64_t first, int64_t n)
+static void NAME(load)(NAME(panels) * p, REAL *panel, const ce_grid *grid, int array, const tile *x, int64_t first,
+                       int64_t n)
 {
-    const int64_t step = grid->class_stride[array];
+    const int64_t step = grid->class_stride[array], offset = first * step;
     const ce_type type = grid->type[array];
-    char         *at[TILE];
-    const bool    unit = NAME(is_unit)(grid, array, x, first, at);
 
-    if (unit && type == TYPE) {
+    if (NAME(is_unit)(grid, array, x)) {
         for (int64_t k = 0; k < n; k++) {
-            const REAL *from = (const REAL *)(at[0] + k * step);
-            LANE(l) panel[k * LANES + l] = from[l];
+            const REAL *from = NAME(view)(x->at[array][0] + offset + k * step, type, x->width, p->staged);
+            for (int64_t j = 0; j < x->width / LANES; j++)
+                LANE(l) panel[(j * n + k) * LANES + l] = from[j * LANES + l];
         }
-    } else if (unit) {
-        for (int64_t k = 0; k < n; k++) NAME(read)(panel + k * LANES, at[0] + k * step, type, size_of(type), LANES);
-    } else {
-        for (int l = 0; (type != TYPE || step != sizeof(REAL)) && l < LANES; l++) {
-            REAL *const row = p->staged + l * NAME(PANEL);
-            NAME(read)(row, at[l], type, step, n);
-            at[l] = (char *)row;
+        return;
+    }
+    for (int64_t j = 0; j < x->width / LANES; j++) {
+        const char *rows = (const char *)p->staged;
+        int64_t     row_step = n * (int64_t)sizeof(REAL);
+        if (NAME(is_plain)(grid, array, x)) {
+            rows = item_at(grid, x, array, (int)j * LANES) + offset;
+            row_step = grid->stride[array][grid->axes - 1];
+        } else if (NAME(is_solid)(grid, array, x, n)) {
+            NAME(read)(p->staged, item_at(grid, x, array, (int)j * LANES), type, step, n * LANES);
+        } else {
+            for (int l = 0; l < LANES; l++)
+                NAME(read)(p->staged + l * n, item_at(grid, x, array, (int)j * LANES + l) + offset, type, step, n);
         }
-        NAME(transpose)(panel, at, n, true);
+        NAME(to_panel)(panel + j * n * LANES, rows, row_step, n);
     }
 }
 
 /* The inverse, for the items that there are. */
-static void NAME(store)(NAME(panels) * p, REAL *restrict panel, const ce_grid *grid, int array, const tile *x,
+static void NAME(store)(NAME(panels) * p, const REAL *panel, const ce_grid *grid, int array, const tile *x,
                         int64_t first, int64_t n)
 {
-    const int64_t step = grid->class_stride[array];
+    const int64_t step = grid->class_stride[array], offset = first * step;
     const ce_type type = grid->type[array];
-    char         *at[TILE], *rows[TILE];
-    const bool    unit = NAME(is_unit)(grid, array, x, first, at), whole = type == TYPE && step == sizeof(REAL);
 
-    if (unit && type == TYPE) {
+    if (NAME(is_unit)(grid, array, x)) {
         for (int64_t k = 0; k < n; k++) {
-            REAL *to = (REAL *)(at[0] + k * step);
-            LANE(l) to[l] = panel[k * LANES + l];
+            char *const at = x->at[array][0] + offset + k * step;
+            REAL *const to = type == TYPE ? (REAL *)at : p->staged;
+            for (int64_t j = 0; j < x->width / LANES; j++)
+                LANE(l) to[j * LANES + l] = panel[(j * n + k) * LANES + l];
+            if (type != TYPE)
+                NAME(write)(at, type, size_of(type), to, x->width);
         }
-    } else if (unit) {
-        for (int64_t k = 0; k < n; k++) NAME(write)(at[0] + k * step, type, size_of(type), panel + k * LANES, LANES);
-    } else {
-        for (int l = 0; l < LANES; l++) rows[l] = whole && l < x->count ? at[l] : (char *)(p->staged + l * NAME(PANEL));
-        NAME(transpose)(panel, rows, n, false);
-        for (int l = 0; !whole && l < x->count; l++) NAME(write)(at[l], type, step, (const REAL *)rows[l], n);
+        return;
+    }
+    for (int64_t j = 0; j < x->width / LANES; j++) {
+        const bool    plain = NAME(is_plain)(grid, array, x);
+        char *const   rows = plain ? item_at(grid, x, array, (int)j * LANES) + offset : (char *)p->staged;
+        const int64_t row_step = plain ? grid->stride[array][grid->axes - 1] : n * (int64_t)sizeof(REAL);
+        NAME(from_panel)(panel + j * n * LANES, rows, row_step, n);
+        if (!plain && NAME(is_solid)(grid, array, x, n))
+            NAME(write)(item_at(grid, x, array, (int)j * LANES), type, step, p->staged, n * LANES);
+        else
+            for (int l = 0; !plain && l < x->count; l++)
+                NAME(write)(item_at(grid, x, array, (int)j * LANES + l) + offset, type, step, p->staged + l * n, n);
     }
 }

@@ -34,7 +34,7 @@ static void NAME(row_grad)(const REAL *z, const REAL *other, const REAL *u, REAL
 static void NAME(row_hess)(const REAL *z, REAL *hess, int64_t n, emission emits, const tile *x)
 {
     const NAME(factor) f = NAME(factor_of)(x->curve[0]);
-    const NAME(bender) b = NAME(bender_of)(x->bend[0], f);
+    const NAME(bender) b = NAME(bender_of)(x->bend[0], f.unit);
     const REAL m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), part = (REAL)x->part[0];
 
     if (emits == ONE_HOT) {
@@ -120,12 +120,16 @@ static void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *
 
         x.width = x.count = 1;
         x.m[0] = x.s[0] = x.dot[0] = x.u_sum[0] = 0;
-        NAME(open)(grid, plan, i, &x);
+        locate(grid, i, last, 1, 1, &x);
+        NAME(open)(grid, plan, &x);
         if (x.all_live) {
+            NAME(gather_targets)(grid, &x);
             if (link->emits == DOT || link->emits == DOT_EXP || link->emits == TERMS)
                 x.dot[0] = NAME(row_dot)(grid, plan, link, &x);
             else if (link->emits != ONE_HOT)
                 NAME(row_scan)(grid, plan, tilted, &x);
+            if (grid->data[CE_TARGET])
+                x.e_t[0] = (double)EXP((REAL)x.z_t[0] - (REAL)x.m[0]);
             NAME(link)(grid, plan, link, &x);
             if (plan->derives)
                 NAME(row_emit)(grid, plan, link->emits, &x);

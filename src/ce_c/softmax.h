@@ -16,7 +16,7 @@ enum {
     NAME(CHUNK) = 512,                           /* classes whose sum is kept in the computing type */
     NAME(STEP) = 4 * LANES,                      /* four accumulators hide the latency of an addition */
     NAME(BLOCK) = 16384 / sizeof(REAL),          /* classes between two merges: 16 KiB, half of a small L1 */
-    NAME(PANEL) = 6144 / (LANES * sizeof(REAL)), /* classes in a panel of lanes: three of 6 KiB fit a small L1 */
+    NAME(PANEL) = 5120 / (LANES * sizeof(REAL)), /* classes in a panel of lanes: three of 5 KiB fit a small L1 */
 };
 
 #define LANE(l)                                                                                                        \
@@ -67,11 +67,11 @@ typedef struct {
 } NAME(bender);
 
 /* Neither infinite nor subnormal: beyond the limit e is 0. */
-static inline NAME(bender) NAME(bender_of)(double bend, NAME(factor) f)
+static inline NAME(bender) NAME(bender_of)(double bend, REAL unit)
 {
     const bool   small = fabs(bend) < 1;
-    const double x = small ? bend : bend * (double)f.unit, most = 1 / (double)MIN_NORMAL;
-    return (NAME(bender)){ NAME(normal)((REAL)(x > most ? most : x < -most ? -most : x)), small ? f.unit : 1 };
+    const double x = small ? bend : bend * (double)unit, most = 1 / (double)MIN_NORMAL;
+    return (NAME(bender)){ NAME(normal)((REAL)(x > most ? most : x < -most ? -most : x)), small ? unit : 1 };
 }
 
 /* per_e e (part (s + 1 - e) + bend e), e = exp(x). */
@@ -142,40 +142,47 @@ static bool NAME(any_nan)(const char *z, ce_type type, int64_t step, int64_t n)
     return false;
 }
 
-/* Where the items lie, their targets and weights. Nothing of an ignored item's logits is used. */
-static void NAME(open)(const ce_grid *grid, const ce_plan *plan, int64_t first, tile *x)
+/* Targets and weights of the tile's items. Nothing of an ignored item's logits is used. */
+INLINE void NAME(open_items)(const ce_grid *grid, const ce_plan *plan, tile *x, int n)
 {
     const ce_job *job = plan->job;
-    const REAL   *w = job->w;
-    const bool    by_weight = grid->data[CE_V] || w;
+    const REAL   *w = grid->data[CE_TARGET] ? job->w : NULL;
+    int64_t       live = 1;
 
-    locate(grid, first, x);
-    x->all_live = true;
-    for (int l = 0; l < x->width; l++) {
-        x->v[l] = grid->data[CE_V] ? (double)*(const REAL *)x->at[CE_V][l] : 1;
-        x->upstream[l] = grid->data[CE_UPSTREAM] ? plan->c * (double)*(const REAL *)x->at[CE_UPSTREAM][l] : plan->c;
-        x->w_t[l] = 1;
-        x->live[l] = x->v[l] != 0;
-        x->all_live &= x->live[l];
+    for (int l = 0; l < n; l++) x->v[l] = x->w_t[l] = 1;
+    for (int l = 0; l < n; l++) x->upstream[l] = plan->c;
+    for (int l = 0; l < n; l++) x->live[l] = 1;
+    for (int l = 0; grid->data[CE_UPSTREAM] && l < n; l++)
+        x->upstream[l] *= (double)*(const REAL *)item_at(grid, x, CE_UPSTREAM, l);
+    if (grid->data[CE_TARGET]) {
+        load_targets(grid, job, x, n);
+        for (int l = 0; l < n; l++)
+            x->live[l] = (x->t[l] != job->ignore_index) & ((uint64_t)x->t[l] < (uint64_t)grid->classes);
+        for (int l = 0; l < n; l++) x->t[l] &= -x->live[l];
     }
-    if (!grid->data[CE_TARGET])
-        return;
-    x->all_live = true;
-    load_indices(x->at[CE_TARGET], x->width, job, x->t);
-    for (int l = 0; l < x->width; l++) {
-        x->live[l] = (x->t[l] != job->ignore_index) & (x->t[l] >= 0) & (x->t[l] < grid->classes);
-        x->t[l] = x->live[l] ? x->t[l] : 0;
-        x->all_live &= x->live[l];
+    for (int l = 0; w && l < n; l++) x->w_t[l] = x->live[l] ? (double)w[x->t[l]] : 1;
+    for (int l = 0; grid->data[CE_V] && l < n; l++) x->v[l] = (double)*(const REAL *)item_at(grid, x, CE_V, l);
+    if (grid->data[CE_V] || w)
+        for (int l = 0; l < n; l++) x->live[l] &= (x->v[l] != 0) & ((x->w_t[l] != 0) | (job->smoothing != 0));
+    for (int l = 0; l < n; l++) live &= x->live[l];
+    x->all_live = live;
+}
+
+/* The targets' logits, from memory. */
+static void NAME(gather_targets)(const ce_grid *grid, tile *x)
+{
+    for (int l = 0; grid->data[CE_TARGET] && l < x->width; l++) {
+        const char *z = item_at(grid, x, CE_Z, l) + x->t[l] * grid->class_stride[CE_Z];
+        x->z_t[l] = x->live[l] ? (double)NAME(normal)(NAME(read_one)(z, grid->type[CE_Z])) : 0;
     }
-    for (int l = 0; by_weight && l < x->width; l++) {
-        x->w_t[l] = w && x->live[l] ? (double)w[x->t[l]] : 1;
-        x->live[l] = x->live[l] && x->v[l] != 0 && (x->w_t[l] != 0 || job->smoothing != 0);
-        x->all_live &= x->live[l];
-    }
-    for (int l = 0; l < x->width; l++)
-        x->z_t[l] = x->live[l] ? (double)NAME(normal)(NAME(read_one)(
-                                     x->at[CE_Z][l] + x->t[l] * grid->class_stride[CE_Z], grid->type[CE_Z]))
-                               : 0;
+}
+
+static void NAME(open)(const ce_grid *grid, const ce_plan *plan, tile *x)
+{
+    if (x->width == 1)
+        NAME(open_items)(grid, plan, x, 1);
+    else
+        NAME(open_items)(grid, plan, x, x->width);
 }
 
 /* A maximum that is not finite leaves no s; is there a NaN among the logits? */
@@ -184,24 +191,40 @@ static void NAME(settle)(const ce_grid *grid, tile *x)
     for (int l = 0; l < x->width; l++) {
         if (fabs(x->m[l]) < INFINITY || !x->live[l])
             continue;
-        x->has_nan[l] = NAME(any_nan)(x->at[CE_Z][l], grid->type[CE_Z], grid->class_stride[CE_Z], grid->classes);
+        x->has_nan[l] =
+            NAME(any_nan)(item_at(grid, x, CE_Z, l), grid->type[CE_Z], grid->class_stride[CE_Z], grid->classes);
         x->s[l] = NAN;
     }
 }
 
-/* After the scan: what is left to know of the items, then the link. */
+/* log1p(s) and 1 / (1 + s). An s that is too small for the computing type is its own logarithm. */
+INLINE void NAME(log_items)(tile *x, int n)
+{
+    REAL s[ITEMS], log_S[ITEMS], inv_S[ITEMS];
+
+    SIMD
+    for (int l = 0; l < n; l++) s[l] = NAME(normal)((REAL)x->s[l]);
+    SIMD
+    for (int l = 0; l < n; l++) log_S[l] = LOG1P(s[l]), inv_S[l] = 1 / (1 + s[l]);
+    SIMD
+    for (int l = 0; l < n; l++) {
+        x->log_S[l] = x->s[l] < 0x1p-60 ? x->s[l] : (double)log_S[l];
+        x->inv_S[l] = (double)inv_S[l];
+    }
+}
+
+/* After the scan: the link. */
 static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, tile *x)
 {
-    REAL e[TILE];
     bool finite = true;
 
     for (int l = 0; l < x->width; l++) finite &= fabs(x->m[l]) < INFINITY;
     if (!finite && (link->emits == PROBABILITIES || link->emits == SHARES || link->emits == LOG_PROBS))
         NAME(settle)(grid, x);
-    if (grid->data[CE_TARGET]) {
-        for (int l = 0; l < x->width; l++) e[l] = EXP((REAL)x->z_t[l] - (REAL)x->m[l]);
-        for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e[l];
-    }
+    if (x->width == 1)
+        NAME(log_items)(x, 1);
+    else
+        NAME(log_items)(x, x->width);
     link->fill(plan, x);
     for (int l = 0; !x->all_live && l < x->width; l++)
         if (!x->live[l]) {
@@ -213,7 +236,11 @@ static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *
 /* The items' losses go to their array and into the block's sums. */
 static void NAME(close)(const ce_grid *grid, const tile *x, double *sums)
 {
-    for (int l = 0; l < x->count; l++) sums[l] += x->loss[l];
+    int whole = 0;
+
+    for (; whole + LANES <= x->count; whole += LANES)
+        LANE(l) sums[l] += x->loss[whole + l];
+    for (int l = whole; l < x->count; l++) sums[l - whole] += x->loss[l];
     for (int l = 0; grid->data[CE_VALUE] && l < x->count; l++)
-        *(REAL *)x->at[CE_VALUE][l] = NAME(normal)((REAL)x->loss[l]);
+        *(REAL *)item_at(grid, x, CE_VALUE, l) = NAME(normal)((REAL)x->loss[l]);
 }

@@ -110,6 +110,24 @@ INLINE float exp_f32(float x, float by, float lo)
     return x < lo ? 0.0F : q;
 }
 
+/* For x <= 0, times 2^64, with one operation less: 2^n is a factor, whose bits t holds. */
+INLINE float exp_2_64_f32(float x)
+{
+    const float t = FMA_F32(x, 0x1.715476p0F, BY_1_F32 + 191);
+    const float n = t - (BY_1_F32 + 191);
+    const float r = FMA_F32(n, -0x1.7f7d1cp-20F, FMA_F32(n, -0x1.62e4p-1F, x));
+    float       q;
+
+    q = 1.38144639e-3F;
+    q = FMA_F32(q, r, 8.36878038e-3F);
+    q = FMA_F32(q, r, 4.16683943e-2F);
+    q = FMA_F32(q, r, 1.66665201e-1F);
+    q = FMA_F32(q, r, 0.499999934F);
+    q = FMA_F32(q, r, 1.0F);
+    q = FMA_F32(q, r, 1.0F) * f32_bits(bits_f32(t) << 23);
+    return x < EXP_LO_2_64_F32 ? 0.0F : q;
+}
+
 INLINE double exp_f64(double x, double by, double lo)
 {
     const double t = FMA_F64(x, 0x1.71547652b82fep0, by); /* 1 / ln 2 */
@@ -132,6 +150,28 @@ INLINE double exp_f64(double x, double by, double lo)
     q = f64_bits(bits_f64(q) + (bits_f64(t) << 52));
     q = FMA_F64(r, 0.0, q); /* of a NaN the bits below went into the exponent */
     return x < lo ? 0.0 : q;
+}
+
+INLINE double exp_2_64_f64(double x)
+{
+    const double t = FMA_F64(x, 0x1.71547652b82fep0, BY_1_F64 + 1087);
+    const double n = t - (BY_1_F64 + 1087);
+    const double r = FMA_F64(n, -0x1.ef35793c7673p-45, FMA_F64(n, -0x1.62e42fefa38p-1, x));
+    double       q;
+
+    q = 0x1.adeb4ac14afbep-26;
+    q = FMA_F64(q, r, 0x1.28b0437e9745ep-22);
+    q = FMA_F64(q, r, 0x1.71dee06dbcf9dp-19);
+    q = FMA_F64(q, r, 0x1.a0199698cfb78p-16);
+    q = FMA_F64(q, r, 0x1.a01a0149ad5adp-13);
+    q = FMA_F64(q, r, 0x1.6c16c185a83adp-10);
+    q = FMA_F64(q, r, 0x1.1111111121d26p-7);
+    q = FMA_F64(q, r, 0x1.5555555550006p-5);
+    q = FMA_F64(q, r, 0x1.5555555555512p-3);
+    q = FMA_F64(q, r, 0x1.000000000000cp-1);
+    q = FMA_F64(q, r, 1.0);
+    q = FMA_F64(q, r, 1.0) * f64_bits(bits_f64(t) << 52);
+    return x < EXP_LO_2_64_F64 ? 0.0 : q;
 }
 
 /* log(1 + f) + n ln 2 */
