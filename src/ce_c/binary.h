@@ -27,14 +27,15 @@ INLINE NAME(point) NAME(bce)(REAL x, REAL y, REAL pos, NAME(options) o)
                           yes / (p_low * p_low) + no / (rest_low * rest_low) };
 }
 
+/* With weights a of log(1 + e^|x|) = |x| + rest and b of log(1 + e^-|x|) = rest: those of 1 - y and y, or swapped. */
 INLINE NAME(point) NAME(bce_with_logits)(REAL x, REAL y, REAL pos, NAME(options) o)
 {
     const NAME(sigmoid) s = NAME(sigmoid_of)(x);
-    const REAL yes = pos * y, no = 1 - y;
+    const REAL no = 1 - y, yes = pos * y, a = BY_SIGN(x, no, yes), b = BY_SIGN(x, yes, no);
 
     (void)o;
-    return (NAME(point)){ NAME(times)(no, s.soft_up) + NAME(times)(yes, s.soft_down), no * s.up - yes * s.down,
-                          (1 + (pos - 1) * y) * (s.up * s.down) };
+    return (NAME(point)){ FMA(no + yes, s.rest, NAME(times)(a, ABS(x))), WITH_SIGN(x, s.share * FMA(-s.e, b, a)),
+                          (1 + (pos - 1) * y) * (s.e * s.share * s.share) };
 }
 
 POINTWISE(bce)
