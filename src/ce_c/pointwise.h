@@ -2,12 +2,17 @@
  *
  * A loss is one inline function from an input x, its target y and pos, the weight of positive labels, to
  *     value, derivative and second derivative by x
- * (regression.h, binary.h, sigmoid_focal.h, kl_div.h). The engine goes through memory in spans that fit L1: reads them
- * whatever their layout and dtype, runs the loss, weights, sums in float64 in a fixed order, and writes. An element
- * of weight 0 counts for nothing, whatever it holds.
+ * (regression.h, binary.h, sigmoid_focal.h, kl_div.h). The engine goes through memory in spans that fit L1: it reads
+ * them where they are or, whatever their layout and dtype, into copies, runs the loss, adds up in float64 in a fixed
+ * order, and writes. An element of weight 0 counts for nothing, whatever it holds.
  */
 
 enum { NAME(SPAN) = 2048 / sizeof(REAL) };
+
+typedef struct {
+    REAL x, y, pos;
+    REAL e; /* e^-|x|, for losses of logits */
+} NAME(input);
 
 typedef struct {
     REAL value, grad, hess;
@@ -28,16 +33,22 @@ typedef struct {
 typedef void (*NAME(loop))(const NAME(span) * s, int64_t n, NAME(options) o);
 
 /* The loop over a span for one loss, once for each set of answers; what is not asked for is not computed. No subnormal
- * leaves it. */
-#define POINTWISE(loss)                                                                                                \
+ * leaves it. Exponentials of logits have a loop of their own: more work at once than processors keep in flight would
+ * wait for itself. */
+#define POINTWISE(loss, of_logits)                                                                                     \
     INLINE void NAME(loss##_body)(const NAME(span) * s, int64_t n, NAME(options) o, bool values, bool slopes,          \
                                   bool curves)                                                                         \
     {                                                                                                                  \
         const REAL *x = s->x, *y = s->y, *pos = s->pos;                                                                \
-        REAL       *value = s->value, *grad = s->grad, *hess = s->hess;                                                \
+        REAL       *value = s->value, *grad = s->grad, *hess = s->hess, e[NAME(SPAN)];                                 \
+        if (of_logits) {                                                                                               \
+            SIMD                                                                                                       \
+            for (int64_t i = 0; i < n; i++) e[i] = EXP(-ABS(x[i]));                                                    \
+        }                                                                                                              \
         SIMD                                                                                                           \
         for (int64_t i = 0; i < n; i++) {                                                                              \
-            const NAME(point) p = NAME(loss)(x[i], y[i], pos[i], o);                                                   \
+            const NAME(input) in = { x[i], y[i], pos[i], of_logits ? e[i] : 0 };                                       \
+            const NAME(point) p = NAME(loss)(in, o);                                                                   \
             if (values)                                                                                                \
                 value[i] = NAME(normal)(p.value);                                                                      \
             if (slopes)                                                                                                \
@@ -64,16 +75,21 @@ INLINE REAL NAME(times)(REAL a, REAL b)
     return ZERO_IF(a == 0, a * b);
 }
 
+/* a, or -a where x is negative: whatever changes sign with x. */
+INLINE REAL NAME(odd)(REAL x, REAL a)
+{
+    return BY_SIGN(x, a, -a);
+}
+
 /* What logits x are to binary losses, from |x|, so that nothing cancels: e = e^-|x|, share = sigma(|x|),
  * rest = log(1 + e). Then sigma(-|x|) = e share, log(1 + e^x) = max(x, 0) + rest. */
 typedef struct {
     REAL e, share, rest;
 } NAME(sigmoid);
 
-INLINE NAME(sigmoid) NAME(sigmoid_of)(REAL x)
+INLINE NAME(sigmoid) NAME(sigmoid_of)(NAME(input) in)
 {
-    const REAL e = EXP(-ABS(x));
-    return (NAME(sigmoid)){ e, 1 / (1 + e), LOG1P_UNIT(e) };
+    return (NAME(sigmoid)){ in.e, 1 / (1 + in.e), LOG1P_UNIT(in.e) };
 }
 
 #include "regression.h"

@@ -13,7 +13,7 @@
  *        the result would be subnormal. x <= EXP_HI_* (44 or 665 with the factor).
  * log:   x = 2^k (1 + f), 1/sqrt 2 <= 1 + f < sqrt 2, for log1p f by one fma, so that tiny x loses nothing;
  *        log(1 + f) = f - f^2/2 + a (f^2/2 + R(a^2)) with a = f / (2 + f). Subnormal numbers are read as integers.
- *        From 0 to 1 in float32 x + x^2 p(x), without a division.
+ *        From 0 to 1 in float32: x + x^2 p(x).
  * pow:   2^(g k) e^(g log(1 + f)), the whole part of g k going into the exponent: large powers lose nothing.
  *
  * Every operation is correctly rounded, fma is explicit: the same bits on every processor that has fma.
@@ -94,17 +94,6 @@ INLINE double by_sign_f64(double x, double a, double b)
 {
     const uint64_t set = -(bits_f64(x) >> 63);
     return f64_bits((bits_f64(a) & ~set) | (bits_f64(b) & set));
-}
-
-/* a, or -a where the sign of x is set. */
-INLINE float with_sign_f32(float x, float a)
-{
-    return f32_bits(bits_f32(a) ^ (bits_f32(x) & 0x80000000u));
-}
-
-INLINE double with_sign_f64(double x, double a)
-{
-    return f64_bits(bits_f64(a) ^ (bits_f64(x) & 0x8000000000000000u));
 }
 
 /* Without the instruction (x86-64 baseline) two roundings, and so other bits; the sums below bear it. */
@@ -206,7 +195,7 @@ INLINE double log1p_f64(double x)
     return log_core_f64(FMA_F64(scale, x, scale - 1.0), n);
 }
 
-/* By pairs, so that operations need not wait for each other. */
+/* By pairs: operations that need not wait for each other. */
 INLINE float log1p_unit_f32(float x)
 {
     const float z = x * x;
@@ -215,11 +204,6 @@ INLINE float log1p_unit_f32(float x)
     const float high = FMA_F32(z, FMA_F32(z, -3.3065395e-3F, d), c);
 
     return FMA_F32(z, FMA_F32(z * z, high, FMA_F32(z, b, a)), x);
-}
-
-INLINE double log1p_unit_f64(double x)
-{
-    return log1p_f64(x);
 }
 
 /* x = 2^k (1 + f). A subnormal x is looked at as x 2^149 (or 2^1074), a whole number; 0 gives nonsense. */
