@@ -7,7 +7,10 @@
  * order, and writes. An element of weight 0 counts for nothing, whatever it holds.
  */
 
-enum { NAME(SPAN) = 2048 / sizeof(REAL) };
+enum {
+    NAME(SPAN) = 2048 / sizeof(REAL), /* numbers of a span */
+    NAME(AHEAD) = 512,                /* bytes of the next one: no more than a core can ask for at once */
+};
 
 typedef struct {
     REAL x, y, pos;
@@ -224,6 +227,8 @@ static void NAME(run_points)(const ce_grid *grid, const ce_plan *plan, int64_t f
                                NAME(place)(&w[CE_HESS], n, hess) };
 
         loop(&s, n, o);
+        fetch((uintptr_t)(x + n), NAME(AHEAD)); /* the processor fetches on from there, while sums are formed */
+        fetch((uintptr_t)(y + n), NAME(AHEAD));
         if (s.value) {
             NAME(sum_span)(value, weight, n, sums);
             NAME(scatter)(&w[CE_VALUE], n, value);
