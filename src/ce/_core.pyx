@@ -42,6 +42,7 @@ cdef extern from "ce.h":
         double alpha[2]
         double delta
         double grad_output
+        int valued
         int fresh
         int threads
         void *scratch
@@ -231,6 +232,7 @@ cdef object answer(Call *c, int what, object z, object out, tuple inputs, object
         grad = take_out(c, CE_GRAD, "out", out, z, inputs)
     if what & WANTS_VALUE and c.job.reduction == CE_NONE and items > 0:
         losses = fresh(c, CE_VALUE, z)
+    c.job.valued = what & WANTS_VALUE
     execute(c)
     if c.job.bad >= 0:
         if c.job.class_axis < 0:

@@ -15,27 +15,28 @@ INLINE REAL NAME(log_rest)(REAL x)
     return LOG(rest) + lost / (rest + ZERO_IF(rest != 0, 1));
 }
 
-INLINE NAME(point) NAME(bce)(REAL x, REAL y, REAL pos, NAME(options) o)
+INLINE NAME(point) NAME(bce)(NAME(input) in, NAME(options) o)
 {
-    const REAL least = (REAL)1e-12, p = NAME(normal)(x), rest = 1 - p, yes = NAME(normal)(y), no = 1 - yes;
-    const REAL log_x = LOG(x), log_rest = NAME(log_rest)(p), both = p * rest;
+    const REAL least = (REAL)1e-12, p = NAME(normal)(in.x), rest = 1 - p, yes = NAME(normal)(in.y), no = 1 - yes;
+    const REAL log_x = LOG(in.x), log_rest = NAME(log_rest)(p), both = p * rest;
     const REAL a = log_x < -100 ? -100 : log_x, b = log_rest < -100 ? -100 : log_rest;
     const REAL p_low = p < least ? least : p, rest_low = rest < least ? least : rest;
 
-    (void)pos, (void)o;
+    (void)o;
     return (NAME(point)){ -(yes * a + no * b), (p - yes) / (both < least ? least : both),
                           yes / (p_low * p_low) + no / (rest_low * rest_low) };
 }
 
-INLINE NAME(point) NAME(bce_with_logits)(REAL x, REAL y, REAL pos, NAME(options) o)
+/* With the weights a of log(1 + e^|x|) and b of log(1 + e^-|x|): 1 - y and pos y, or swapped where x < 0. */
+INLINE NAME(point) NAME(bce_with_logits)(NAME(input) in, NAME(options) o)
 {
-    const NAME(sigmoid) s = NAME(sigmoid_of)(x);
-    const REAL yes = pos * y, no = 1 - y;
+    const NAME(sigmoid) s = NAME(sigmoid_of)(in);
+    const REAL no = 1 - in.y, yes = in.pos * in.y, a = BY_SIGN(in.x, no, yes), b = BY_SIGN(in.x, yes, no);
 
     (void)o;
-    return (NAME(point)){ NAME(times)(no, s.soft_up) + NAME(times)(yes, s.soft_down), no * s.up - yes * s.down,
-                          (1 + (pos - 1) * y) * (s.up * s.down) };
+    return (NAME(point)){ FMA(no + yes, s.rest, NAME(times)(a, ABS(in.x))), NAME(odd)(in.x, s.share * FMA(-s.e, b, a)),
+                          (1 + (in.pos - 1) * in.y) * (s.e * s.share * s.share) };
 }
 
-POINTWISE(bce)
-POINTWISE(bce_with_logits)
+POINTWISE(bce, false)
+POINTWISE(bce_with_logits, true)

@@ -68,6 +68,7 @@ typedef struct {
     double         alpha[2];    /* weights of y = 0 and y = 1 in the sigmoid focal loss */
     double         delta;       /* where Huber's loss, or smooth L1, turns linear */
     double         grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
+    int            valued;      /* the loss itself is asked for; else value may stay 0 */
     int            fresh;       /* the gradient's memory has not been touched before */
     int            threads;     /* asked for; the team may be smaller */
     void          *scratch;

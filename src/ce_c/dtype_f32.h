@@ -18,6 +18,8 @@
 #define BITS         int32_t /* as wide as REAL */
 #define LOG          log_f32
 #define LOG1P        log1p_f32
+#define LOG1P_UNIT   log1p_unit_f32
+#define BY_SIGN      by_sign_f32
 #define WIDEN        widen_f32
 #define POW          pow_f32
 #define HALVES(X)    X(CE_FLOAT16, f16) X(CE_BFLOAT16, bf16)

@@ -18,6 +18,8 @@
 #define BITS         int64_t /* as wide as REAL */
 #define LOG          log_f64
 #define LOG1P        log1p_f64
+#define LOG1P_UNIT   log1p_f64
+#define BY_SIGN      by_sign_f64
 #define WIDEN        (double)
 #define POW          pow_f64
 #define HALVES(X)

@@ -102,6 +102,8 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef LANE
 #undef LOG
 #undef LOG1P
+#undef LOG1P_UNIT
+#undef BY_SIGN
 #undef POW
 #undef WIDEN
 #undef HALVES

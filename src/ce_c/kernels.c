@@ -4,6 +4,7 @@
  */
 #include "memory.h"
 #include "tile.h"
+#include "walk.h"
 
 #include "dtype_bf16.h"
 #include "dtype_f16.h"

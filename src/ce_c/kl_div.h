@@ -5,21 +5,21 @@
  *
  * p = 0 gives 0, whatever x is.
  */
-INLINE NAME(point) NAME(kl_div)(REAL x, REAL y, REAL pos, NAME(options) o)
+INLINE NAME(point) NAME(kl_div)(NAME(input) in, NAME(options) o)
 {
-    const REAL p = NAME(normal)(y);
+    const REAL p = NAME(normal)(in.y);
 
-    (void)pos, (void)o;
-    return (NAME(point)){ NAME(times)(p, LOG(p) - x), -p, 0 };
+    (void)o;
+    return (NAME(point)){ NAME(times)(p, LOG(p) - in.x), -p, 0 };
 }
 
-INLINE NAME(point) NAME(kl_div_log)(REAL x, REAL y, REAL pos, NAME(options) o)
+INLINE NAME(point) NAME(kl_div_log)(NAME(input) in, NAME(options) o)
 {
-    const REAL p = NAME(exp_any)(y);
+    const REAL p = NAME(exp_any)(in.y);
 
-    (void)pos, (void)o;
-    return (NAME(point)){ NAME(times)(p, y - x), -p, 0 };
+    (void)o;
+    return (NAME(point)){ NAME(times)(p, in.y - in.x), -p, 0 };
 }
 
-POINTWISE(kl_div)
-POINTWISE(kl_div_log)
+POINTWISE(kl_div, false)
+POINTWISE(kl_div_log, false)

@@ -2,12 +2,20 @@
  *
  * A loss is one inline function from an input x, its target y and pos, the weight of positive labels, to
  *     value, derivative and second derivative by x
- * (regression.h, binary.h, sigmoid_focal.h, kl_div.h). The engine goes through memory in spans that fit L1: reads them
- * whatever their layout and dtype, runs the loss, weights, sums in float64 in a fixed order, and writes. An element
- * of weight 0 counts for nothing, whatever it holds.
+ * (regression.h, binary.h, sigmoid_focal.h, kl_div.h). The engine goes through memory in spans that fit L1: it reads
+ * them where they are or, whatever their layout and dtype, into copies, runs the loss, adds up in float64 in a fixed
+ * order, and writes. An element of weight 0 counts for nothing, whatever it holds.
  */
 
-enum { NAME(SPAN) = 2048 / sizeof(REAL) };
+enum {
+    NAME(SPAN) = 2048 / sizeof(REAL), /* numbers of a span */
+    NAME(AHEAD) = 512,                /* bytes of the next one: no more than a core can ask for at once */
+};
+
+typedef struct {
+    REAL x, y, pos;
+    REAL e; /* e^-|x|, for losses of logits */
+} NAME(input);
 
 typedef struct {
     REAL value, grad, hess;
@@ -16,32 +24,52 @@ typedef struct {
 typedef struct {
     REAL       gamma, alpha[2], delta;
     ce_hessian hessian;
+    REAL       c; /* factor of both derivatives */
 } NAME(options);
 
-typedef void (*NAME(loop))(const REAL *x, const REAL *y, const REAL *pos, int64_t n, NAME(options) o, REAL *value,
-                           REAL *grad, REAL *hess);
+/* The numbers of a span, and where the answers go; NULL: not asked for. */
+typedef struct {
+    const REAL *x, *y, *pos;
+    REAL       *value, *grad, *hess;
+} NAME(span);
 
-/* The loop over a span for one loss; hess may be NULL. */
-#define POINTWISE(loss)                                                                                                \
-    INLINE void NAME(loss##_body)(const REAL *x, const REAL *y, const REAL *pos, int64_t n, NAME(options) o,           \
-                                  REAL *value, REAL *grad, REAL *hess, bool curves)                                    \
+typedef void (*NAME(loop))(const NAME(span) * s, int64_t n, NAME(options) o);
+
+/* The loop over a span for one loss, once for each set of answers; what is not asked for is not computed. No subnormal
+ * leaves it. Exponentials of logits have a loop of their own: more work at once than processors keep in flight would
+ * wait for itself. */
+#define POINTWISE(loss, of_logits)                                                                                     \
+    INLINE void NAME(loss##_body)(const NAME(span) * s, int64_t n, NAME(options) o, bool values, bool slopes,          \
+                                  bool curves)                                                                         \
     {                                                                                                                  \
+        const REAL *x = s->x, *y = s->y, *pos = s->pos;                                                                \
+        REAL       *value = s->value, *grad = s->grad, *hess = s->hess, e[NAME(SPAN)];                                 \
+        if (of_logits) {                                                                                               \
+            SIMD                                                                                                       \
+            for (int64_t i = 0; i < n; i++) e[i] = EXP(-ABS(x[i]));                                                    \
+        }                                                                                                              \
         SIMD                                                                                                           \
         for (int64_t i = 0; i < n; i++) {                                                                              \
-            const NAME(point) p = NAME(loss)(x[i], y[i], pos[i], o);                                                   \
-            value[i] = p.value;                                                                                        \
-            grad[i] = p.grad;                                                                                          \
+            const NAME(input) in = { x[i], y[i], pos[i], of_logits ? e[i] : 0 };                                       \
+            const NAME(point) p = NAME(loss)(in, o);                                                                   \
+            if (values)                                                                                                \
+                value[i] = NAME(normal)(p.value);                                                                      \
+            if (slopes)                                                                                                \
+                grad[i] = NAME(normal)(p.grad * o.c);                                                                  \
             if (curves)                                                                                                \
-                hess[i] = p.hess;                                                                                      \
+                hess[i] = NAME(normal)(p.hess * o.c);                                                                  \
         }                                                                                                              \
     }                                                                                                                  \
-    static void NAME(loss##_loop)(const REAL *x, const REAL *y, const REAL *pos, int64_t n, NAME(options) o,           \
-                                  REAL *value, REAL *grad, REAL *hess)                                                 \
+    static void NAME(loss##_loop)(const NAME(span) * s, int64_t n, NAME(options) o)                                    \
     {                                                                                                                  \
-        if (hess)                                                                                                      \
-            NAME(loss##_body)(x, y, pos, n, o, value, grad, hess, true);                                               \
+        if (s->hess)                                                                                                   \
+            NAME(loss##_body)(s, n, o, false, true, true);                                                             \
+        else if (!s->grad)                                                                                             \
+            NAME(loss##_body)(s, n, o, true, false, false);                                                            \
+        else if (!s->value)                                                                                            \
+            NAME(loss##_body)(s, n, o, false, true, false);                                                            \
         else                                                                                                           \
-            NAME(loss##_body)(x, y, pos, n, o, value, grad, NULL, false);                                              \
+            NAME(loss##_body)(s, n, o, true, true, false);                                                             \
     }
 
 /* a b, where 0 times anything is 0. */
@@ -50,23 +78,21 @@ INLINE REAL NAME(times)(REAL a, REAL b)
     return ZERO_IF(a == 0, a * b);
 }
 
-/* By bits: beside the choice within exp a second ?: keeps compilers from vectorising. */
-INLINE REAL NAME(pick)(int choice, REAL a, REAL b)
+/* a, or -a where x is negative: whatever changes sign with x. */
+INLINE REAL NAME(odd)(REAL x, REAL a)
 {
-    return ZERO_IF(!choice, a) + ZERO_IF(choice, b);
+    return BY_SIGN(x, a, -a);
 }
 
-/* sigma(x), sigma(-x) and log(1 + e^x), log(1 + e^-x), each without cancellation. */
+/* What logits x are to binary losses, from |x|, so that nothing cancels: e = e^-|x|, share = sigma(|x|),
+ * rest = log(1 + e). Then sigma(-|x|) = e share, log(1 + e^x) = max(x, 0) + rest. */
 typedef struct {
-    REAL up, down, soft_up, soft_down;
+    REAL e, share, rest;
 } NAME(sigmoid);
 
-INLINE NAME(sigmoid) NAME(sigmoid_of)(REAL x)
+INLINE NAME(sigmoid) NAME(sigmoid_of)(NAME(input) in)
 {
-    const REAL e = EXP(-ABS(x)), large = 1 / (1 + e), small = e * large, rest = LOG1P(e);
-
-    return (NAME(sigmoid)){ NAME(pick)(x >= 0, large, small), NAME(pick)(x >= 0, small, large),
-                            ZERO_IF(!(x > 0), x) + rest, ZERO_IF(!(x < 0), -x) + rest };
+    return (NAME(sigmoid)){ in.e, 1 / (1 + in.e), LOG1P_UNIT(in.e) };
 }
 
 #include "regression.h"
@@ -84,112 +110,85 @@ static const struct {
 #undef POINT
 };
 
-/* A walk over the runs of neighbours along the last axis of the grid, from item first on. */
-typedef struct {
-    char   *begin; /* of the run that contains the item */
-    int64_t skip;  /* items of the run before it */
-    int64_t row, rows;
-} NAME(walk);
-
-static inline NAME(walk) NAME(walk_of)(const ce_grid *grid, int array, int64_t first)
+/* The next n numbers of an array: themselves, a copy, or NULL where there is no array. */
+static const REAL *NAME(gather)(walk *w, int64_t n, REAL *copy)
 {
-    const int     inner = grid->axes - 1;
-    const int64_t skip = first % grid->size[inner], rows = inner > 0 ? grid->size[inner - 1] : 1;
-
-    return (NAME(walk)){ begin_of(grid, array, first - skip), skip, first / grid->size[inner] % rows, rows };
-}
-
-/* On to the next run, which begins with that item. */
-static inline void NAME(walk_on)(NAME(walk) * w, const ce_grid *grid, int array, int64_t item)
-{
-    w->skip = 0;
-    if (++w->row < w->rows) {
-        w->begin += grid->stride[array][grid->axes - 2];
-    } else {
-        w->row = 0;
-        w->begin = begin_of(grid, array, item);
-    }
-}
-
-/* n numbers of an array, from item first on: themselves, a copy, or NULL where there is no array. */
-static const REAL *NAME(gather)(const ce_grid *grid, int array, int64_t first, int64_t n, REAL *copy)
-{
-    const int64_t size = grid->size[grid->axes - 1], step = grid->stride[array][grid->axes - 1];
-    const ce_type type = grid->type[array];
-
-    if (!grid->data[array])
+    if (!w->run)
         return NULL;
-    NAME(walk) w = NAME(walk_of)(grid, array, first);
-    if (type == TYPE && step == sizeof(REAL) && w.skip + n <= size)
-        return (const REAL *)w.begin + w.skip;
     for (int64_t i = 0, some; i < n; i += some) {
-        const char *p = w.begin + w.skip * step;
-        some = size - w.skip < n - i ? size - w.skip : n - i;
-        if (type == TYPE)
-            for (int64_t j = 0; j < some; j++) copy[i + j] = *(const REAL *)(p + j * step);
+        char *p;
+        some = walk_on(w, n - i, &p);
+        if (w->type != TYPE)
+            NAME(read)(copy + i, p, w->type, w->step, some);
+        else if (some == n && w->step == sizeof(REAL))
+            return (const REAL *)p;
         else
-            NAME(read)(copy + i, p, type, step, some);
-        if (i + some < n)
-            NAME(walk_on)(&w, grid, array, first + i + some);
+            for (int64_t j = 0; j < some; j++) copy[i + j] = *(const REAL *)(p + j * w->step);
     }
     return copy;
 }
 
-static void NAME(scatter)(const ce_grid *grid, int array, int64_t first, int64_t n, const REAL *from)
+/* Where the next n numbers of an output are to be put: there, or into the copy that scatter then takes. */
+static REAL *NAME(place)(walk *w, int64_t n, REAL *copy)
 {
-    const int64_t size = grid->size[grid->axes - 1], step = grid->stride[array][grid->axes - 1];
-    const ce_type type = grid->type[array];
+    const int64_t left = w->done == w->size ? w->size : w->size - w->done;
+    char         *p;
 
-    if (!grid->data[array])
-        return;
-    NAME(walk) w = NAME(walk_of)(grid, array, first);
-    for (int64_t i = 0, some; i < n; i += some) {
-        char *p = w.begin + w.skip * step;
-        some = size - w.skip < n - i ? size - w.skip : n - i;
-        if (type == TYPE && some < LANES)
-            for (int64_t j = 0; j < some; j++) *(REAL *)(p + j * step) = from[i + j];
+    if (!w->run)
+        return NULL;
+    if (w->type != TYPE || w->step != sizeof(REAL) || left < n)
+        return copy;
+    walk_on(w, n, &p);
+    return (REAL *)p;
+}
+
+static void NAME(scatter)(walk *w, int64_t n, const REAL *copy)
+{
+    for (int64_t i = 0, some; w->run && i < n; i += some) {
+        char *p;
+        some = walk_on(w, n - i, &p);
+        if (w->type == TYPE && some < LANES)
+            for (int64_t j = 0; j < some; j++) *(REAL *)(p + j * w->step) = copy[i + j];
         else
-            NAME(write)(p, type, step, from + i, some);
-        if (i + some < n)
-            NAME(walk_on)(&w, grid, array, first + i + some);
+            NAME(write)(p, w->type, w->step, copy + i, some);
     }
 }
 
-/* What is written: the derivative times c, weight and upstream gradient, each 1 if absent; no subnormal leaves. */
+/* Derivatives times c, weight and upstream gradient, in float64; 0 where the weight is. */
 static void NAME(scale_span)(REAL *x, double c, const REAL *weight, const REAL *upstream, int64_t n)
 {
-    const bool plain = !weight && !upstream && fabs(c) > 1e-30 && fabs(c) < 1e30;
-    const REAL factor = (REAL)(plain ? c : 1);
-
     SIMD
-    for (int64_t i = 0; i < (plain ? n : 0); i++) x[i] = NAME(normal)(x[i] * factor);
-    for (int64_t i = 0; !plain && i < n; i++) {
-        const double w = weight ? (double)weight[i] : 1, u = upstream ? (double)upstream[i] : 1;
-        x[i] = w == 0 ? 0 : NAME(normal)((REAL)((double)NAME(normal)(x[i]) * (c * w * u)));
+    for (int64_t i = 0; i < n; i++) {
+        const double factor = c * (double)weight[i] * (double)upstream[i];
+        x[i] = ZERO_IF(weight[i] == 0, NAME(normal)((REAL)((double)x[i] * factor)));
     }
 }
 
-/* Adds the weighted losses, the i-th to lane i, and leaves them in value. */
+/* Adds the losses, in float64 and times the weights, the i-th to lane i, and leaves in value what was added. A loss of
+ * weight 0 is 0. */
 static void NAME(sum_span)(REAL *value, const REAL *weight, int64_t n, double *sums)
 {
     double wide[NAME(SPAN)];
 
-    for (int64_t i = n; i % LANES; i++) value[i] = 0;
-    SIMD
-    for (int64_t i = 0; i < n; i++) value[i] = NAME(normal)(value[i]);
-    for (int64_t i = 0; !weight && i < n; i += LANES)
-        LANE(l) sums[l] += (double)value[i + l];
-    if (!weight)
+    for (int64_t i = n; i % NAME(STEP); i++) value[i] = wide[i] = 0;
+    if (!weight) {
+        for (const REAL *v = value; v < value + n; v += NAME(STEP))
+            LANE(l)
+                sums[l] +=
+                    ((double)v[l] + (double)v[l + LANES]) + ((double)v[l + 2 * LANES] + (double)v[l + 3 * LANES]);
         return;
-    for (int64_t i = 0; i < n; i++) wide[i] = weight[i] == 0 ? 0 : (double)value[i] * (double)weight[i];
-    for (int64_t i = n; i % LANES; i++) wide[i] = 0;
-    for (int64_t i = 0; i < n; i += LANES)
-        LANE(l) sums[l] += wide[i + l];
-    for (int64_t i = 0; i < n; i++) value[i] = NAME(normal)((REAL)wide[i]);
+    }
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        wide[i] = (double)ZERO_IF(weight[i] == 0, value[i]) * (double)weight[i];
+        value[i] = NAME(normal)((REAL)wide[i]);
+    }
+    for (const double *v = wide; v < wide + n; v += NAME(STEP))
+        LANE(l) sums[l] += (v[l] + v[l + LANES]) + (v[l + 2 * LANES] + v[l + 3 * LANES]);
 }
 
 /* Limits that float32 cannot hold become those that it can. */
-static NAME(options) NAME(options_of)(const ce_job *job)
+static NAME(options) NAME(options_of)(const ce_job *job, double c)
 {
     const double most = (double)MAX_FINITE, least = (double)MIN_NORMAL, delta = job->delta;
 
@@ -199,37 +198,51 @@ static NAME(options) NAME(options_of)(const ce_job *job)
                             : delta > most  ? MAX_FINITE
                             : delta < least ? MIN_NORMAL
                                             : (REAL)delta,
-                            job->hessian };
+                            job->hessian,
+                            (REAL)c };
 }
 
 static void NAME(run_points)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, double *sums)
 {
     REAL ones[NAME(SPAN)], copy[5][NAME(SPAN)], value[NAME(SPAN)], grad[NAME(SPAN)], hess[NAME(SPAN)];
-    NAME(loop) loop = NAME(points)[plan->job->loss - LINKS].loop;
+    const NAME(loop) loop = NAME(points)[plan->job->loss - LINKS].loop;
+    const bool weighted = grid->data[CE_V] != NULL;
+    const bool plain = !weighted && !grid->data[CE_UPSTREAM] && fabs(plan->c) > 1e-30 && fabs(plan->c) < 1e30;
+    NAME(options) o = NAME(options_of)(plan->job, plain ? plan->c : 1);
+    const int64_t most = last - first < NAME(SPAN) ? last - first : NAME(SPAN);
+    walk          w[CE_ARRAYS];
 
-    for (int i = 0; i < NAME(SPAN); i++) ones[i] = 1;
+    for (int a = 0; a < CE_ARRAYS; a++) w[a] = walk_from(grid, a, first);
+    for (int64_t i = 0; i < most; i++) ones[i] = 1;
     for (int64_t i = first, n; i < last; i += n) {
-        n = last - i < NAME(SPAN) ? last - i : NAME(SPAN);
-        const REAL *x = NAME(gather)(grid, CE_Z, i, n, copy[0]);
-        const REAL *y = NAME(gather)(grid, CE_OTHER, i, n, copy[1]);
-        const REAL *pos = NAME(gather)(grid, CE_POS, i, n, copy[2]);
-        const REAL *weight = NAME(gather)(grid, CE_V, i, n, copy[3]);
-        const REAL *upstream = NAME(gather)(grid, CE_UPSTREAM, i, n, copy[4]);
+        n = last - i < most ? last - i : most;
+        const REAL *x = NAME(gather)(&w[CE_Z], n, copy[0]), *y = NAME(gather)(&w[CE_OTHER], n, copy[1]);
+        const REAL *pos = NAME(gather)(&w[CE_POS], n, copy[2]), *weight = NAME(gather)(&w[CE_V], n, copy[3]);
+        const REAL *upstream = NAME(gather)(&w[CE_UPSTREAM], n, copy[4]);
+        const NAME(span) s = { x,
+                               y,
+                               pos ? pos : ones,
+                               plan->job->valued ? value : NULL,
+                               NAME(place)(&w[CE_GRAD], n, grad),
+                               NAME(place)(&w[CE_HESS], n, hess) };
 
-        loop(x, y, pos ? pos : ones, n, NAME(options_of)(plan->job), value, grad, plan->curves ? hess : NULL);
-        NAME(sum_span)(value, weight, n, sums);
-        NAME(scatter)(grid, CE_VALUE, i, n, value);
-        if (!plan->derives)
-            continue;
-        NAME(scale_span)(grad, plan->c, weight, upstream, n);
-        NAME(scatter)(grid, CE_GRAD, i, n, grad);
-        if (!plan->curves)
-            continue;
-        if (plan->job->hessian == CE_ABS) /* the gradient's size, weights included */
-            for (int64_t j = 0; j < n; j++) hess[j] = ABS(grad[j]);
-        else
-            NAME(scale_span)(hess, plan->c, weight, upstream, n);
-        NAME(scatter)(grid, CE_HESS, i, n, hess);
+        loop(&s, n, o);
+        fetch((uintptr_t)(x + n), NAME(AHEAD)); /* the processor fetches on from there, while sums are formed */
+        fetch((uintptr_t)(y + n), NAME(AHEAD));
+        if (s.value) {
+            NAME(sum_span)(value, weight, n, sums);
+            NAME(scatter)(&w[CE_VALUE], n, value);
+        }
+        if (s.grad && !plain)
+            NAME(scale_span)(s.grad, plan->c, weight ? weight : ones, upstream ? upstream : ones, n);
+        if (s.hess && plan->job->hessian == CE_ABS) /* the gradient's size, weights included */
+            for (int64_t j = 0; j < n; j++) s.hess[j] = ABS(s.grad[j]);
+        else if (s.hess && !plain)
+            NAME(scale_span)(s.hess, plan->c, weight ? weight : ones, upstream ? upstream : ones, n);
+        if (s.grad == grad)
+            NAME(scatter)(&w[CE_GRAD], n, grad);
+        if (s.hess == hess)
+            NAME(scatter)(&w[CE_HESS], n, hess);
     }
 }
 
@@ -249,17 +262,18 @@ static void NAME(check_points)(const ce_grid *grid, const ce_plan *plan, int64_t
     const int  loss = plan->job->loss - LINKS;
     const bool in_unit = NAME(points)[loss].in_unit;
     const bool weighted = NAME(points)[loss].by_weight && grid->data[CE_V] && plan->job->reduction == CE_MEAN;
-    REAL       copy[NAME(SPAN)];
+    walk w = walk_from(grid, CE_V, first), wx = walk_from(grid, CE_Z, first), wy = walk_from(grid, CE_OTHER, first);
+    REAL copy[NAME(SPAN)];
 
     block->bad = -1;
     block->z = weighted ? 0 : (double)(last - first);
     for (int64_t i = first, n; (weighted || in_unit) && block->bad < 0 && i < last; i += n) {
         n = last - i < NAME(SPAN) ? last - i : NAME(SPAN);
         if (weighted)
-            block->z += NAME(total)(NAME(gather)(grid, CE_V, i, n, copy), n);
+            block->z += NAME(total)(NAME(gather)(&w, n, copy), n);
         if (in_unit) {
-            const int64_t x = NAME(first_outside)(NAME(gather)(grid, CE_Z, i, n, copy), n);
-            const int64_t y = NAME(first_outside)(NAME(gather)(grid, CE_OTHER, i, n, copy), n);
+            const int64_t x = NAME(first_outside)(NAME(gather)(&wx, n, copy), n);
+            const int64_t y = NAME(first_outside)(NAME(gather)(&wy, n, copy), n);
             block->bad = x < y && x < n ? i + x : y < n ? i + y : -1;
         }
     }

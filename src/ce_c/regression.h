@@ -9,32 +9,31 @@
  *
  * Squares are taken of what is inside the limit only: no r is too large. Subnormal numbers count as 0.
  */
-INLINE REAL NAME(residual)(REAL x, REAL y)
+INLINE REAL NAME(residual)(NAME(input) in)
 {
-    return NAME(normal)(NAME(normal)(x) - NAME(normal)(y));
+    return NAME(normal)(NAME(normal)(in.x) - NAME(normal)(in.y));
 }
 
-INLINE NAME(point) NAME(mse)(REAL x, REAL y, REAL pos, NAME(options) o)
+INLINE NAME(point) NAME(mse)(NAME(input) in, NAME(options) o)
 {
-    const REAL r = NAME(residual)(x, y);
+    const REAL r = NAME(residual)(in);
 
-    (void)pos, (void)o;
+    (void)o;
     return (NAME(point)){ r * r, 2 * r, 2 };
 }
 
-INLINE NAME(point) NAME(l1)(REAL x, REAL y, REAL pos, NAME(options) o)
+INLINE NAME(point) NAME(l1)(NAME(input) in, NAME(options) o)
 {
-    const REAL r = NAME(residual)(x, y);
+    const REAL r = NAME(residual)(in);
 
-    (void)pos, (void)o;
+    (void)o;
     return (NAME(point)){ ABS(r), r > 0 ? 1 : r < 0 ? -1 : r, 0 };
 }
 
-INLINE NAME(point) NAME(huber)(REAL x, REAL y, REAL pos, NAME(options) o)
+INLINE NAME(point) NAME(huber)(NAME(input) in, NAME(options) o)
 {
-    const REAL r = NAME(residual)(x, y), size = ABS(r), inside = size < o.delta ? size : o.delta;
+    const REAL r = NAME(residual)(in), size = ABS(r), inside = size < o.delta ? size : o.delta;
 
-    (void)pos;
     return (NAME(point)){ inside * (size - (REAL)0.5 * inside),
                           r > o.delta    ? o.delta
                           : r < -o.delta ? -o.delta
@@ -42,12 +41,11 @@ INLINE NAME(point) NAME(huber)(REAL x, REAL y, REAL pos, NAME(options) o)
                           size <= o.delta ? 1 : 0 };
 }
 
-INLINE NAME(point) NAME(smooth_l1)(REAL x, REAL y, REAL pos, NAME(options) o)
+INLINE NAME(point) NAME(smooth_l1)(NAME(input) in, NAME(options) o)
 {
-    const REAL r = NAME(residual)(x, y), size = ABS(r), part = r / o.delta, half = (REAL)0.5;
+    const REAL r = NAME(residual)(in), size = ABS(r), part = r / o.delta, half = (REAL)0.5;
     const bool inside = size < o.delta;
 
-    (void)pos;
     return (NAME(point)){ inside ? half * r * part : size - half * o.delta,
                           inside  ? part
                           : r > 0 ? 1
@@ -56,7 +54,7 @@ INLINE NAME(point) NAME(smooth_l1)(REAL x, REAL y, REAL pos, NAME(options) o)
                           inside ? 1 / o.delta : 0 };
 }
 
-POINTWISE(mse)
-POINTWISE(l1)
-POINTWISE(huber)
-POINTWISE(smooth_l1)
+POINTWISE(mse, false)
+POINTWISE(l1, false)
+POINTWISE(huber, false)
+POINTWISE(smooth_l1, false)

@@ -13,11 +13,12 @@
  *        the result would be subnormal. x <= EXP_HI_* (44 or 665 with the factor).
  * log:   x = 2^k (1 + f), 1/sqrt 2 <= 1 + f < sqrt 2, for log1p f by one fma, so that tiny x loses nothing;
  *        log(1 + f) = f - f^2/2 + a (f^2/2 + R(a^2)) with a = f / (2 + f). Subnormal numbers are read as integers.
+ *        From 0 to 1 in float32: x + x^2 p(x).
  * pow:   2^(g k) e^(g log(1 + f)), the whole part of g k going into the exponent: large powers lose nothing.
  *
  * Every operation is correctly rounded, fma is explicit: the same bits on every processor that has fma.
- * The coefficients of q (degrees 4 and 9) and R (degrees 2 and 6) are weighted minimax and least-squares fits;
- * errors of the polynomials: 3.1e-9, 4.4e-18, relative; 9.9e-10, 9.3e-18, relative to f.
+ * The coefficients of q (degrees 4 and 9), R (degrees 2 and 6) and p (degree 8) are weighted minimax and least-squares
+ * fits; errors of the polynomials: 3.1e-9, 4.4e-18, relative; 9.9e-10, 9.3e-18, relative to f; 5.3e-9, relative.
  */
 #ifndef CE_VECMATH_H
 #define CE_VECMATH_H
@@ -80,6 +81,19 @@ INLINE float zero_if_f32(int drop, float x)
 INLINE double zero_if_f64(int drop, double x)
 {
     return f64_bits(bits_f64(x) & ((uint64_t)drop - 1));
+}
+
+/* a, or b where the sign of x is set. */
+INLINE float by_sign_f32(float x, float a, float b)
+{
+    const uint32_t set = -(bits_f32(x) >> 31);
+    return f32_bits((bits_f32(a) & ~set) | (bits_f32(b) & set));
+}
+
+INLINE double by_sign_f64(double x, double a, double b)
+{
+    const uint64_t set = -(bits_f64(x) >> 63);
+    return f64_bits((bits_f64(a) & ~set) | (bits_f64(b) & set));
 }
 
 /* Without the instruction (x86-64 baseline) two roundings, and so other bits; the sums below bear it. */
@@ -219,6 +233,17 @@ INLINE double log1p_f64(double x)
     const double   scale = f64_bits((1023u - k) << 52);
 
     return log_core_f64(FMA_F64(scale, x, scale - 1.0), n);
+}
+
+/* By pairs: operations that need not wait for each other. */
+INLINE float log1p_unit_f32(float x)
+{
+    const float z = x * x;
+    const float a = FMA_F32(x, 0.333304703F, -0.499999315F), b = FMA_F32(x, 0.196931928F, -0.24958156F);
+    const float c = FMA_F32(x, 0.10670013F, -0.153490975F), d = FMA_F32(x, 2.01503336e-2F, -5.75615279e-2F);
+    const float high = FMA_F32(z, FMA_F32(z, -3.3065395e-3F, d), c);
+
+    return FMA_F32(z, FMA_F32(z * z, high, FMA_F32(z, b, a)), x);
 }
 
 /* x = 2^k (1 + f). A subnormal x is looked at as x 2^149 (or 2^1074), a whole number; 0 gives nonsense. */
