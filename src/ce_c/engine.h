@@ -86,6 +86,7 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef EXP
 #undef EXP_2_64
 #undef EXP_BY
+#undef EXP_WIDE
 #undef BY_1
 #undef BY_2_64
 #undef EXP_HI

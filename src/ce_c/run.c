@@ -210,7 +210,7 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
     if (job->reduction >= CE_MEAN)
         sum /= job->z;
     if (job->reduction == CE_PERPLEXITY)
-        sum = sum > EXP_HI_F64 ? INFINITY : exp_f64(sum, BY_1_F64, EXP_LO_F64);
+        sum = sum > EXP_HI_F64 ? INFINITY : exp_wide_f64(sum);
     return fabs(sum) < tables[current]->real[job->real].min_normal ? 0 : sum;
 }
 

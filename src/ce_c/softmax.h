@@ -57,7 +57,7 @@ static inline REAL NAME(normal)(REAL x)
 /* exp of a number that may be positive, too. */
 static inline REAL NAME(exp_any)(REAL x)
 {
-    const REAL e = EXP(x);
+    const REAL e = EXP_WIDE(x);
     return x > EXP_HI ? (REAL)INFINITY : e;
 }
 
