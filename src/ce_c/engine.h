@@ -87,6 +87,12 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef EXP_2_64
 #undef EXP_BY
 #undef EXP_WIDE
+#undef EXP_LO_2_64
+#undef EXP_WHOLE
+#undef EXP_REST
+#undef EXP_HIGH
+#undef EXP_LOW
+#undef EXP_SCALED
 #undef BY_1
 #undef BY_2_64
 #undef EXP_HI

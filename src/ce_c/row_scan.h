@@ -34,34 +34,72 @@ static REAL NAME(row_max)(const REAL *z, int64_t n)
     return a[0];
 }
 
-/* Sum of exp(z - m), times 2^64; n is a multiple of STEP, at most CHUNK. Meanwhile memory brings what comes next. */
-static double NAME(row_sum)(const REAL *z, int64_t n, REAL m, uintptr_t next, uintptr_t size)
-{
-    REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
+#define STEPS(l)                                                                                                       \
+    SIMD                                                                                                               \
+    for (int l = 0; l < NAME(STEP); l++)
 
-    for (int64_t i = 0; i < n; i += NAME(STEP)) {
-        fetch(next + (uintptr_t)i * size, NAME(STEP) * size);
-        LANE(l) a[l] += EXP_2_64(z[i + l] - m);
-        LANE(l) b[l] += EXP_2_64(z[i + LANES + l] - m);
-        LANE(l) c[l] += EXP_2_64(z[i + 2 * LANES + l] - m);
-        LANE(l) d[l] += EXP_2_64(z[i + 3 * LANES + l] - m);
-    }
-    return NAME(sum4)(a, b, c, d);
+/* exp(x - m) of STEP numbers, as EXP_BY, but stage by stage: each is a chain of operations that wait for one
+ * another, and only so many wait at a time. */
+INLINE void NAME(exp_step)(REAL *e, const REAL *z, REAL m, REAL by, REAL lo)
+{
+    REAL x[NAME(STEP)], t[NAME(STEP)], r[NAME(STEP)], q[NAME(STEP)];
+
+    STEPS(l) x[l] = z[l] - m;
+    STEPS(l) t[l] = EXP_WHOLE(x[l], by);
+    STEPS(l) r[l] = EXP_REST(x[l], t[l], by);
+    STEPS(l) q[l] = EXP_HIGH(r[l]);
+    STEPS(l) q[l] = EXP_LOW(q[l], r[l]);
+    STEPS(l) e[l] = EXP_SCALED(q[l], t[l], x[l], lo);
 }
 
-/* Copies z without its maxima (give or take a subnormal), filled up to a multiple of STEP with what exp turns into 0;
- * counts the maxima. */
-static int64_t NAME(row_without)(REAL *copy, const REAL *z, int64_t n, REAL m)
+/* Does one of n numbers, at most STEP, equal m, give or take a subnormal? */
+INLINE bool NAME(step_holds)(const REAL *z, int64_t n, REAL m)
 {
-    int64_t hits = 0;
+    BITS any = 0;
 
-    for (int64_t i = 0; i < n; i++) {
-        const bool hit = ABS(z[i] - m) < MIN_NORMAL;
+    for (int64_t l = 0; l < n; l++) any |= ABS(z[l] - m) < MIN_NORMAL;
+    return any;
+}
+
+/* Copies n numbers, at most STEP, without those that equal m, filled up with what exp turns into 0; counts them. */
+static int NAME(step_without)(REAL *copy, const REAL *z, int64_t n, REAL m)
+{
+    int hits = 0;
+
+    STEPS(l) copy[l] = -INFINITY;
+    for (int64_t l = 0; l < n; l++) {
+        const bool hit = ABS(z[l] - m) < MIN_NORMAL;
         hits += hit;
-        copy[i] = hit ? -INFINITY : z[i];
+        copy[l] = hit ? -INFINITY : z[l];
     }
-    for (int64_t i = n; i % NAME(STEP); i++) copy[i] = -INFINITY;
     return hits;
+}
+
+/* Sum of exp(z - m), times 2^64, of n numbers, at most CHUNK; if the maximum is to be left out, of all but the first
+ * that equals m. Meanwhile memory brings what comes next. */
+static double NAME(row_sum)(const REAL *z, int64_t n, REAL m, bool leaves_out, uintptr_t next, uintptr_t size)
+{
+    REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
+    int  hits = 0;
+
+    for (int64_t i = 0; i < n; i += NAME(STEP)) {
+        REAL          copy[NAME(STEP)], e[NAME(STEP)];
+        const REAL   *from = z + i;
+        const int64_t some = n - i < NAME(STEP) ? n - i : NAME(STEP);
+        const bool    holds = leaves_out && NAME(step_holds)(from, some, m);
+        if (holds || some < NAME(STEP)) {
+            hits += NAME(step_without)(copy, from, some, holds ? m : (REAL)NAN);
+            leaves_out &= !holds;
+            from = copy;
+        }
+        fetch(next + (uintptr_t)i * size, NAME(STEP) * size);
+        NAME(exp_step)(e, from, m, BY_2_64, EXP_LO_2_64);
+        LANE(l) a[l] += e[l];
+        LANE(l) b[l] += e[LANES + l];
+        LANE(l) c[l] += e[2 * LANES + l];
+        LANE(l) d[l] += e[3 * LANES + l];
+    }
+    return NAME(sum4)(a, b, c, d) + (hits > 1 ? 0x1p64 * (double)(hits - 1) : 0);
 }
 
 /* Sum of u (m - z) / 2^16, u = 1 if absent; n is a multiple of STEP, at most CHUNK. */
@@ -128,8 +166,7 @@ static const REAL *NAME(row_u)(const NAME(row) * row, const ce_plan *plan, int64
     return copy;
 }
 
-/* One block from class first on, n at most BLOCK. The maximum is left out of the one chunk that holds it first, by
- * a copy. */
+/* One block from class first on, n at most BLOCK. */
 static NAME(pair) NAME(row_block)(const NAME(row) * row, const ce_plan *plan, int64_t first, int64_t n, bool tilted)
 {
     const uintptr_t   size = (uintptr_t)size_of(row->type);
@@ -150,21 +187,14 @@ static NAME(pair) NAME(row_block)(const NAME(row) * row, const ce_plan *plan, in
         const int64_t   some = n - i < NAME(CHUNK) ? n - i : NAME(CHUNK);
         const uintptr_t next = (uintptr_t)memory + (uintptr_t)(i + NAME(BLOCK)) * size;
         const bool      holds_max = !left_out && ABS(top[c] - m) < MIN_NORMAL;
-        REAL            copy[NAME(CHUNK)];
         if (tilted) {
+            REAL        copy[NAME(CHUNK)];
             const REAL *u = NAME(row_u)(row, plan, first + i, some, copy);
             sums.tilt += 0x1p16 * NAME(row_tilt_any)(z + i, u, some, from);
             sums.u += u ? NAME(total)(u, some) : (double)some;
         }
-        if (holds_max || some % NAME(STEP)) {
-            const int64_t hits = NAME(row_without)(copy, z + i, some, holds_max ? from : (REAL)NAN);
-            sums.s += NAME(row_sum)(copy, (some + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP), from, next, size);
-            if (hits > 1)
-                sums.s += 0x1p64 * (double)(hits - 1);
-            left_out |= holds_max;
-        } else {
-            sums.s += NAME(row_sum)(z + i, some, from, next, size);
-        }
+        sums.s += NAME(row_sum)(z + i, some, from, holds_max, next, size);
+        left_out |= holds_max;
     }
     sums.m = NAME(normal)(m);
     sums.s = unscaled(sums.s);
@@ -196,7 +226,7 @@ static void NAME(row_scan)(const ce_grid *grid, const ce_plan *plan, bool tilted
 {
     const NAME(row) row = NAME(row_of)(grid, plan, x);
     const int64_t K = grid->classes;
-    NAME(pair) pairs[NAME(PAIRS)] = { { -INFINITY, 0, 0, 0 } };
+    NAME(pair) pairs[NAME(PAIRS)];
     int gathered = 0;
 
     for (int64_t i = 0; i < K; i += NAME(BLOCK)) {

@@ -105,29 +105,40 @@ INLINE float exp_rest_f32(float x, float t, float by)
     return FMA_F32(n, -0x1.7f7d1cp-20F, FMA_F32(n, -0x1.62e4p-1F, x));
 }
 
-INLINE float exp_small_f32(float r)
+/* e^r in two parts: a few terms of q, the rest. */
+INLINE float exp_high_f32(float r)
 {
     float q = 1.38144639e-3F;
 
     q = FMA_F32(q, r, 8.36878038e-3F);
-    q = FMA_F32(q, r, 4.16683943e-2F);
+    return FMA_F32(q, r, 4.16683943e-2F);
+}
+
+INLINE float exp_low_f32(float q, float r)
+{
     q = FMA_F32(q, r, 1.66665201e-1F);
     q = FMA_F32(q, r, 0.499999934F);
     q = FMA_F32(q, r, 1.0F);
     return FMA_F32(q, r, 1.0F);
 }
 
-INLINE float exp_f32(float x, float by, float lo)
+/* From e^r = q and t. */
+INLINE float exp_scaled_f32(float q, float t, float x, float lo)
 {
-    const float t = EXP_WHOLE_F32(x, by), q = exp_small_f32(exp_rest_f32(x, t, by));
     const float y = q * f32_bits(bits_f32(t) << 23);
     return x < lo ? 0.0F : y;
+}
+
+INLINE float exp_f32(float x, float by, float lo)
+{
+    const float t = EXP_WHOLE_F32(x, by), r = exp_rest_f32(x, t, by);
+    return exp_scaled_f32(exp_low_f32(exp_high_f32(r), r), t, x, lo);
 }
 
 INLINE float exp_wide_f32(float x)
 {
     const float by = BY_0_F32, t = EXP_WHOLE_F32(x, by), r = exp_rest_f32(x, t, by);
-    const float y = f32_bits(bits_f32(exp_small_f32(r)) + (bits_f32(t) << 23));
+    const float y = f32_bits(bits_f32(exp_low_f32(exp_high_f32(r), r)) + (bits_f32(t) << 23));
     const float e = FMA_F32(r, 0.0F, y); /* of a NaN the bits of t went into the exponent */
     return x < EXP_LO_F32 ? 0.0F : e;
 }
@@ -139,7 +150,8 @@ INLINE double exp_rest_f64(double x, double t, double by)
     return FMA_F64(n, -0x1.ef35793c7673p-45, FMA_F64(n, -0x1.62e42fefa38p-1, x));
 }
 
-INLINE double exp_small_f64(double r)
+/* e^r in two parts: a few terms of q, the rest. */
+INLINE double exp_high_f64(double r)
 {
     double q = 0x1.adeb4ac14afbep-26;
 
@@ -147,7 +159,11 @@ INLINE double exp_small_f64(double r)
     q = FMA_F64(q, r, 0x1.71dee06dbcf9dp-19);
     q = FMA_F64(q, r, 0x1.a0199698cfb78p-16);
     q = FMA_F64(q, r, 0x1.a01a0149ad5adp-13);
-    q = FMA_F64(q, r, 0x1.6c16c185a83adp-10);
+    return FMA_F64(q, r, 0x1.6c16c185a83adp-10);
+}
+
+INLINE double exp_low_f64(double q, double r)
+{
     q = FMA_F64(q, r, 0x1.1111111121d26p-7);
     q = FMA_F64(q, r, 0x1.5555555550006p-5);
     q = FMA_F64(q, r, 0x1.5555555555512p-3);
@@ -156,17 +172,23 @@ INLINE double exp_small_f64(double r)
     return FMA_F64(q, r, 1.0);
 }
 
-INLINE double exp_f64(double x, double by, double lo)
+/* From e^r = q and t. */
+INLINE double exp_scaled_f64(double q, double t, double x, double lo)
 {
-    const double t = EXP_WHOLE_F64(x, by), q = exp_small_f64(exp_rest_f64(x, t, by));
     const double y = q * f64_bits(bits_f64(t) << 52);
     return x < lo ? 0.0 : y;
+}
+
+INLINE double exp_f64(double x, double by, double lo)
+{
+    const double t = EXP_WHOLE_F64(x, by), r = exp_rest_f64(x, t, by);
+    return exp_scaled_f64(exp_low_f64(exp_high_f64(r), r), t, x, lo);
 }
 
 INLINE double exp_wide_f64(double x)
 {
     const double by = BY_0_F64, t = EXP_WHOLE_F64(x, by), r = exp_rest_f64(x, t, by);
-    const double y = f64_bits(bits_f64(exp_small_f64(r)) + (bits_f64(t) << 52));
+    const double y = f64_bits(bits_f64(exp_low_f64(exp_high_f64(r), r)) + (bits_f64(t) << 52));
     const double e = FMA_F64(r, 0.0, y); /* of a NaN the bits of t went into the exponent */
     return x < EXP_LO_F64 ? 0.0 : e;
 }
