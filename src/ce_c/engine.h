@@ -8,6 +8,7 @@
 #include "dots.h"
 #include "lanes_scan.h"
 #include "row_emit.h"
+#include "rows.h"
 #include "lanes_emit.h"
 
 #include "pointwise.h"
@@ -104,6 +105,7 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef FMA
 #undef ZERO_IF
 #undef LANE
+#undef STEPS
 #undef LOG
 #undef LOG1P
 #undef POW
