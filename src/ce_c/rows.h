@@ -20,6 +20,8 @@ static ce_pair NAME(row_gathered)(const NAME(gathering) * all, const ce_link *li
 {
     double sum = 0, lost = 0;
 
+    if (all->n == 1)
+        return all->pairs[0];
     if (!NAME(adds)(link))
         return NAME(row_merge)(all->pairs, all->n);
     for (int i = 0; i < all->n; i++) add_exactly(&sum, &lost, all->pairs[i].s);
@@ -116,7 +118,8 @@ static void NAME(scan)(const ce_grid *grid, const ce_plan *plan, int64_t first, 
     }
 }
 
-/* The pairs of each row become its first. */
+/* The pairs of each row become its first. The second takes the target's logit, which an emission in place may overwrite
+ * before the row's other parts are begun. */
 static void NAME(merge)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
 {
     const ce_link *link = links[plan->job->loss];
@@ -132,6 +135,7 @@ static void NAME(merge)(const ce_grid *grid, const ce_plan *plan, int64_t first,
         for (int64_t k = 0; x.all_live && k < plan->parts; k++) NAME(row_gather)(&all, link, pairs[k]);
         if (x.all_live) {
             pairs[0] = NAME(row_gathered)(&all, link);
+            pairs[1].m = grid->data[CE_TARGET] ? x.z_t[0] : 0;
             NAME(row_link)(grid, plan, link, pairs[0], &x);
         }
         double sums[LANES] = { 0 };
@@ -153,6 +157,7 @@ static void NAME(emit)(const ce_grid *grid, const ce_plan *plan, int64_t first, 
         const int64_t to = from + n * NAME(BLOCK) < grid->classes ? from + n * NAME(BLOCK) : grid->classes;
         NAME(row_open)(grid, plan, item, &x);
         if (x.all_live) {
+            x.z_t[0] = plan->pairs[item * parts + 1].m;
             NAME(row_link)(grid, plan, link, plan->pairs[item * parts], &x);
             NAME(row_emit)(grid, plan, link->emits, NULL, from, to, &x);
         } else {
