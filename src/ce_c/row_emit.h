@@ -2,16 +2,16 @@
  * again from logits that are still in L2.
  */
 
-/* exp(z - m) of n numbers, at most CHUNK, by a factor. */
+/* exp(z - m) of n numbers, at most CHUNK, by a factor; also in place of z. */
 static void NAME(row_exp)(REAL *e, const REAL *z, int64_t n, REAL m, NAME(factor) f)
 {
     int64_t i = 0;
 
     for (; i + NAME(STEP) <= n; i += NAME(STEP)) NAME(exp_step)(e + i, z + i, m, f.by, f.lo);
     if (i < n) {
-        REAL copy[NAME(STEP)], rest[NAME(STEP)];
-        NAME(exp_step)(rest, NAME(step_filled)(copy, z + i, n - i), m, f.by, f.lo);
-        memcpy(e + i, rest, (size_t)(n - i) * sizeof(REAL));
+        REAL copy[NAME(STEP)];
+        NAME(exp_step)(copy, NAME(step_filled)(copy, z + i, n - i), m, f.by, f.lo);
+        memcpy(e + i, copy, (size_t)(n - i) * sizeof(REAL));
     }
 }
 
@@ -21,14 +21,14 @@ static void NAME(row_grad)(const REAL *z, const REAL *other, const REAL *u, cons
                            emission emits, const tile *x)
 {
     const NAME(factor) f = NAME(factor_of)(x->per_e[0]);
-    const REAL m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), shift = NAME(normal)((REAL)x->shift[0]),
-               dot = (REAL)x->dot[0], u_sum = (REAL)x->u_sum[0], r = NAME(rest_of)(x->u_sum[0]);
-    const bool by_e = emits == PROBABILITIES || emits == SHARES, plain = emits == PROBABILITIES && shift == 0;
-    const bool has_e = plain && kept && f.by == BY_2_64;
-    REAL       e[NAME(CHUNK)];
+    const REAL        m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), shift = NAME(normal)((REAL)x->shift[0]),
+                      dot = (REAL)x->dot[0], u_sum = (REAL)x->u_sum[0], r = NAME(rest_of)(x->u_sum[0]);
+    const bool        by_e = emits == PROBABILITIES || emits == SHARES, plain = emits == PROBABILITIES && shift == 0;
+    const bool        has_e = plain && kept && f.by == BY_2_64;
+    const REAL *const e = has_e ? kept : grad;
 
     if (by_e && !has_e)
-        NAME(row_exp)(e, z, n, m, f);
+        NAME(row_exp)(grad, z, n, m, f);
 #define EMIT(value)                                                                                                    \
     SIMD                                                                                                               \
     for (int64_t i = 0; i < n; i++) grad[i] = value
@@ -43,7 +43,7 @@ static void NAME(row_grad)(const REAL *z, const REAL *other, const REAL *u, cons
     else if (emits == SHARES)
         EMIT(NAME(share_from)(e[i], u[i], u_sum, r, s, shift, f));
     else if (has_e)
-        EMIT(NAME(normal)(f.per_e * kept[i]));
+        EMIT(NAME(normal)(f.per_e * e[i]));
     else if (plain)
         EMIT(f.per_e * e[i]);
     else if (u)
@@ -58,15 +58,14 @@ static void NAME(row_hess)(const REAL *z, REAL *hess, int64_t n, emission emits,
     const NAME(factor) f = NAME(factor_of)(x->curve[0]);
     const NAME(bender) b = NAME(bender_of)(x->bend[0], f);
     const REAL m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), part = (REAL)x->part[0];
-    REAL       e[NAME(CHUNK)];
 
     if (emits == ONE_HOT) {
         memset(hess, 0, (size_t)n * sizeof(REAL));
         return;
     }
-    NAME(row_exp)(e, z, n, m, f);
+    NAME(row_exp)(hess, z, n, m, f);
     SIMD
-    for (int64_t i = 0; i < n; i++) hess[i] = NAME(hess_from)(e[i], s, part, b, f);
+    for (int64_t i = 0; i < n; i++) hess[i] = NAME(hess_from)(hess[i], s, part, b, f);
 }
 
 /* n results go from a buffer to where they belong. */

@@ -2,7 +2,7 @@
  * few that several threads share one.
  */
 
-enum { NAME(PAIRS) = 64 };
+enum { NAME(PAIRS) = 32 };
 
 /* Pairs on their way into one: whenever PAIRS of them have gathered, they are merged. */
 typedef struct {
