@@ -6,7 +6,7 @@
  * outputs are written while its logits are still in cache. Two traversals, which no loss knows:
  *     rows     the class axis is contiguous and long: one item at a time, LANES neighbouring classes at once
  *     lanes    all else: LANES items at once, walking the classes, through a panel in L1
- * (row_*.h; lanes_*.h, panel.h, transpose.h.) Here: what both share.
+ * (row_*.h, rows.h; lanes_*.h, panel.h, transpose.h.) Here: what both share.
  *
  * The order of every sum is fixed. Sums of exponentials run over 8 float32 terms per accumulator before four of
  * them are added as a tree and go into float64, so that even terms that all round alike cost 2 or 3 units.
