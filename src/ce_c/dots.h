@@ -33,22 +33,21 @@ static double NAME(chunk_terms)(ce_term term, const REAL *p, const REAL *q, int6
     return tree_sum(sums, TILE);
 }
 
-static double NAME(row_dot)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, const tile *x)
+/* Of a part of a long row, n classes from class first on. */
+static ce_pair NAME(row_dot)(const NAME(row) * row, const ce_link *link, int64_t first, int64_t n)
 {
-    const NAME(row) row = NAME(row_of)(grid, plan, x);
-    const int64_t K = grid->classes, size = size_of(row.type), q_size = size_of(row.q_type);
-    double        sum = 0, lost = 0;
+    double sum = 0, lost = 0;
 
-    for (int64_t i = 0, n; i < K; i += n) {
+    for (int64_t i = first, some; i < first + n; i += some) {
         REAL z_copy[VIEWED(NAME(CHUNK))], q_copy[VIEWED(NAME(CHUNK))];
-        n = K - i < NAME(CHUNK) ? K - i : NAME(CHUNK);
-        const REAL *z = NAME(view)(row.z + i * size, row.type, n, z_copy);
-        const REAL *q = row.q ? NAME(view)(row.q + i * q_size, row.q_type, n, q_copy) : NULL;
+        some = first + n - i < NAME(CHUNK) ? first + n - i : NAME(CHUNK);
+        const REAL *z = NAME(view)(row->z + i * size_of(row->type), row->type, some, z_copy);
+        const REAL *q = row->q ? NAME(view)(row->q + i * size_of(row->q_type), row->q_type, some, q_copy) : NULL;
         add_exactly(&sum, &lost,
-                    link->emits == TERMS ? NAME(chunk_terms)(link->term, z, q, n)
-                                         : NAME(chunk_dot)(q, link->emits == DOT ? z : NULL, n));
+                    link->emits == TERMS ? NAME(chunk_terms)(link->term, z, q, some)
+                                         : NAME(chunk_dot)(q, link->emits == DOT ? z : NULL, some));
     }
-    return with_lost(sum, lost);
+    return (ce_pair){ 0, with_lost(sum, lost), 0, 0 };
 }
 
 /* g and y in their panels; adds the sum of g y, of g, or of terms to dot, what roundings take from it to lost. */

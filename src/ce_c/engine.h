@@ -8,6 +8,7 @@
 #include "dots.h"
 #include "lanes_scan.h"
 #include "row_emit.h"
+#include "rows.h"
 #include "lanes_emit.h"
 #include "small.h"
 
@@ -89,6 +90,13 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef EXP
 #undef EXP_2_64
 #undef EXP_BY
+#undef EXP_WIDE
+#undef EXP_LO_2_64
+#undef EXP_WHOLE
+#undef EXP_REST
+#undef EXP_HIGH
+#undef EXP_LOW
+#undef EXP_SCALED
 #undef BY_1
 #undef BY_2_64
 #undef EXP_HI
@@ -100,6 +108,7 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef FMA
 #undef ZERO_IF
 #undef LANE
+#undef STEPS
 #undef LOG
 #undef LOG1P
 #undef LOG1P_UNIT

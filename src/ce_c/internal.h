@@ -46,6 +46,12 @@ static inline double with_lost(double sum, double lost)
     return lost == lost ? sum + lost : sum;
 }
 
+/* What one block of a long row adds up to. */
+typedef struct {
+    double m, s;    /* maximum, sum of the other exponentials; or s alone, where the loss asks for another sum */
+    double tilt, u; /* tilt = sum u_k (m - z_k), u = sum u_k */
+} ce_pair;
+
 /* What a kernel needs beside the grid. */
 typedef struct {
     const ce_job *job;
@@ -56,6 +62,8 @@ typedef struct {
     int           curves;  /* the Hessian is */
     int           streams; /* the gradient is stored past the caches */
     ce_block     *blocks;  /* scratch, one for each block of items */
+    ce_pair      *pairs;   /* where rows are split: one for each block of a row, row after row */
+    int64_t       parts;   /* blocks of a row */
 } ce_plan;
 
 typedef void (*ce_kernel)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last);
@@ -67,6 +75,8 @@ typedef struct {
     struct {
         double    min_normal; /* results that are smaller become 0 */
         ce_kernel check, run;
+        ce_kernel scan, merge, emit; /* run in three phases: over blocks of rows, over rows, over blocks of rows */
+        int64_t   part;              /* classes in a block of a row */
         double (*sum)(const void *x, int64_t n); /* of n computing-type numbers */
     } real[CE_REALS];
     int streams; /* it has stores that bypass the caches */

@@ -63,7 +63,15 @@ static int find_loss(const char *name)
 #include "dtype_f64.h"
 #include "engine.h"
 
-#define COLUMN(d) { .min_normal = least_##d, .check = check_##d, .run = run_##d, .sum = total_##d }
+#define COLUMN(d)                                                                                                      \
+    { .min_normal = least_##d,                                                                                         \
+      .check = check_##d,                                                                                              \
+      .run = run_##d,                                                                                                  \
+      .scan = scan_##d,                                                                                                \
+      .merge = merge_##d,                                                                                              \
+      .emit = emit_##d,                                                                                                \
+      .part = BLOCK_##d,                                                                                               \
+      .sum = total_##d }
 
 extern const ce_kernels CE_ISA_SYMBOL;
 const ce_kernels        CE_ISA_SYMBOL = {

@@ -1,17 +1,12 @@
 /* row_scan.h - (m, s) of one long, contiguous row.
  *
  * Per BLOCK a loop for the maximum, then, out of L1, one for the sum of exponentials; each block is a
- * pair (m, s), and the pairs are merged at the end, or whenever PAIRS of them have gathered:
+ * pair (m, s), and the pairs are merged at the end (rows.h):
  *     s = s_a + sum over the others of (s_b + 1) exp(m_b - m),   a the first block with m_a = m.
  */
 
-enum { NAME(PAIRS) = 64 };
-
-typedef struct {
-    double m, s, tilt, u; /* tilt = sum u_k (m - z_k), u = sum u_k */
-} NAME(pair);
-
-static REAL NAME(row_max)(const REAL *z, int64_t n)
+/* The maxima of n numbers, at most CHUNK, by lanes. */
+static void NAME(row_max)(REAL *top, const REAL *z, int64_t n)
 {
     REAL    a[LANES], b[LANES], c[LANES], d[LANES];
     int64_t i = 0;
@@ -28,40 +23,102 @@ static REAL NAME(row_max)(const REAL *z, int64_t n)
     for (int l = 0; i + l < n; l++) b[l] = z[i + l] > b[l] ? z[i + l] : b[l];
     LANE(l) a[l] = b[l] > a[l] ? b[l] : a[l];
     LANE(l) c[l] = d[l] > c[l] ? d[l] : c[l];
-    LANE(l) a[l] = c[l] > a[l] ? c[l] : a[l];
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) a[l] = a[l + half] > a[l] ? a[l + half] : a[l];
-    return a[0];
+    LANE(l) top[l] = c[l] > a[l] ? c[l] : a[l];
 }
 
-/* Sum of exp(z - m), times 2^64; n is a multiple of STEP, at most CHUNK. Meanwhile memory brings what comes next. */
-static double NAME(row_sum)(const REAL *z, int64_t n, REAL m, uintptr_t next, uintptr_t size)
+static REAL NAME(largest)(const REAL *top)
+{
+    REAL x[LANES];
+
+    LANE(l) x[l] = top[l];
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) x[l] = x[l + half] > x[l] ? x[l + half] : x[l];
+    return x[0];
+}
+
+#define STEPS(l)                                                                                                       \
+    SIMD                                                                                                               \
+    for (int l = 0; l < NAME(STEP); l++)
+
+/* exp(x - m) of STEP numbers, as EXP_BY, but stage by stage: each is a chain of operations that wait for one
+ * another, and only so many wait at a time. */
+INLINE void NAME(exp_step)(REAL *e, const REAL *z, REAL m, REAL by, REAL lo)
+{
+    REAL x[NAME(STEP)], t[NAME(STEP)], r[NAME(STEP)], q[NAME(STEP)];
+
+    STEPS(l) x[l] = z[l] - m;
+    STEPS(l) t[l] = EXP_WHOLE(x[l], by);
+    STEPS(l) r[l] = EXP_REST(x[l], t[l], by);
+    STEPS(l) q[l] = EXP_HIGH(r[l]);
+    STEPS(l) q[l] = EXP_LOW(q[l], r[l]);
+    STEPS(l) e[l] = EXP_SCALED(q[l], t[l], x[l], lo);
+}
+
+/* Does one of n numbers equal m, give or take a subnormal? */
+INLINE bool NAME(holds)(const REAL *z, int n, REAL m)
+{
+    BITS any = 0;
+
+    for (int l = 0; l < n; l++) any |= ABS(z[l] - m) < MIN_NORMAL;
+    return any;
+}
+
+/* Zeros e where z equals m; counts those. */
+static int NAME(step_without)(REAL *e, const REAL *z, REAL m)
+{
+    int hits = 0;
+
+    for (int l = 0; l < NAME(STEP); l++) {
+        const bool hit = ABS(z[l] - m) < MIN_NORMAL;
+        hits += hit;
+        e[l] = ZERO_IF(hit, e[l]);
+    }
+    return hits;
+}
+
+/* n numbers, at most STEP, filled up with what exp turns into 0. */
+static const REAL *NAME(step_filled)(REAL *copy, const REAL *z, int64_t n)
+{
+    STEPS(l) copy[l] = -INFINITY;
+    memcpy(copy, z, (size_t)n * sizeof(REAL));
+    return copy;
+}
+
+/* Adds to the sums, by lanes, those of exp(z - m), times 2^64, of n numbers, at most CHUNK; if the maximum is to be
+ * left out, of all but the first that equals m. The exponentials are kept, if asked for, also in place of z. Meanwhile
+ * memory brings what comes next. */
+static void NAME(row_sum)(double *sums, REAL *kept, const REAL *z, int64_t n, REAL m, bool leaves_out, uintptr_t next,
+                          uintptr_t size)
 {
     REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
 
     for (int64_t i = 0; i < n; i += NAME(STEP)) {
+        REAL          copy[NAME(STEP)], e[NAME(STEP)];
+        const int64_t some = n - i < NAME(STEP) ? n - i : NAME(STEP);
+        const REAL   *from = some < NAME(STEP) ? NAME(step_filled)(copy, z + i, some) : z + i;
+        const bool    holds = leaves_out && NAME(holds)(from, NAME(STEP), m);
+
         fetch(next + (uintptr_t)i * size, NAME(STEP) * size);
-        LANE(l) a[l] += EXP_2_64(z[i + l] - m);
-        LANE(l) b[l] += EXP_2_64(z[i + LANES + l] - m);
-        LANE(l) c[l] += EXP_2_64(z[i + 2 * LANES + l] - m);
-        LANE(l) d[l] += EXP_2_64(z[i + 3 * LANES + l] - m);
+        NAME(exp_step)(e, from, m, BY_2_64, EXP_LO_2_64);
+        if (holds) {
+            REAL others[NAME(STEP)];
+            STEPS(l) others[l] = e[l];
+            sums[0] += 0x1p64 * (NAME(step_without)(others, from, m) - 1);
+            LANE(l) a[l] += others[l];
+            LANE(l) b[l] += others[LANES + l];
+            LANE(l) c[l] += others[2 * LANES + l];
+            LANE(l) d[l] += others[3 * LANES + l];
+            leaves_out = false;
+        } else {
+            LANE(l) a[l] += e[l];
+            LANE(l) b[l] += e[LANES + l];
+            LANE(l) c[l] += e[2 * LANES + l];
+            LANE(l) d[l] += e[3 * LANES + l];
+        }
+        if (kept)
+            STEPS(l) kept[i + l] = e[l];
     }
-    return NAME(sum4)(a, b, c, d);
-}
-
-/* Copies z without its maxima (give or take a subnormal), filled up to a multiple of STEP with what exp turns into 0;
- * counts the maxima. */
-static int64_t NAME(row_without)(REAL *copy, const REAL *z, int64_t n, REAL m)
-{
-    int64_t hits = 0;
-
-    for (int64_t i = 0; i < n; i++) {
-        const bool hit = ABS(z[i] - m) < MIN_NORMAL;
-        hits += hit;
-        copy[i] = hit ? -INFINITY : z[i];
-    }
-    for (int64_t i = n; i % NAME(STEP); i++) copy[i] = -INFINITY;
-    return hits;
+    LANE(l) sums[l] += (double)((a[l] + b[l]) + (c[l] + d[l]));
 }
 
 /* Sum of u (m - z) / 2^16, u = 1 if absent; n is a multiple of STEP, at most CHUNK. */
@@ -128,55 +185,51 @@ static const REAL *NAME(row_u)(const NAME(row) * row, const ce_plan *plan, int64
     return copy;
 }
 
-/* One block from class first on, n at most BLOCK. The maximum is left out of the one chunk that holds it first, by
- * a copy. */
-static NAME(pair) NAME(row_block)(const NAME(row) * row, const ce_plan *plan, int64_t first, int64_t n, bool tilted)
+/* One block from class first on, n at most BLOCK. It works in a buffer of BLOCK numbers, which keeps the exponentials,
+ * times 2^64, if asked for. */
+static ce_pair NAME(row_block)(const NAME(row) * row, const ce_plan *plan, int64_t first, int64_t n, bool tilted,
+                               bool keeps, REAL *buffer)
 {
     const uintptr_t   size = (uintptr_t)size_of(row->type);
     const char *const memory = row->z + (uintptr_t)first * size;
-    REAL              top[NAME(BLOCK) / NAME(CHUNK)], converted[VIEWED(NAME(BLOCK))];
-    const REAL *const z = NAME(view)(memory, row->type, n, converted);
-    REAL              m = -INFINITY;
+    const REAL *const z = NAME(view)(memory, row->type, n, buffer);
+    REAL              top[NAME(BLOCK) / NAME(CHUNK)][LANES], all[LANES];
+    double            s[LANES] = { 0 };
     bool              left_out = false;
-    NAME(pair) sums = { 0, 0, 0, 0 };
+    ce_pair           sums = { 0, 0, 0, 0 };
 
+    LANE(l) all[l] = -INFINITY;
     for (int64_t i = 0, c = 0; i < n; i += NAME(CHUNK), c++) {
-        top[c] = NAME(row_max)(z + i, n - i < NAME(CHUNK) ? n - i : NAME(CHUNK));
-        m = top[c] > m ? top[c] : m;
+        NAME(row_max)(top[c], z + i, n - i < NAME(CHUNK) ? n - i : NAME(CHUNK));
+        LANE(l) all[l] = top[c][l] > all[l] ? top[c][l] : all[l];
     }
-    const REAL from = m > -INFINITY ? m : 0; /* all -inf: sums to 0, or to NaN if one is there */
+    const REAL m = NAME(largest)(all),
+               from = m > -INFINITY ? m : 0; /* all -inf: sums to 0, or to NaN if one is there */
 
     for (int64_t i = 0, c = 0; i < n; i += NAME(CHUNK), c++) {
         const int64_t   some = n - i < NAME(CHUNK) ? n - i : NAME(CHUNK);
         const uintptr_t next = (uintptr_t)memory + (uintptr_t)(i + NAME(BLOCK)) * size;
-        const bool      holds_max = !left_out && ABS(top[c] - m) < MIN_NORMAL;
-        REAL            copy[NAME(CHUNK)];
+        const bool      holds_max = !left_out && NAME(holds)(top[c], LANES, from);
         if (tilted) {
+            REAL        copy[NAME(CHUNK)];
             const REAL *u = NAME(row_u)(row, plan, first + i, some, copy);
             sums.tilt += 0x1p16 * NAME(row_tilt_any)(z + i, u, some, from);
             sums.u += u ? NAME(total)(u, some) : (double)some;
         }
-        if (holds_max || some % NAME(STEP)) {
-            const int64_t hits = NAME(row_without)(copy, z + i, some, holds_max ? from : (REAL)NAN);
-            sums.s += NAME(row_sum)(copy, (some + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP), from, next, size);
-            if (hits > 1)
-                sums.s += 0x1p64 * (double)(hits - 1);
-            left_out |= holds_max;
-        } else {
-            sums.s += NAME(row_sum)(z + i, some, from, next, size);
-        }
+        NAME(row_sum)(s, keeps ? buffer + i : NULL, z + i, some, from, holds_max, next, size);
+        left_out |= holds_max;
     }
     sums.m = NAME(normal)(m);
-    sums.s = unscaled(sums.s);
+    sums.s = unscaled(tree_sum(s, LANES));
     return sums;
 }
 
 /* Merges pairs into one; the sum is compensated, for rows of millions in float64. */
-static NAME(pair) NAME(row_merge)(const NAME(pair) * p, int n)
+static ce_pair NAME(row_merge)(const ce_pair *p, int n)
 {
-    NAME(pair) all = { p[0].m, 0, 0, 0 };
-    double lost = 0;
-    bool   owned = false;
+    ce_pair all = { p[0].m, 0, 0, 0 };
+    double  lost = 0;
+    bool    owned = false;
 
     for (int i = 1; i < n; i++) all.m = p[i].m > all.m ? p[i].m : all.m;
     for (int i = 0; i < n; i++) {
@@ -190,25 +243,4 @@ static NAME(pair) NAME(row_merge)(const NAME(pair) * p, int n)
     }
     all.s = with_lost(all.s, lost);
     return all;
-}
-
-static void NAME(row_scan)(const ce_grid *grid, const ce_plan *plan, bool tilted, tile *x)
-{
-    const NAME(row) row = NAME(row_of)(grid, plan, x);
-    const int64_t K = grid->classes;
-    NAME(pair) pairs[NAME(PAIRS)] = { { -INFINITY, 0, 0, 0 } };
-    int gathered = 0;
-
-    for (int64_t i = 0; i < K; i += NAME(BLOCK)) {
-        if (gathered == NAME(PAIRS)) {
-            pairs[0] = NAME(row_merge)(pairs, gathered);
-            gathered = 1;
-        }
-        pairs[gathered++] = NAME(row_block)(&row, plan, i, K - i < NAME(BLOCK) ? K - i : NAME(BLOCK), tilted);
-    }
-    pairs[0] = NAME(row_merge)(pairs, gathered);
-    x->m[0] = pairs[0].m;
-    x->s[0] = pairs[0].s;
-    x->tilt[0] = pairs[0].tilt;
-    x->u_sum[0] = pairs[0].u;
 }

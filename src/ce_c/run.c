@@ -21,6 +21,9 @@ enum {
     TILE_ITEMS = 16,        /* the fewest, by lanes */
     WORK_ALONE = 65536,     /* about 20 us of work: not worth a second thread */
     STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
+    SPLIT_ITEMS = 64,       /* the most rows that threads share block by block */
+    SPLIT_SHARE = 8,        /* rows for each thread that share well by themselves */
+    PART_MIN = 2048,        /* classes in a block of a row: no type has fewer */
     WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
     WORK_OF_ELEMENT = 4,    /* what an element costs of an element-wise loss */
 };
@@ -153,6 +156,22 @@ static int streams(const ce_grid *grid, const ce_job *job)
            grid->data[CE_GRAD] != grid->data[CE_OTHER] && grid->class_stride[CE_GRAD] == size;
 }
 
+/* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */
+static int splits(const ce_grid *grid, const ce_job *job)
+{
+    const int64_t team = ce_threads_team(job->threads);
+
+    return grid->by_rows && grid->block == 1 && team > 1 && grid->items <= SPLIT_ITEMS &&
+           grid->items < SPLIT_SHARE * team && grid->classes > tables[current]->real[job->real].part &&
+           grid->items * grid->classes >= WORK_ALONE;
+}
+
+/* Where the pairs begin in the scratch memory, in bytes. */
+static size_t pairs_at(int64_t blocks)
+{
+    return (size_t)(blocks + 1) * sizeof(ce_block);
+}
+
 size_t ce_scratch_bytes(const ce_job *job)
 {
     int64_t items = 1, block = BLOCK_ELEMENTS;
@@ -165,7 +184,9 @@ size_t ce_scratch_bytes(const ce_job *job)
                       lanes = block_items(job->shape[job->class_axis], 0);
         block = rows < lanes ? rows : lanes;
     }
-    return (size_t)(items / block + 1) * sizeof(ce_block);
+    const int64_t parts = element_wise(job) ? 0 : job->shape[job->class_axis] / PART_MIN + 1;
+    return pairs_at(items / block) +
+           (items <= SPLIT_ITEMS && parts > 2 ? (size_t)(items * parts) * sizeof(ce_pair) : 0);
 }
 
 typedef struct {
@@ -184,6 +205,19 @@ static void share_blocks(const ce_grid *grid, const ce_plan *plan, ce_kernel ker
 {
     call c = { grid, plan, kernel };
     ce_parallel_for(grid->blocks, threads, run_range, &c);
+}
+
+static void share_parts(const ce_grid *grid, ce_plan *plan, ce_job *job)
+{
+    const ce_kernels *table = tables[current];
+    call scan = { grid, plan, table->real[job->real].scan }, emit = { grid, plan, table->real[job->real].emit };
+
+    plan->parts = (grid->classes + table->real[job->real].part - 1) / table->real[job->real].part;
+    plan->pairs = (ce_pair *)((char *)job->scratch + pairs_at(grid->blocks));
+    ce_parallel_for(grid->items * plan->parts, job->threads, run_range, &scan);
+    table->real[job->real].merge(grid, plan, 0, grid->items);
+    if (plan->derives)
+        ce_parallel_for(grid->items * plan->parts, job->threads, run_range, &emit);
 }
 
 /* What comes before anything is written: are indices or probabilities in range, and what is Z? */
@@ -210,7 +244,7 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
     if (job->reduction >= CE_MEAN)
         sum /= job->z;
     if (job->reduction == CE_PERPLEXITY)
-        sum = sum > EXP_HI_F64 ? INFINITY : exp_f64(sum, BY_1_F64, EXP_LO_F64);
+        sum = sum > EXP_HI_F64 ? INFINITY : exp_wide_f64(sum);
     return fabs(sum) < tables[current]->real[job->real].min_normal ? 0 : sum;
 }
 
@@ -235,6 +269,9 @@ void ce_run(ce_job *job)
     if (element_wise(job))
         make_grid(&grid, job, 1);
     const int64_t work = element_wise(job) ? WORK_OF_ELEMENT : grid.classes + WORK_OF_ITEM;
-    share_blocks(&grid, &plan, table->real[job->real].run, grid.items * work < WORK_ALONE ? 1 : job->threads);
+    if (splits(&grid, job))
+        share_parts(&grid, &plan, job);
+    else
+        share_blocks(&grid, &plan, table->real[job->real].run, grid.items * work < WORK_ALONE ? 1 : job->threads);
     job->value = reduced(&grid, &plan);
 }

@@ -6,7 +6,7 @@
  * outputs are written while its logits are still in cache. Two traversals, which no loss knows:
  *     rows     the class axis is contiguous and long: one item at a time, LANES neighbouring classes at once
  *     lanes    all else: LANES items at once, walking the classes, through a panel in L1
- * (row_*.h; lanes_*.h, panel.h, transpose.h.) Here: what both share.
+ * (row_*.h, rows.h; lanes_*.h, panel.h, transpose.h.) Here: what both share.
  *
  * The order of every sum is fixed. Sums of exponentials run over 8 float32 terms per accumulator before four of
  * them are added as a tree and go into float64, so that even terms that all round alike cost 2 or 3 units.
@@ -57,7 +57,7 @@ static inline REAL NAME(normal)(REAL x)
 /* exp of a number that may be positive, too. */
 static inline REAL NAME(exp_any)(REAL x)
 {
-    const REAL e = EXP(x);
+    const REAL e = EXP_WIDE(x);
     return x > EXP_HI ? (REAL)INFINITY : e;
 }
 
@@ -74,19 +74,28 @@ static inline NAME(bender) NAME(bender_of)(double bend, REAL unit)
     return (NAME(bender)){ NAME(normal)((REAL)(x > most ? most : x < -most ? -most : x)), small ? unit : 1 };
 }
 
-/* per_e e (part (s + 1 - e) + bend e), e = exp(x). */
+/* per_e e (part (s + 1 - e) + bend e), e = exp(x), or from e itself, by the factor. */
+static inline REAL NAME(hess_from)(REAL e, REAL s, REAL part, NAME(bender) b, NAME(factor) f)
+{
+    return NAME(normal)((f.per_e * e) * FMA(b.bend, e * b.unit, (s + (1 - e * f.unit)) * part));
+}
+
 static inline REAL NAME(hess_of)(REAL x, REAL s, REAL part, NAME(bender) b, NAME(factor) f)
 {
-    const REAL e = EXP_BY(x, f.by, f.lo);
-    return NAME(normal)((f.per_e * e) * FMA(b.bend, e * b.unit, (s + (1 - e * f.unit)) * part));
+    return NAME(hess_from)(EXP_BY(x, f.by, f.lo), s, part, b, f);
 }
 
 /* per_e e (u_sum - u) / u_sum - shift u (s + 1 - e), r = 1 / u_sum: with u all of u_sum, as for a hard target, the
  * first term vanishes. */
+static inline REAL NAME(share_from)(REAL e, REAL u, REAL u_sum, REAL r, REAL s, REAL shift, NAME(factor) f)
+{
+    const REAL rest = NAME(normal)(u_sum - u) * r;
+    return NAME(normal)((f.per_e * e) * rest - NAME(normal)(shift * u) * (s + (1 - e * f.unit)));
+}
+
 static inline REAL NAME(share_of)(REAL x, REAL u, REAL u_sum, REAL r, REAL s, REAL shift, NAME(factor) f)
 {
-    const REAL e = EXP_BY(x, f.by, f.lo), rest = NAME(normal)(u_sum - u) * r;
-    return NAME(normal)((f.per_e * e) * rest - NAME(normal)(shift * u) * (s + (1 - e * f.unit)));
+    return NAME(share_from)(EXP_BY(x, f.by, f.lo), u, u_sum, r, s, shift, f);
 }
 
 /* 1 / u_sum; 0 where there is nothing to share. */
