@@ -53,7 +53,7 @@ static ce_pair NAME(row_dot)(const NAME(row) * row, const ce_link *link, int64_t
 /* g and y in their panels; adds the sum of g y, of g, or of terms to dot, what roundings take from it to lost. */
 static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, const ce_link *link, double *dot, double *lost)
 {
-    double sum[TILE] = { 0 };
+    double sum[TILE] = { 0 }, more[TILE] = { 0 };
 
     for (int64_t k = 0; link->emits == TERMS && k < n; k++) {
         double p[TILE] = { 0 }, q[TILE], terms[TILE];
@@ -63,7 +63,14 @@ static void NAME(panel_dot)(const REAL *y, const REAL *g, int64_t n, const ce_li
         link->term(p, q, terms);
         LANE(l) sum[l] += terms[l];
     }
-    for (int64_t k = 0; link->emits != TERMS && k < n; k++)
-        LANE(l) sum[l] += (double)g[k * LANES + l] * (link->emits == DOT ? (double)y[k * LANES + l] : 1);
+    for (int64_t k = 0; link->emits == DOT && k < n; k++) {
+        double *const to = k % 2 ? more : sum;
+        LANE(l) to[l] += (double)g[k * LANES + l] * (double)y[k * LANES + l];
+    }
+    for (int64_t k = 0; link->emits == DOT_EXP && k < n; k++) {
+        double *const to = k % 2 ? more : sum;
+        LANE(l) to[l] += (double)g[k * LANES + l];
+    }
+    LANE(l) sum[l] += more[l];
     for (int l = 0; l < LANES; l++) add_exactly(&dot[l], &lost[l], sum[l]);
 }

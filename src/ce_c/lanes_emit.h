@@ -14,7 +14,7 @@ static void NAME(scales_of)(const double *per_e, NAME(scales) * to)
     }
 }
 
-#define SCALED(e) (((e) * f.a[l]) * f.b[l])
+#define SCALED(e) NAME(normal)(((e) * f.a[l]) * f.b[l])
 
 /* Turns a panel of exponentials into Hessians, see hess_of. */
 static void NAME(panel_hess)(REAL *panel, int64_t n, emission emits, const tile *x, int at)
@@ -69,7 +69,7 @@ static void NAME(panel_grad)(const REAL *e, const REAL *u, REAL *to, const REAL 
 
     NAME(scales_of)(x->per_e + at, &f);
     if (emits == PROBABILITIES && !smooth) {
-        EMIT(NAME(normal)(SCALED(e[i + l])));
+        EMIT(SCALED(e[i + l]));
         return;
     }
     LANE(l) shift[l] = NAME(normal)((REAL)x->shift[at + l]);

@@ -168,7 +168,10 @@ static void NAME(prepare)(REAL *z, REAL *other, const ce_plan *plan, emission em
         LANE(l) z[k * LANES + l] = x->live[at + l] ? z[k * LANES + l] : 0;
     for (int64_t k = 0; emits == SHARES && k < n; k++) {
         const REAL w = plan->job->w ? ((const REAL *)plan->job->w)[first + k] : 1;
-        LANE(l) other[k * LANES + l] = x->live[at + l] ? FMA(other[k * LANES + l], to.scale, to.base) * w : 0;
+        LANE(l) {
+            const REAL u = NAME(normal)(FMA(other[k * LANES + l], to.scale, to.base) * w);
+            other[k * LANES + l] = x->live[at + l] ? u : 0;
+        }
     }
 }
 
