@@ -126,10 +126,11 @@ def speed(options: argparse.Namespace, folder: Path) -> dict:
                 time.sleep(0.02)  # until the threads of that library sleep
         problems.remove(case, folder)
 
+    for worker in workers:
+        worker.process.join()
     others = (used_by_others() - others) / (time.perf_counter() - began)
     merged: dict = {"benchmarks": []}
     for worker in workers:
-        worker.process.join()
         if worker.report.exists() and worker.report.stat().st_size:
             one = json.loads(worker.report.read_text())
             merged = one | merged | {"benchmarks": merged["benchmarks"] + one["benchmarks"]}

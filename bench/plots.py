@@ -71,7 +71,7 @@ def _dots(rows: list[Any], value: Any, path: Path, xlabel: str, goals: Any, log:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(xlabel)
-        figure.legend(loc="outside upper left", ncols=3, columnspacing=1.4, handletextpad=0.2)
+        figure.legend(loc="outside upper left", ncols=5, columnspacing=1.2, handletextpad=0.1)
         figure.savefig(path)
         plt.close(figure)
 
@@ -126,6 +126,9 @@ def scaling(records: list[dict], titles: dict[str, str], path: Path) -> None:
                     label=f"{MODE_LABELS[mode].replace('`', '')}, {count}",
                 )
             axes.set(xscale="log", yscale="log", title=title)
+            axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
             axes.set_ylabel("ns per element")
         for axes in list(grid.flat)[len(sweeps) :]:
             axes.set_visible(False)

@@ -28,7 +28,7 @@ def small(case: Case) -> Case:
     return replace(case, shape=(max(1, min(first, 2**20 * first // case.size)), *rest))
 
 
-def _dtype(name: str) -> np.dtype:
+def dtype(name: str) -> np.dtype:
     if name == "bfloat16":
         import ml_dtypes
 
@@ -42,7 +42,7 @@ def _draw(case: Case) -> dict[str, np.ndarray]:
     wide = "float64" if case.dtype == "float64" else "float32"
 
     def normal() -> np.ndarray:
-        return rng.standard_normal(case.shape, dtype=wide).astype(_dtype(case.dtype), copy=False)
+        return rng.standard_normal(case.shape, dtype=wide).astype(dtype(case.dtype), copy=False)
 
     arrays = {"logits": normal()}
     if case.target == "index":
@@ -165,7 +165,7 @@ def inputs(case: Case, folder: Path) -> tuple[np.ndarray, ...]:
         create(case, folder)
     names = ("logits", "target") if case.is_loss else ("logits",)
     logits, *target = (np.load(folder / f"{case.name}-{name}.npy") for name in names)
-    return logits.view(_dtype(case.dtype)), *target
+    return logits.view(dtype(case.dtype)), *target
 
 
 def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -15,13 +15,13 @@ from bench.cases import (
     FUSED_OUT,
     IN_PLACE,
     MODE_LABELS,
+    PLAIN,
     RIVAL,
     Case,
     Goal,
 )
 
 FRESH = {FORWARD_OUT: FORWARD, FUSED_OUT: FUSED, IN_PLACE: FUSED}  # what stands in for a mode
-PLAIN = "cross_entropy-512x32000"
 BEGIN, END = "<!-- bench: what python -m bench --readme writes -->", "<!-- bench: end -->"
 
 
@@ -50,7 +50,7 @@ class Mark:
         return ("" if self.least else "≤ ") + self.text.format(f"{self.goal[which]:g}")
 
     def __str__(self) -> str:
-        return self.text.format(significant(self.got, 2))
+        return self.text.format(significant(self.got))
 
 
 @dataclass
