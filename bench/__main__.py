@@ -32,7 +32,7 @@ from pathlib import Path
 
 from bench import LIBRARIES, cpus, missing, problems, report, roofline
 from bench.cases import CASES, FORWARD, FUSED
-from bench.worker import ROOT, Worker
+from bench.worker import ROOT, Worker, limited
 
 RESULTS = ROOT / "bench" / "results"
 TWICE = "ce", "torch"  # the libraries that take two turns
@@ -91,8 +91,7 @@ def start(options: argparse.Namespace, folder: Path) -> list[Worker]:
         if library == "ce" and scaled and options.threads > 1:
             workers.append(Worker(library, 1, folder, [*common, *scaled]))
     for worker in workers:
-        worker.groups = worker.receive() or set()
-        if not worker.groups:
+        if not worker.collected():
             print(f"{worker.library} FAILED\n{worker.log.read_text()[-3000:]}")
     return workers
 
@@ -104,7 +103,7 @@ def speed(options: argparse.Namespace, folder: Path) -> dict:
         print("there is no C compiler: the roofline is left out")
     began, others = time.perf_counter(), used_by_others()
     workers = start(options, folder)
-    limits = []
+    limits, failures = [], []
     names = set().union(*({name for name, _ in worker.groups} for worker in workers))
     cases = [case for case in CASES if case.name in names]
     for step, case in enumerate(cases, start=1):
@@ -120,7 +119,10 @@ def speed(options: argparse.Namespace, folder: Path) -> dict:
                 print(f"    {f'memory: {pattern}':16} {rate / 1e9:9.1f} GB/s", flush=True)
             for worker in present:
                 found = worker.run(case.name, turn)
-                times = [x if isinstance(x, str) else f"{x * 1e3:9.3f}" for x in found]
+                failures += [x for x in found if isinstance(x, str)]
+                times = [
+                    x if isinstance(x, str) else f"{report.significant(x * 1e3):>9}" for x in found
+                ]
                 name = worker.library + (", 1 thread" if worker.threads == 1 else "")
                 print(f"    {name:16}", *times, "ms", flush=True)
                 time.sleep(0.02)  # until the threads of that library sleep
@@ -136,7 +138,8 @@ def speed(options: argparse.Namespace, folder: Path) -> dict:
             merged = one | merged | {"benchmarks": merged["benchmarks"] + one["benchmarks"]}
     for benchmark in merged["benchmarks"]:
         benchmark["stats"].pop("data", None)  # every single round: megabytes
-    return merged | {"roofline": limits, "cpus_used_by_others": max(0.0, others)}
+    disturbed = max(0.0, others)
+    return merged | {"roofline": limits, "failures": failures, "cpus_used_by_others": disturbed}
 
 
 def main() -> int:
@@ -147,11 +150,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         measured = speed(options, Path(folder))
     (options.output / "speed.json").write_text(json.dumps(measured, indent=1) + "\n")
-    failed = report.write(measured, options.output)
+    failed = report.write(measured, options.output) or bool(measured["failures"])
     if not options.case:
         common = ["--output", str(options.output), *(["--quick"] if options.quick else [])]
+        environment = os.environ | limited(options.threads)
         for module in ("bench.scaling", "bench.memory"):
-            failed |= subprocess.run([sys.executable, "-m", module, *common], cwd=ROOT).returncode
+            command = [sys.executable, "-m", module, *common]
+            failed |= subprocess.run(command, cwd=ROOT, env=environment).returncode
     if options.readme and not failed:
         report.into_readme(options.output, options.readme)
     print("written to", options.output)

@@ -36,8 +36,3 @@ def prepare(case: Case, mode: str, logits, *target):
     if mode == FUSED:
         return fused
     return partial(fused, out=np.empty_like(logits) if mode == FUSED_OUT else logits)
-
-
-def result(case: Case, output):
-    """Value and gradient of the mean, the latter None where there is none, as arrays."""
-    return output if isinstance(output, tuple) else (output, None)

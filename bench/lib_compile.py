@@ -8,9 +8,9 @@ import torch
 
 from bench import lib_torch
 from bench.cases import FORWARD, FUSED, Case
-from bench.lib_torch import configure, result
+from bench.lib_torch import as_arrays, configure
 
-__all__ = ["configure", "modes", "prepare", "result"]
+__all__ = ["as_arrays", "configure", "modes", "prepare"]
 
 
 def modes(case: Case) -> tuple[str, ...]:

@@ -82,9 +82,3 @@ def prepare(case: Case, mode: str, logits, *target):
     target = [t.astype(np.int32) if t.dtype == np.int64 else t for t in target]
     arrays = [jnp.asarray(array) for array in (logits, *target)]
     return lambda: jax.block_until_ready(function(*arrays))
-
-
-def result(case: Case, output):
-    """Value and gradient of the mean, the latter None where there is none, as arrays."""
-    value, grad = output if isinstance(output, tuple) else (output, None)
-    return np.asarray(value), None if grad is None else np.asarray(grad)

@@ -44,25 +44,6 @@ def cross_entropy_grad(z, t, label_smoothing=0.0, out=None):
     return loss, g
 
 
-def focal_loss(z, t, gamma=2):
-    z = z - z.max(axis=1, keepdims=True)
-    log_p = np.take_along_axis(z, t[:, None], axis=1)[:, 0] - np.log(np.exp(z).sum(axis=1))
-    return (-((1 - np.exp(log_p)) ** gamma) * log_p).mean()
-
-
-def focal_loss_grad(z, t, gamma=2, out=None):
-    g = np.subtract(z, z.max(axis=1, keepdims=True), out=out)
-    log_p = np.take_along_axis(g, t[:, None], axis=1)
-    np.exp(g, out=g)
-    s = g.sum(axis=1, keepdims=True)
-    log_p -= np.log(s)
-    p = np.exp(log_p)
-    outer = (gamma * (1 - p) ** (gamma - 1) * p * log_p - (1 - p) ** gamma) / len(z)
-    g *= -outer / s
-    np.put_along_axis(g, t[:, None], np.take_along_axis(g, t[:, None], 1) + outer, axis=1)
-    return (-((1 - p) ** gamma) * log_p).mean(), g
-
-
 def binary_cross_entropy_with_logits(z, t):
     return (np.maximum(z, 0) - t * z + np.log1p(np.exp(-np.abs(z)))).mean()
 
@@ -86,20 +67,6 @@ def mse_loss_grad(x, t, out=None):
     g = np.subtract(x, t, out=out)
     value = np.dot(g, g) / g.size
     g *= 2 / g.size
-    return value, g
-
-
-def huber_loss(x, t, delta=1):
-    d = x - t
-    g = np.clip(d, -delta, delta)
-    return (np.dot(g, d) - np.dot(g, g) / 2) / d.size
-
-
-def huber_loss_grad(x, t, delta=1, out=None):
-    d = x - t
-    g = np.clip(d, -delta, delta, out=out)
-    value = (np.dot(g, d) - np.dot(g, g) / 2) / d.size
-    g /= d.size
     return value, g
 
 
@@ -131,8 +98,3 @@ def prepare(case: Case, mode: str, *arrays):
     name = case.loss if mode in (FORWARD, FORWARD_OUT) else f"{case.loss}_grad"
     call = partial(globals()[name], *arrays, **case.options)
     return partial(call, out=np.empty_like(arrays[0])) if mode.endswith("out") else call
-
-
-def result(case: Case, output):
-    """Value and gradient of the mean, the latter None where there is none, as arrays."""
-    return output if isinstance(output, tuple) else (output, None)

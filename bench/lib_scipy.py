@@ -5,9 +5,6 @@ import scipy
 from scipy import special
 
 from bench.cases import FORWARD, Case
-from bench.lib_numpy import result
-
-__all__ = ["configure", "modes", "prepare", "result"]
 
 
 def cross_entropy(z, t):

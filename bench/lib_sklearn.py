@@ -53,8 +53,8 @@ def prepare(case: Case, mode: str, logits, target):
     return value_and_grad
 
 
-def result(case: Case, output):
-    """Value and gradient of the mean, the latter None where there is none, as arrays."""
+def as_arrays(case: Case, output):
+    """Value and gradient of the mean, the latter None where there is none."""
     value, grad = output if isinstance(output, tuple) else (output, None)
     scale = SCALES.get(case.loss, 1)
     return value * scale, None if grad is None else grad * (scale / case.items)

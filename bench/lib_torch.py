@@ -73,7 +73,7 @@ def _array(tensor):
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
-def result(case: Case, output):
-    """Value and gradient of the mean, the latter None where there is none, as arrays."""
+def as_arrays(case: Case, output):
+    """Value and gradient of the mean, the latter None where there is none."""
     value, grad = output if isinstance(output, tuple) else (output, None)
     return _array(value), None if grad is None else _array(grad)

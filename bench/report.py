@@ -21,7 +21,7 @@ from bench.cases import (
     Goal,
 )
 
-FRESH = {FORWARD_OUT: FORWARD, FUSED_OUT: FUSED, IN_PLACE: FUSED}  # what stands in for a mode
+INSTEAD = {FORWARD_OUT: FORWARD, FUSED_OUT: FUSED, IN_PLACE: FUSED_OUT}  # of a mode a rival lacks
 BEGIN, END = "<!-- bench: what python -m bench --readme writes -->", "<!-- bench: end -->"
 
 
@@ -94,10 +94,10 @@ class Report:
 
     def get(self, case: str, mode: str, library: str, threads: int | None = None) -> float | None:
         """The lowest median; a fresh array stands in for `out=` where a library has none."""
-        key = library, threads or self.threads
-        own = self.seconds.get((case, mode, *key))
-        fresh = library != "ce" and self.seconds.get((case, FRESH.get(mode, mode), *key))
-        return own or fresh or None
+        found = self.seconds.get((case, mode, library, threads or self.threads))
+        if found or library == "ce" or mode not in INSTEAD:
+            return found
+        return self.get(case, INSTEAD[mode], library, threads)
 
     def rows(self) -> Iterator[Row]:
         for case in CASES:
@@ -146,7 +146,7 @@ class Report:
         return ", ".join(parts) + "." + busy
 
     def table(self) -> str:
-        """The report in Markdown, and below it what falls short."""
+        """The report in Markdown."""
         rows = list(self.rows())
         lines = [self.about() + EXPLANATION, ""]
         head = ["case", "result", "ce ms", "GB/s", "of the limit", "torch ms", "torch / ce"]
@@ -163,6 +163,11 @@ class Report:
             own = [mark for mark in row.marks if mark.goal is not RIVAL]
             cells += [", ".join(mark.wanted(which) for mark in own) for which in (0, 1)]
             lines.append("| " + " | ".join([*cells, row.met]) + " |")
+        return "\n".join(lines) + "\n"
+
+    def shortfalls(self) -> str:
+        """What is short of what it must be or aims at, in Markdown."""
+        rows, lines = list(self.rows()), []
         for word, which in (("short", "must"), ("must", "aim")):
             missed = [(row, mark) for row in rows for mark in row.marks if mark.met == word]
             lines += ["", f"Short of {which}: {len(missed) or 'none'}.", ""]
@@ -171,14 +176,14 @@ class Report:
 
 
 EXPLANATION = f"""
-Medians. "GB/s" counts the bytes that cannot be avoided: inputs read once, the gradient written
-once. "of the limit" divides it by what a loop without arithmetic reaches beside it, with as many
-bytes and threads: reading, or copying with stores that bypass the caches. torch is eager; it cannot
-write a gradient into an array it is given, so its one time stands for `out=` and in place, too, as
-do those of the rivals. Fresh arrays cost page faults, which depend on the setting of transparent
-huge pages: at "madvise" NumPy's arrays get them, the tensors of torch do not. Besides what the
-columns "must" and "aim" say, every row must be {RIVAL[0]}x and aims at {RIVAL[1]}x as fast as the
-best rival."""
+float32 unless said; shapes are items x classes, or (N, C, d1, d2). Medians. "GB/s" counts the bytes
+that cannot be avoided: inputs read once, the gradient written once. "of the limit" divides it by
+what a loop without arithmetic reaches beside it, with as many bytes and threads: reading, or
+copying with stores that bypass the caches. torch is eager; it cannot write a gradient into an array
+it is given, so its one time stands for `out=` and in place, too, as do those of the rivals. Fresh
+arrays cost page faults, which depend on the setting of transparent huge pages: at "madvise" NumPy's
+arrays get them, the tensors of torch do not. Besides what the columns "must" and "aim" say, every
+row must be {RIVAL[0]}x and aims at {RIVAL[1]}x as fast as the best rival."""
 
 
 def write(measured: dict, folder: Path) -> bool:
@@ -188,7 +193,8 @@ def write(measured: dict, folder: Path) -> bool:
         return True
     text = report.table()
     (folder / "speed.md").write_text(text, encoding="utf-8")
-    print("", text, sep="\n")
+    (folder / "short.md").write_text(report.shortfalls(), encoding="utf-8")
+    print("", text, report.shortfalls(), sep="\n")
     plots.ratios(list(report.rows()), folder / "speed.png")
     plots.fractions(list(report.rows()), folder / "limit.png")
     return False

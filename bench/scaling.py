@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import ce
-from bench import cpus, plots
+from bench import plots
 from bench.cases import FORWARD, FUSED_OUT, IN_PLACE, MODE_LABELS, spaced
 
 SIZE = 2**22  # elements, where the number of classes varies
@@ -75,7 +75,7 @@ def points(quick: bool, huge: bool) -> Iterator[Point]:
     for k in (10, 1000, 32_000):
         rows = [4**i for i in range(14) if 4**i * k <= (SIZE if quick else 2**26)]
         sizes += [(f"rows of {k}", n, (n, k)) for n in rows]
-    counts = [cpus()] if quick else sorted({1, cpus()})
+    counts = {ce.get_num_threads()} if quick else sorted({1, ce.get_num_threads()})
     for sweep, size, shape in sizes:
         for threads in counts:
             for mode in (FORWARD, FUSED_OUT):

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -54,6 +55,12 @@ class _Baton:
         return done
 
 
+def limited(threads: int) -> dict[str, str]:
+    """The environment of a process with so many threads."""
+    names = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CE_NUM_THREADS"
+    return dict.fromkeys(names, str(threads))
+
+
 def _session(pipe: Any, arguments: list[str], log: Path) -> None:
     os.chdir(ROOT)
     with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
@@ -71,25 +78,27 @@ class Worker:
         arguments += ["--library", library, "--threads", str(threads), "--inputs", str(folder)]
         arguments += ["--benchmark-json", str(self.report), "--benchmark-storage", str(folder)]
         arguments += ["--benchmark-disable-gc", "--benchmark-quiet"]
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CE_NUM_THREADS"):
-            os.environ[name] = str(threads)
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_session, args=(theirs, arguments, self.log))
-        self.process.start()
+        with mock.patch.dict(os.environ, limited(threads)):
+            self.process.start()
         theirs.close()
         self.groups: set[tuple[str, int]] = set()
 
-    def receive(self) -> Any:
-        """What the process says next; None if it has died."""
+    def collected(self) -> bool:
+        """Wait until the process knows its tests; return whether it has any."""
         try:
-            return self.pipe.recv()
+            self.groups = self.pipe.recv()
         except EOFError:
             self.groups = set()
-            return None
+        return bool(self.groups)
 
     def run(self, case: str, turn: int) -> list[float | str]:
         """Time the modes of a case: their medians in seconds, or what went wrong."""
-        self.pipe.send((case, turn))
-        found = self.receive()
-        return [self.log.read_text()[-3000:] or "the process died"] if found is None else found
+        try:
+            self.pipe.send((case, turn))
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            self.groups = set()
+            return [f"the process died: {self.log.read_text()[-3000:]}"]
