@@ -31,7 +31,7 @@ import time
 from pathlib import Path
 
 from bench import LIBRARIES, cpus, missing, problems, report, roofline
-from bench.cases import CASES, FORWARD, FUSED
+from bench.cases import CASES
 from bench.worker import ROOT, Worker, limited
 
 RESULTS = ROOT / "bench" / "results"
@@ -57,7 +57,10 @@ def arguments() -> argparse.Namespace:
         metavar="FILE",
         help="write tables and plots into README.md, and into docs/ beside it",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.readme and options.case:
+        parser.error("--readme wants all cases, not --case")
+    return options
 
 
 def used_by_others() -> float:
@@ -111,22 +114,19 @@ def speed(options: argparse.Namespace, folder: Path) -> dict:
         problems.create(case, folder)
         for turn in range(2):
             present = [worker for worker in workers if (case.name, turn) in worker.groups]
-            for mode in (FORWARD, FUSED) if program and present and case.rooflined else ():
-                pattern = "copy" if case.writes(mode) else "read"
-                size = case.bytes_moved(mode)
+            sizes = {case.pattern(mode): case.bytes_moved(mode) for mode in case.modes}
+            for pattern, size in sizes.items() if program and present and case.rooflined else ():
                 rate = roofline.bandwidth(program, pattern, size, options.threads, 0.2)
                 limits.append({"case": case.name, "pattern": pattern, "bytes_per_s": rate})
                 print(f"    {f'memory: {pattern}':16} {rate / 1e9:9.1f} GB/s", flush=True)
             for worker in present:
                 found = worker.run(case.name, turn)
                 failures += [x for x in found if isinstance(x, str)]
-                times = [
-                    x if isinstance(x, str) else f"{report.significant(x * 1e3):>9}" for x in found
-                ]
+                times = [f"{report.significant(x * 1e3):>9}" for x in found if x not in failures]
                 name = worker.library + (", 1 thread" if worker.threads == 1 else "")
                 print(f"    {name:16}", *times, "ms", flush=True)
+                print(*(f"FAILED\n{x}" for x in found if x in failures), sep="\n", end="")
                 time.sleep(0.02)  # until the threads of that library sleep
-        problems.remove(case, folder)
 
     for worker in workers:
         worker.process.join()

@@ -92,15 +92,15 @@ class Case:
         large = self.size * SIZES[self.dtype] >= 2**24
         return (FORWARD, FUSED, FUSED_OUT, IN_PLACE)[: 4 if large else 3]
 
-    def writes(self, mode: str) -> bool:
-        """Whether the mode writes an array as large as the input."""
-        return mode != FORWARD or self.loss == "softmax"
+    def pattern(self, mode: str) -> str:
+        """How memory is used: "copy" where an array as large as the input is written."""
+        return "copy" if mode != FORWARD or self.loss == "softmax" else "read"
 
     def bytes_moved(self, mode: str) -> int:
         """What must cross the memory bus: inputs read once, and the array written once."""
         array = self.size * SIZES[self.dtype]
         target = {"index": self.items * 8, "none": 0}.get(self.target, array)
-        return array + target + array * self.writes(mode)
+        return array + target + array * (self.pattern(mode) == "copy")
 
     def limit(self, mode: str) -> Goal | None:
         """The wanted fraction of the roofline: plain cross-entropy, long rows, out of cache."""

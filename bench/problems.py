@@ -146,16 +146,13 @@ def _reference(case: Case, logits: np.ndarray, *target: np.ndarray) -> dict[str,
 
 
 def create(case: Case, folder: Path) -> None:
-    """Write inputs and reference of a case as .npy files."""
+    """Write inputs and reference of a case as .npy files, in the place of those of another."""
+    for path in folder.glob("*.npy"):
+        path.unlink()
     arrays = _draw(case)
     for name, array in (arrays | _reference(case, *arrays.values())).items():
         bits = array.view(np.uint16) if array.dtype.itemsize == 2 else array  # bfloat16, too
         np.save(folder / f"{case.name}-{name}.npy", bits)
-
-
-def remove(case: Case, folder: Path) -> None:
-    for path in folder.glob(f"{case.name}-*.npy"):
-        path.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=1)

@@ -111,7 +111,7 @@ class Report:
         times = [(self.get(name, mode, library), library) for library in self.libraries]
         other, rival = min((pair for pair in times if pair[0]), default=(None, None))
         rate = case.bytes_moved(mode) / ours
-        limit = self.limits.get((name, "copy" if case.writes(mode) else "read"))
+        limit = self.limits.get((name, case.pattern(mode)))
         marks = []
         if torch and mode in case.torch:
             marks.append(Mark("{}x", torch / ours, case.torch[mode]))

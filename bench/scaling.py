@@ -151,17 +151,14 @@ def measure(quick: bool) -> list[Point]:
     fill(buffer)
     visits, seconds, deadline = (1, 0.004, 20) if quick else (3, 0.01, 200)
     deadline += time.perf_counter()
-    for i in count():
-        print(f"scaling: visit {i + 1}, {len(todo)} points", flush=True)
+    for i in count(1):
+        print(f"scaling: visit {i}, {len(todo)} points", flush=True)
         for point in todo:
-            if i == 0 or time.perf_counter() < deadline:
+            if i == 1 or time.perf_counter() < deadline:
                 visit(point, buffer, out, seconds)
-        if time.perf_counter() > deadline:
-            return measured
-        slower = {id(p): p for pair in cliffs(measured) for p in [max(pair, key=lambda p: p.each)]}
-        todo = [p for p in (slower.values() if i + 1 >= visits else measured) if p.mode != IN_PLACE]
-        todo = [p for p in todo if p.elements < HUGE // 2]
-        if not todo:
+        slower = {id(max(pair, key=lambda p: p.each)) for pair in cliffs(measured)}
+        todo = [p for p in measured if p.elements < HUGE // 2 and (i < visits or id(p) in slower)]
+        if not todo or time.perf_counter() > deadline:
             return measured
 
 
@@ -189,10 +186,8 @@ def cliffs(measured: list[Point]) -> list[tuple[Point, Point]]:
 def table(measured: list[Point]) -> str:
     """The cliffs in Markdown."""
     found = cliffs(measured)
-    text = (
-        f"Neighbouring sizes whose time per element differs by more than {STEEP}x (beyond what a "
-    )
-    text += "fixed cost per item or call explains), also off the alignment or with more threads: "
+    text = f"Neighbouring sizes whose time per element differs by more than {STEEP}x, beyond what "
+    text += "fixed costs per item or call explain, also off the alignment or with more threads: "
     lines = [f"{text}{len(found) or 'none'}{f', the {MOST} steepest' * (len(found) > MOST)}."]
     if found:
         lines += ["", "| sweep | result | from | to | ns per element | ratio |"]
