@@ -36,9 +36,10 @@ def significant(x: float | None, digits: int = 3) -> str:
 class Mark:
     """A measure of a row and what is wanted of it; `least` is false where less is better."""
 
-    text: str  # with {} for the number
+    name: str
     got: float
     goal: Goal
+    unit: str = "x"
     least: bool = True
 
     @property
@@ -47,10 +48,10 @@ class Mark:
         return "aim" if aim else "must" if must else "short"
 
     def wanted(self, which: int) -> str:
-        return ("" if self.least else "≤ ") + self.text.format(f"{self.goal[which]:g}")
+        return f"{self.name} {'' if self.least else '≤ '}{self.goal[which]:g}{self.unit}"
 
-    def __str__(self) -> str:
-        return self.text.format(significant(self.got))
+    def missed(self, which: int) -> str:
+        return f"{self.name} {significant(self.got)}, not {self.goal[which]:g}{self.unit}"
 
 
 @dataclass
@@ -114,19 +115,19 @@ class Report:
         limit = self.limits.get((name, case.pattern(mode)))
         marks = []
         if torch and mode in case.torch:
-            marks.append(Mark("{}x", torch / ours, case.torch[mode]))
+            marks.append(Mark("torch", torch / ours, case.torch[mode]))
         if limit and case.limit(mode):
-            marks.append(Mark("{} of the limit", rate / limit, case.limit(mode)))
+            marks.append(Mark("limit", rate / limit, case.limit(mode), ""))
         if mode in case.micro:
-            marks.append(Mark("{} us", ours * 1e6, case.micro[mode], least=False))
+            marks.append(Mark("time", ours * 1e6, case.micro[mode], " us", least=False))
         plain = case.plain and self.get(PLAIN, mode, "ce")
         if plain and mode != FORWARD:
-            marks.append(Mark("{}x plain", ours / plain, case.plain, least=False))
+            marks.append(Mark("plain", ours / plain, case.plain, least=False))
         alone = case.threads and self.get(name, mode, "ce", 1)
         if alone and self.threads > 1 and mode in (FORWARD, FUSED_OUT):
-            marks.append(Mark("{}x of one thread", alone / ours, case.threads))
+            marks.append(Mark("one thread", alone / ours, case.threads))
         if other:
-            marks.append(Mark(f"{{}}x of {LABELS[rival]}", other / ours, RIVAL))
+            marks.append(Mark(LABELS[rival], other / ours, RIVAL))
         fraction = limit and rate / limit
         return Row(case, mode, ours, torch, rival, other, rate, fraction, marks)
 
@@ -168,10 +169,11 @@ class Report:
     def shortfalls(self) -> str:
         """What is short of what it must be or aims at, in Markdown."""
         rows, lines = list(self.rows()), []
-        for word, which in (("short", "must"), ("must", "aim")):
+        for which, goal in enumerate(("must", "aim")):
+            word = ("short", "must")[which]
             missed = [(row, mark) for row in rows for mark in row.marks if mark.met == word]
-            lines += ["", f"Short of {which}: {len(missed) or 'none'}.", ""]
-            lines += [f"- {r.label}: {m}, not {m.wanted(which == 'aim')}" for r, m in missed]
+            lines += ["", f"Short of {goal}: {len(missed) or 'none'}.", ""]
+            lines += [f"- {r.label}: {m.missed(which)}" for r, m in missed]
         return "\n".join(lines) + "\n"
 
 
@@ -182,8 +184,10 @@ what a loop without arithmetic reaches beside it, with as many bytes and threads
 copying with stores that bypass the caches. torch is eager; it cannot write a gradient into an array
 it is given, so its one time stands for `out=` and in place, too, as do those of the rivals. Fresh
 arrays cost page faults, which depend on the setting of transparent huge pages: at "madvise" NumPy's
-arrays get them, the tensors of torch do not. Besides what the columns "must" and "aim" say, every
-row must be {RIVAL[0]}x and aims at {RIVAL[1]}x as fast as the best rival."""
+arrays get them, the tensors of torch do not. "must" and "aim" are the speed that is wanted, as the
+time of torch, or of one thread, over ours; as the fraction of the limit; as our time over that with
+plain class indices. Besides, every row must be {RIVAL[0]}x and aims at {RIVAL[1]}x as fast as the
+best rival."""
 
 
 def write(measured: dict, folder: Path) -> bool:
