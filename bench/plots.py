@@ -39,14 +39,16 @@ def _dots(rows: list[Any], value: Any, path: Path, xlabel: str, goals: Any, log:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8.6, 1.4 + 0.31 * len(labels)))
         for y, label in enumerate(labels):
-            own = [value(row) for row in rows if row.case.label == label]
-            axes.plot([1 if log else 0, max(own)], [y, y], color="#dfe2e7", lw=2, zorder=1)
-            text = f"{max(own):.3g}x" if log else f"{max(own):.0%}"
-            axes.annotate(text, (max(own), y), (8, 0), textcoords="offset points", va="center")
+            own = [row for row in rows if row.case.label == label]
+            found = [value(row) for row in own]
+            axes.plot([min(log, *found), max(found)], [y, y], color="#dfe2e7", lw=2, zorder=1)
+            end = max(found + [goals(row)[0] for row in own if goals(row)])
+            text = f"{max(found):.{0 if max(found) >= 10 else 1}f}x" if log else f"{max(found):.0%}"
+            axes.annotate(text, (end, y), (8, 0), textcoords="offset points", va="center")
         for mode in dict.fromkeys(row.mode for row in rows):
             of = [row for row in rows if row.mode == mode]
             ys = [labels.index(row.case.label) for row in of]
-            name = MODE_LABELS[mode].replace("`", "")
+            name = None if mode == FORWARD_OUT else MODE_LABELS[mode].replace("`", "")
             kind = {"color": COLOURS[mode], "label": name, "edgecolors": "white", "lw": 0.6}
             axes.scatter([value(row) for row in of], ys, s=58, zorder=3, **kind)
             wanted = [(goals(row)[0], y) for row, y in zip(of, ys, strict=True) if goals(row)]

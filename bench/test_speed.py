@@ -56,7 +56,7 @@ def test_speed(benchmark, pytestconfig, library, folder, case, turn, mode):
     options = plan(call, pytestconfig.getoption("--seconds"))
     if logits is not None:
         options |= {"setup": lambda: np.copyto(arrays[0], logits), "iterations": 1}
-    benchmark.pedantic(call, warmup_rounds=1, **options)
+    benchmark.pedantic(call, **options)
     if logits is not None:
         np.copyto(arrays[0], logits)
 
