@@ -76,7 +76,7 @@ def used_by_others() -> float:
 
 def start(options: argparse.Namespace, folder: Path) -> list[Worker]:
     """Start a process for every library, and one more for `ce` with one thread."""
-    seconds = 0.15 if options.quick else 0.5
+    seconds = 0.1 if options.quick else 0.5
     chosen = [c for c in CASES if c.quick or not options.quick]
     if options.case:
         chosen = [c for c in CASES if c.name in options.case]

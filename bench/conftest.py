@@ -18,6 +18,12 @@ def pytest_addoption(parser):
     group.addoption("--inputs", type=Path, help="folder of the inputs (else a temporary one)")
 
 
+def pytest_configure(config):
+    """Let other libraries warn as they like; the settings make an error of every warning."""
+    if config.getoption("--library") != "ce":
+        config.addinivalue_line("filterwarnings", "ignore")
+
+
 def pytest_generate_tests(metafunc):
     """Every chosen case in every mode that the library has; cases are small where none is timed."""
     option = metafunc.config.getoption

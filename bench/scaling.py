@@ -149,7 +149,7 @@ def measure(quick: bool) -> list[Point]:
     out = np.zeros(2**26 + 1, np.float32)
     buffer = np.empty(HUGE if huge else out.size, np.float32)
     fill(buffer)
-    visits, seconds, deadline = (1, 0.004, 20) if quick else (3, 0.01, 200)
+    visits, seconds, deadline = (1, 0.004, 15) if quick else (2, 0.01, 200)
     deadline += time.perf_counter()
     for i in count(1):
         print(f"scaling: visit {i}, {len(todo)} points", flush=True)

@@ -74,7 +74,7 @@ class Worker:
         self.library, self.threads = library, threads
         self.report = folder / f"{library}-{threads}.json"
         self.log = self.report.with_suffix(".log")
-        arguments = ["bench", "-q", "-p", "no:cacheprovider", "-W", "ignore", *options]
+        arguments = ["bench", "-q", "-p", "no:cacheprovider", *options]
         arguments += ["--library", library, "--threads", str(threads), "--inputs", str(folder)]
         arguments += ["--benchmark-json", str(self.report), "--benchmark-storage", str(folder)]
         arguments += ["--benchmark-disable-gc", "--benchmark-quiet"]
