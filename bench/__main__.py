@@ -125,7 +125,8 @@ def speed(options: argparse.Namespace, folder: Path) -> dict:
                 times = [f"{report.significant(x * 1e3):>9}" for x in found if x not in failures]
                 name = worker.library + (", 1 thread" if worker.threads == 1 else "")
                 print(f"    {name:16}", *times, "ms", flush=True)
-                print(*(f"FAILED\n{x}" for x in found if x in failures), sep="\n", end="")
+                for error in (x for x in found if x in failures):
+                    print("FAILED", error, sep="\n")
                 time.sleep(0.02)  # until the threads of that library sleep
 
     for worker in workers:
