@@ -1,30 +1,27 @@
-"""Time `ce` beside torch and NumPy: ``python -m bench`` from the root of the repository.
+"""Measure `ce` beside its rivals and beside the memory: ``python -m bench`` in the repository.
 
-Every problem of `cases.py` is run by `ce`, by torch (eager) and by NumPy written by hand, one after
-the other, each in a process of its own and with the same number of threads: the threads of one
-OpenMP runtime go on spinning after their work is done and would slow the other library down.
-Before a call is timed, its result is compared with a float64 reference. The figures are medians;
-without `--quick` the libraries take two turns at every problem, and the better turn counts.
-
-    python -m bench                  everything, about ten minutes
-    python -m bench --quick          fewer problems and rounds, under two minutes
-    python -m bench --case NAME      that problem only; may be repeated
+    python -m bench                  everything, below twenty minutes on two CPUs
+    python -m bench --quick          fewer cases, libraries and rounds: below two minutes
+    python -m bench --case NAME      the speed of that case only; may be repeated
+    python -m bench --readme         write tables and plots into README.md and docs/, too
+    python -m bench.scaling          time per element over the sizes of a problem, and its cliffs
+    python -m bench.memory           memory beyond the inputs
     pytest bench --library torch     one library, with all the figures of pytest-benchmark
 
-Needs the `bench` extra (pytest-benchmark and matplotlib); torch is left out where it is missing.
-Writes `speed.json` (the format of pytest-benchmark), `speed.md` and `speed.png`.
+Every case is run by `ce`, torch, torch.compile, JAX, scikit-learn, SciPy and NumPy written by
+hand, as far as they are installed and know the loss, with the same number of threads. Each library
+lives in a process of its own, since the threads of one go on spinning after their work and would
+slow another down; the processes wait for each other. Before a call is timed, its result is compared
+with a float64 reference. Figures are medians; `ce` and torch take two turns at every case, and the
+better turn counts, because the speed of shared machines changes within minutes. For the same reason
+the memory is measured, by roofline.c, beside every case that is large enough.
 
-How to read the table: "GB/s" is the traffic that cannot be avoided (inputs read once, the gradient
-written once) divided by the time of `ce`. torch cannot write into an array it is given, so its time
-with a fresh gradient stands in the rows with `out=` too. Leave the machine alone while it runs: one
-busy core makes two threads wait for each other and can slow a short call a hundredfold. Fresh
-outputs cost page faults, which on Linux depend on the setting named above the table: where
-transparent huge pages are at "madvise", NumPy's arrays get them (and so the gradients of `ce`), the
-tensors of torch do not.
+Needs the `bench` extra. Writes speed.json (the format of pytest-benchmark and the roofline),
+scaling.json, memory.json, a Markdown file for each, and the plots. Leave the machine alone while it
+runs: one busy core makes two threads wait for each other and can slow a short call a hundredfold.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
@@ -33,13 +30,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import cpus
+from bench import LIBRARIES, cpus, missing, problems, report, roofline
 from bench.cases import CASES
-from bench.report import draw, table
+from bench.worker import ROOT, Worker, limited
 
-ROOT = Path(__file__).parents[1]
-FULL = "--benchmark-min-rounds=7", "--benchmark-max-time=1"
-QUICK = "--benchmark-min-rounds=4", "--benchmark-max-time=0.2"
+RESULTS = ROOT / "bench" / "results"
+TWICE = "ce", "torch"  # the libraries that take two turns
+SLOW = "compile", "sklearn", "scipy"  # not in a quick run
 
 
 def arguments() -> argparse.Namespace:
@@ -48,36 +45,26 @@ def arguments() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="fewer problems and rounds")
+    parser.add_argument("--quick", action="store_true", help="fewer cases, libraries and rounds")
     parser.add_argument("--threads", type=int, default=cpus())
     parser.add_argument("--case", action="append", metavar="NAME", choices=[c.name for c in CASES])
-    parser.add_argument("--output", type=Path, default=ROOT / "bench" / "results", metavar="DIR")
-    return parser.parse_args()
-
-
-def run(library: str, case: str, threads: int, precision: tuple[str, ...]) -> dict:
-    """Time one library on one problem in a new process; return pytest-benchmark's report."""
-    names = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CE_NUM_THREADS"
-    environment = os.environ | dict.fromkeys(names, str(threads))
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "report.json")
-        command = [sys.executable, "-m", "pytest", "bench", "-q", "-p", "no:cacheprovider"]
-        command += ["--library", library, "--case", case, "--threads", str(threads)]
-        command += ["--benchmark-json", str(report), "--benchmark-disable-gc", *precision]
-        command += ["--benchmark-min-time=0.0001", "--benchmark-quiet"]
-        command += ["--benchmark-warmup=on", "--benchmark-warmup-iterations=2"]
-        command += ["--benchmark-storage", folder]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{done.stdout[-4000:]}{done.stderr[-4000:]}")
-        result = json.loads(report.read_text())
-    for benchmark in result["benchmarks"]:
-        benchmark["stats"].pop("data", None)  # every single round: megabytes
-    return result
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        nargs="?",
+        const=ROOT / "README.md",
+        metavar="FILE",
+        help="write tables and plots into README.md, and into docs/ beside it",
+    )
+    options = parser.parse_args()
+    if options.readme and options.case:
+        parser.error("--readme wants all cases, not --case")
+    return options
 
 
 def used_by_others() -> float:
-    """Return the CPU seconds since boot of everything but us and our children (0 if unknown)."""
+    """Return the CPU seconds since boot of everything but us (0 if unknown)."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     except OSError:
@@ -87,47 +74,93 @@ def used_by_others() -> float:
     return ticks / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
 
 
+def start(options: argparse.Namespace, folder: Path) -> list[Worker]:
+    """Start a process for every library, and one more for `ce` with one thread."""
+    seconds = 0.1 if options.quick else 0.5
+    chosen = [c for c in CASES if c.quick or not options.quick]
+    if options.case:
+        chosen = [c for c in CASES if c.name in options.case]
+    workers = []
+    for library in LIBRARIES:
+        lack = missing(library)
+        if lack or (options.quick and library in SLOW):
+            print(f"{library} is left out: {lack or 'quick'}")
+            continue
+        turns = 2 if library in TWICE and not options.quick else 1
+        names = [f"--case={case.name}" for case in chosen]
+        common = [f"--turns={turns}", f"--seconds={seconds}"]
+        workers.append(Worker(library, options.threads, folder, [*common, *names]))
+        scaled = [f"--case={case.name}" for case in chosen if case.threads]
+        if library == "ce" and scaled and options.threads > 1:
+            workers.append(Worker(library, 1, folder, [*common, *scaled]))
+    for worker in workers:
+        if not worker.collected():
+            print(f"{worker.library} FAILED\n{worker.log.read_text()[-3000:]}")
+    return workers
+
+
+def speed(options: argparse.Namespace, folder: Path) -> dict:
+    """Run every case by every library; return the merged reports of pytest-benchmark."""
+    program = roofline.build(folder)
+    if program is None:
+        print("there is no C compiler: the roofline is left out")
+    began, others = time.perf_counter(), used_by_others()
+    workers = start(options, folder)
+    limits, failures = [], []
+    names = set().union(*({name for name, _ in worker.groups} for worker in workers))
+    cases = [case for case in CASES if case.name in names]
+    for step, case in enumerate(cases, start=1):
+        print(f"[{step}/{len(cases)}] {case.label}  ({time.perf_counter() - began:.0f} s)")
+        problems.create(case, folder)
+        for turn in range(2):
+            present = [worker for worker in workers if (case.name, turn) in worker.groups]
+            sizes = {case.pattern(mode): case.bytes_moved(mode) for mode in case.modes}
+            for pattern, size in sizes.items() if program and present and case.rooflined else ():
+                rate = roofline.bandwidth(program, pattern, size, options.threads, 0.2)
+                limits.append({"case": case.name, "pattern": pattern, "bytes_per_s": rate})
+                print(f"    {f'memory: {pattern}':16} {rate / 1e9:9.1f} GB/s", flush=True)
+            for worker in present:
+                found = worker.run(case.name, turn)
+                failures += [x for x in found if isinstance(x, str)]
+                times = [f"{report.significant(x * 1e3):>9}" for x in found if x not in failures]
+                name = worker.library + (", 1 thread" if worker.threads == 1 else "")
+                print(f"    {name:16}", *times, "ms", flush=True)
+                for error in (x for x in found if x in failures):
+                    print("FAILED", error, sep="\n")
+                time.sleep(0.02)  # until the threads of that library sleep
+
+    for worker in workers:
+        worker.process.join()
+    others = (used_by_others() - others) / (time.perf_counter() - began)
+    merged: dict = {"benchmarks": []}
+    for worker in workers:
+        if worker.report.exists() and worker.report.stat().st_size:
+            one = json.loads(worker.report.read_text())
+            merged = one | merged | {"benchmarks": merged["benchmarks"] + one["benchmarks"]}
+    for benchmark in merged["benchmarks"]:
+        benchmark["stats"].pop("data", None)  # every single round: megabytes
+    disturbed = max(0.0, others)
+    return merged | {"roofline": limits, "failures": failures, "cpus_used_by_others": disturbed}
+
+
 def main() -> int:
     options = arguments()
-    if importlib.util.find_spec("ce") is None:
-        sys.exit("ce is not installed for this Python: pip install .")
-    libraries = ["ce", "torch", "numpy"]
-    if importlib.util.find_spec("torch") is None:
-        libraries.remove("torch")
-        print("torch is not installed: its columns stay empty")
-    cases = [c for c in CASES if c.quick or not options.quick]
-    if options.case:
-        cases = [c for c in CASES if c.name in options.case]
-    passes = range(1 if options.quick else 2)
-    work = [(case, library) for case in cases for _ in passes for library in libraries]
-
-    merged: dict = {}
-    failed = False
-    began, others = time.perf_counter(), used_by_others()
-    for step, (case, library) in enumerate(work, start=1):
-        print(f"[{step:2}/{len(work)}] {case.name:44} {library:6}", end="", flush=True)
-        start = time.perf_counter()
-        try:
-            report = run(library, case.name, options.threads, QUICK if options.quick else FULL)
-        except RuntimeError as error:
-            failed = True
-            print(f" FAILED\n{error}")
-            continue
-        medians = [f"{b['stats']['median'] * 1e3:9.3f}" for b in report["benchmarks"]]
-        print(*medians, f"ms   ({time.perf_counter() - start:.1f} s)")
-        merged.setdefault("benchmarks", []).extend(report.pop("benchmarks"))
-        merged = report | merged
-
-    others = (used_by_others() - others) / (time.perf_counter() - began)
-    if merged:
-        merged["cpus_used_by_others"] = others
-        options.output.mkdir(parents=True, exist_ok=True)
-        text = table(merged)
-        print("", text, sep="\n")
-        (options.output / "speed.json").write_text(json.dumps(merged, indent=1) + "\n")
-        (options.output / "speed.md").write_text(text, encoding="utf-8")
-        draw(merged, options.output / "speed.png")
-        print("written to", options.output)
+    if lack := missing("ce"):
+        sys.exit(f"{lack} for this Python: pip install .")
+    options.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        measured = speed(options, Path(folder))
+    (options.output / "speed.json").write_text(json.dumps(measured, indent=1) + "\n")
+    failed = report.write(measured, options.output) or bool(measured["failures"])
+    if not options.case:
+        common = ["--output", str(options.output), *(["--quick"] if options.quick else [])]
+        environment = os.environ | limited(options.threads)
+        for module in ("bench.scaling", "bench.memory"):
+            command = [sys.executable, "-m", module, *common]
+            failed |= subprocess.run(command, cwd=ROOT, env=environment).returncode
+    if options.readme and not failed:
+        report.into_readme(options.output, options.readme)
+    print("written to", options.output)
     return int(failed)
 
 

@@ -1,12 +1,11 @@
-"""conftest.py - one library per pytest process: ``pytest bench --library ce|torch|numpy``."""
+"""conftest.py - one library per pytest process: ``pytest bench --library NAME``."""
 
 import importlib
 from pathlib import Path
 
-from bench import cpus
+from bench import LIBRARIES, cpus
 from bench.cases import CASES
-
-LIBRARIES = "ce", "torch", "numpy"
+from bench.problems import small
 
 
 def pytest_addoption(parser):
@@ -14,17 +13,33 @@ def pytest_addoption(parser):
     group.addoption("--library", choices=LIBRARIES, default="ce", help="what to time")
     group.addoption("--threads", type=int, default=cpus())
     group.addoption("--case", action="append", choices=[c.name for c in CASES])
+    group.addoption("--turns", type=int, default=1, help="how often each case is timed")
+    group.addoption("--seconds", type=float, default=0.4, help="time for one case and mode")
+    group.addoption("--inputs", type=Path, help="folder of the inputs (else a temporary one)")
+
+
+def pytest_configure(config):
+    """Let other libraries warn as they like; the settings make an error of every warning."""
+    if config.getoption("--library") != "ce":
+        config.addinivalue_line("filterwarnings", "ignore")
 
 
 def pytest_generate_tests(metafunc):
-    """Every chosen case in every mode that the library has; the inputs of one case at a time."""
-    chosen = metafunc.config.getoption("--case")
-    library = importlib.import_module(f"bench.lib_{metafunc.config.getoption('--library')}")
-    cases = [case for case in CASES if not chosen or case.name in chosen]
+    """Every chosen case in every mode that the library has; cases are small where none is timed."""
+    option = metafunc.config.getoption
+    library = importlib.import_module(f"bench.lib_{option('--library')}")
+    cases = [c for c in CASES if not option("--case") or c.name in option("--case")]
+    if option("--benchmark-disable"):
+        cases = [small(c) for c in cases]
     metafunc.parametrize(
-        ("case", "mode"),
-        [(case, mode) for case in cases for mode in library.MODES],
-        ids=lambda value: getattr(value, "name", value),
+        ("case", "turn", "mode"),
+        [
+            (c, turn, m)
+            for c in cases
+            for turn in range(option("--turns"))
+            for m in library.modes(c)
+        ],
+        ids=lambda value: getattr(value, "name", str(value)),
     )
 
 

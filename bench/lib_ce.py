@@ -5,12 +5,20 @@ from functools import partial
 import numpy as np
 
 import ce
-from bench.cases import FORWARD, FUSED_OUT, MODES, Case, inputs
+from bench.cases import FORWARD, FORWARD_OUT, FUSED, FUSED_OUT, Case
 
-__all__ = ["MODES", "configure", "prepare", "to_array"]
+CRITERIA = {
+    "cross_entropy": ce.CrossEntropyLoss,
+    "focal_loss": ce.FocalLoss,
+    "sigmoid_focal_loss": ce.SigmoidFocalLoss,
+    "binary_cross_entropy_with_logits": ce.BCEWithLogitsLoss,
+    "mse_loss": ce.MSELoss,
+    "huber_loss": ce.HuberLoss,
+}
 
-LOSSES = {"cross_entropy": (ce.cross_entropy, ce.CrossEntropyLoss)}
-to_array = np.asarray
+
+def modes(case: Case) -> tuple[str, ...]:
+    return case.modes
 
 
 def configure(threads: int) -> tuple[dict[str, str], str]:
@@ -19,11 +27,12 @@ def configure(threads: int) -> tuple[dict[str, str], str]:
     return {"ce": ce.__version__}, ce.show_config(mode="dicts")["instruction set"]
 
 
-def prepare(case: Case, mode: str):
+def prepare(case: Case, mode: str, logits, *target):
     """A call without arguments that returns the value, or the value and the gradient."""
-    function, criterion = LOSSES[case.loss]
-    logits, target = inputs(case)
-    if mode == FORWARD:
-        return partial(function, logits, target, **case.options)
-    fused = partial(criterion(**case.options).value_and_grad, logits, target)
-    return partial(fused, out=np.empty_like(logits)) if mode == FUSED_OUT else fused
+    if mode in (FORWARD, FORWARD_OUT):
+        out = {"out": np.empty_like(logits)} if mode == FORWARD_OUT else {}
+        return partial(getattr(ce, case.loss), logits, *target, **case.options, **out)
+    fused = partial(CRITERIA[case.loss](**case.options).value_and_grad, logits, *target)
+    if mode == FUSED:
+        return fused
+    return partial(fused, out=np.empty_like(logits) if mode == FUSED_OUT else logits)

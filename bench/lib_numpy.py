@@ -4,16 +4,14 @@ from functools import partial
 
 import numpy as np
 
-from bench.cases import FORWARD, FUSED_OUT, MODES, Case, inputs
-
-__all__ = ["MODES", "configure", "prepare", "to_array"]
-
-to_array = np.asarray
+from bench.cases import FORWARD, FORWARD_OUT, FUSED, FUSED_OUT, Case
 
 
 def cross_entropy(z, t, label_smoothing=0.0):
-    """Mean cross-entropy of logits ``(N, K, ...)`` and class indices ``(N, ...)``."""
+    """Mean cross-entropy of logits ``(N, K, ...)`` and indices ``(N, ...)``, or probabilities."""
     z = z - z.max(axis=1, keepdims=True)
+    if t.ndim == z.ndim:
+        return (np.log(np.exp(z).sum(axis=1)) - (z * t).sum(axis=1)).mean()
     lse = np.log(np.exp(z).sum(axis=1))
     loss = lse - np.take_along_axis(z, t[:, None], axis=1)[:, 0]
     if label_smoothing:
@@ -23,23 +21,71 @@ def cross_entropy(z, t, label_smoothing=0.0):
 
 def cross_entropy_grad(z, t, label_smoothing=0.0, out=None):
     """The mean and its gradient, which is ``softmax(z) - one_hot(t)`` over the number of items."""
-    eps = label_smoothing
-    at_target = t[:, None]
+    eps, n = label_smoothing, z.size // z.shape[1]
     g = np.subtract(z, z.max(axis=1, keepdims=True), out=out)
-    z_t = np.take_along_axis(g, at_target, axis=1)
+    if t.ndim == z.ndim:
+        z_t = (g * t).sum(axis=1, keepdims=True)
+    else:
+        z_t = np.take_along_axis(g, t[:, None], axis=1)
     mean = g.mean(axis=1, keepdims=True) if eps else 0.0
     np.exp(g, out=g)
     s = g.sum(axis=1, keepdims=True)
-    loss = np.log(s) - (1 - eps) * z_t - eps * mean
-    g *= 1 / (s * t.size)
+    loss = (np.log(s) - (1 - eps) * z_t - eps * mean).mean()
+    if t.ndim == z.ndim:
+        g /= s
+        g -= t
+        g /= n
+        return loss, g
+    g *= 1 / (s * n)
     if eps:
-        g -= eps / (z.shape[1] * t.size)
-    p_t = np.take_along_axis(g, at_target, axis=1)
-    np.put_along_axis(g, at_target, p_t - (1 - eps) / t.size, axis=1)
-    return loss.mean(), g
+        g -= eps / (z.shape[1] * n)
+    p_t = np.take_along_axis(g, t[:, None], axis=1)
+    np.put_along_axis(g, t[:, None], p_t - (1 - eps) / n, axis=1)
+    return loss, g
 
 
-LOSSES = {"cross_entropy": (cross_entropy, cross_entropy_grad)}
+def binary_cross_entropy_with_logits(z, t):
+    return (np.maximum(z, 0) - t * z + np.log1p(np.exp(-np.abs(z)))).mean()
+
+
+def binary_cross_entropy_with_logits_grad(z, t, out=None):
+    g = np.negative(np.abs(z, out=out), out=out)
+    np.exp(g, out=g)
+    value = (np.maximum(z, 0) - t * z + np.log1p(g)).mean()
+    np.divide(np.where(z < 0, g, 1), 1 + g, out=g)
+    g -= t
+    g /= z.size
+    return value, g
+
+
+def mse_loss(x, t):
+    d = x - t
+    return np.dot(d, d) / d.size
+
+
+def mse_loss_grad(x, t, out=None):
+    g = np.subtract(x, t, out=out)
+    value = np.dot(g, g) / g.size
+    g *= 2 / g.size
+    return value, g
+
+
+def logsumexp(z):
+    m = z.max(axis=1, keepdims=True)
+    return m[:, 0] + np.log(np.exp(z - m).sum(axis=1))
+
+
+def softmax(z, out=None):
+    g = np.subtract(z, z.max(axis=1, keepdims=True), out=out)
+    np.exp(g, out=g)
+    g /= g.sum(axis=1, keepdims=True)
+    return g
+
+
+def modes(case: Case) -> tuple[str, ...]:
+    if case.loss not in globals() or case.dtype not in ("float32", "float64"):
+        return ()
+    return (FORWARD, FUSED, FUSED_OUT) if case.is_loss else case.modes
 
 
 def configure(threads: int) -> tuple[dict[str, str], str]:
@@ -47,12 +93,8 @@ def configure(threads: int) -> tuple[dict[str, str], str]:
     return {"numpy": np.__version__}, "NumPy's choice for each function"
 
 
-def prepare(case: Case, mode: str):
+def prepare(case: Case, mode: str, *arrays):
     """A call without arguments that returns the value, or the value and the gradient."""
-    forward, fused = LOSSES[case.loss]
-    logits, target = inputs(case)
-    if mode == FORWARD:
-        return partial(forward, logits, target, **case.options)
-    if mode == FUSED_OUT:
-        return partial(fused, logits, target, **case.options, out=np.empty_like(logits))
-    return partial(fused, logits, target, **case.options)
+    name = case.loss if mode in (FORWARD, FORWARD_OUT) else f"{case.loss}_grad"
+    call = partial(globals()[name], *arrays, **case.options)
+    return partial(call, out=np.empty_like(arrays[0])) if mode.endswith("out") else call

@@ -1,133 +1,223 @@
-"""report.py - the table and the plot, from the merged reports of pytest-benchmark."""
+"""report.py - the tables, from the merged reports of pytest-benchmark."""
 
 import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cases import CASES, FORWARD, FUSED, FUSED_OUT, MODE_LABELS, MODES
+from bench import LABELS, plots
+from bench.cases import (
+    CASES,
+    FORWARD,
+    FORWARD_OUT,
+    FUSED,
+    FUSED_OUT,
+    IN_PLACE,
+    MODE_LABELS,
+    PLAIN,
+    RIVAL,
+    Case,
+    Goal,
+)
 
-COLOURS = {FORWARD: "#8a8f98", FUSED: "#e08a1e", FUSED_OUT: "#1f6fb4"}
+INSTEAD = {FORWARD_OUT: FORWARD, FUSED_OUT: FUSED, IN_PLACE: FUSED_OUT}  # of a mode a rival lacks
+BEGIN, END = "<!-- bench: what python -m bench --readme writes -->", "<!-- bench: end -->"
 
 
 def significant(x: float | None, digits: int = 3) -> str:
     """A number with that many significant digits, and never an exponent; `None` is empty."""
-    if x is None:
+    if not x:
         return ""
     return f"{x:.{max(0, digits - 1 - math.floor(math.log10(x)))}f}"
 
 
-def medians(report: dict) -> dict[tuple[str, str, str], float]:
-    """Return seconds by (case, mode, library), the lowest median where there are several.
+@dataclass
+class Mark:
+    """A measure of a row and what is wanted of it; `least` is false where less is better."""
 
-    The fresh gradient of torch stands for its `out=` too.
-    """
-    found: dict[tuple[str, str, str], float] = {}
-    for b in report["benchmarks"]:
-        info, seconds = b["extra_info"], b["stats"]["median"]
-        fresh_is_all = info["library"] == "torch" and info["mode"] == FUSED
-        for mode in (FUSED, FUSED_OUT) if fresh_is_all else (info["mode"],):
-            key = info["case"], mode, info["library"]
-            found[key] = min(seconds, found.get(key, math.inf))
-    return found
+    name: str
+    got: float
+    goal: Goal
+    unit: str = "x"
+    least: bool = True
 
+    @property
+    def met(self) -> str:
+        must, aim = (self.got >= g if self.least else self.got <= g for g in self.goal)
+        return "aim" if aim else "must" if must else "short"
 
-def rows(report: dict):
-    """Yield (case, mode, seconds by library, GB/s) wherever `ce` was timed."""
-    seconds = medians(report)
-    for case in CASES:
-        for mode in MODES:
-            times = {lib: seconds.get((case.name, mode, lib)) for lib in ("ce", "torch", "numpy")}
-            if times["ce"]:
-                yield case, mode, times, case.bytes_moved(mode) / times["ce"] / 1e9
+    def wanted(self, which: int) -> str:
+        return f"{self.name} {'' if self.least else '≤ '}{self.goal[which]:g}{self.unit}"
+
+    def missed(self, which: int) -> str:
+        return f"{self.name} {significant(self.got)}, not {self.goal[which]:g}{self.unit}"
 
 
-def about(report: dict) -> str:
-    """Name the machine, the thread count, the versions, and what disturbed the measurement."""
-    infos = [b["extra_info"] for b in report["benchmarks"]]
-    versions = {name: v for info in infos for name, v in info["versions"].items()}
-    isa = next((i["instruction_set"] for i in infos if i["library"] == "ce"), "unknown")
-    machine = report["machine_info"]
-    parts = [machine["cpu"].get("brand_raw", "unknown processor"), f"threads {infos[0]['threads']}"]
-    parts += [" ".join(pair) for pair in sorted(versions.items())]
-    parts += [f"instruction set of ce {isa}"]
-    if "transparent_hugepage" in machine:
-        parts += [f"transparent huge pages {machine['transparent_hugepage']}"]
-    sentence = ", ".join(parts) + "."
-    if report["cpus_used_by_others"] > 0.1:
-        others = f"{report['cpus_used_by_others']:.1f}"
-        sentence += f" **Disturbed: other programs kept {others} CPUs busy meanwhile.**"
-    return sentence
+@dataclass
+class Row:
+    """A case in a mode: seconds, bytes per second, fraction of the roofline, and all marks."""
+
+    case: Case
+    mode: str
+    ce: float
+    torch: float | None
+    rival: str | None
+    other: float | None
+    rate: float
+    fraction: float | None
+    marks: list[Mark]
+
+    @property
+    def label(self) -> str:
+        return f"{self.case.label}, {MODE_LABELS[self.mode]}"
+
+    @property
+    def met(self) -> str:
+        found = {mark.met for mark in self.marks}
+        return next((word for word in ("short", "must", "aim") if word in found), "")
 
 
-def table(report: dict) -> str:
-    """The report in Markdown: times in milliseconds, ratios of medians, misses named below."""
-    head = "case", "result", "ce", "torch", "NumPy", "torch / ce", "at least", "NumPy / ce", "GB/s"
-    lines = [about(report) + " Medians in milliseconds.", ""]
-    lines += ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
-    misses = []
-    for case, mode, times, rate in rows(report):
-        ratio = {lib: times[lib] and times[lib] / times["ce"] for lib in ("torch", "numpy")}
-        must = case.must.get(mode)
-        if must and ratio["torch"] and ratio["torch"] < must:
-            misses.append(f"{case.label}, {MODE_LABELS[mode]}: {ratio['torch']:.1f} of {must}")
-        cells = [case.label, MODE_LABELS[mode]]
-        cells += [significant(t and t * 1e3) for t in times.values()]
-        cells += [significant(ratio["torch"], 2), f"{must or ''}", significant(ratio["numpy"], 2)]
-        lines.append("| " + " | ".join([*cells, significant(rate, 2)]) + " |")
-    if misses:
-        lines += ["", "Short of the ratio to torch that is wanted:", ""]
-        lines += [f"- {miss}" for miss in misses]
-    return "\n".join(lines) + "\n"
+class Report:
+    """The measurements by case, mode, library and thread count."""
+
+    def __init__(self, measured: dict) -> None:
+        self.measured, self.seconds, self.limits = measured, {}, {}
+        for b in measured["benchmarks"]:
+            info, median = b["extra_info"], b["stats"]["median"]
+            key = info["case"], info["mode"], info["library"], info["threads"]
+            self.seconds[key] = min(median, self.seconds.get(key, math.inf))
+        for limit in measured["roofline"]:
+            key = limit["case"], limit["pattern"]
+            self.limits[key] = max(limit["bytes_per_s"], self.limits.get(key, 0))
+        self.threads = max((key[3] for key in self.seconds), default=1)
+        self.libraries = sorted({key[2] for key in self.seconds} - {"ce", "torch"})
+
+    def get(self, case: str, mode: str, library: str, threads: int | None = None) -> float | None:
+        """The lowest median; a fresh array stands in for `out=` where a library has none."""
+        found = self.seconds.get((case, mode, library, threads or self.threads))
+        if found or library == "ce" or mode not in INSTEAD:
+            return found
+        return self.get(case, INSTEAD[mode], library, threads)
+
+    def rows(self) -> Iterator[Row]:
+        for case in CASES:
+            for mode in case.modes:
+                if self.get(case.name, mode, "ce"):
+                    yield self.row(case, mode)
+
+    def row(self, case: Case, mode: str) -> Row:
+        name = case.name
+        ours, torch = self.get(name, mode, "ce"), self.get(name, mode, "torch")
+        times = [(self.get(name, mode, library), library) for library in self.libraries]
+        other, rival = min((pair for pair in times if pair[0]), default=(None, None))
+        rate = case.bytes_moved(mode) / ours
+        limit = self.limits.get((name, case.pattern(mode)))
+        marks = []
+        if torch and mode in case.torch:
+            marks.append(Mark("torch", torch / ours, case.torch[mode]))
+        if limit and case.limit(mode):
+            marks.append(Mark("limit", rate / limit, case.limit(mode), ""))
+        if mode in case.micro:
+            marks.append(Mark("time", ours * 1e6, case.micro[mode], " us", least=False))
+        plain = case.plain and self.get(PLAIN, mode, "ce")
+        if plain and mode != FORWARD:
+            marks.append(Mark("plain", ours / plain, case.plain, least=False))
+        alone = case.threads and self.get(name, mode, "ce", 1)
+        if alone and self.threads > 1 and mode in (FORWARD, FUSED_OUT):
+            marks.append(Mark("one thread", alone / ours, case.threads))
+        if other:
+            marks.append(Mark(LABELS[rival], other / ours, RIVAL))
+        fraction = limit and rate / limit
+        return Row(case, mode, ours, torch, rival, other, rate, fraction, marks)
+
+    def about(self) -> str:
+        """Name the machine, the thread count, the versions, and what disturbed the measurement."""
+        infos = [b["extra_info"] for b in self.measured["benchmarks"]]
+        versions = {name: v for info in infos for name, v in info["versions"].items()}
+        isa = next((i["instruction_set"] for i in infos if i["library"] == "ce"), "unknown")
+        machine = self.measured["machine_info"]
+        parts = [machine["cpu"].get("brand_raw", "unknown processor"), f"{self.threads} threads"]
+        parts += [" ".join(pair) for pair in sorted(versions.items())]
+        parts += [f"instruction set of ce {isa}"]
+        if "transparent_hugepage" in machine:
+            parts += [f"transparent huge pages {machine['transparent_hugepage']}"]
+        others = self.measured["cpus_used_by_others"]
+        busy = f" **Disturbed: other programs kept {others:.1f} CPUs busy.**" * (others > 0.1)
+        return ", ".join(parts) + "." + busy
+
+    def table(self) -> str:
+        """The report in Markdown."""
+        rows = list(self.rows())
+        lines = [self.about() + EXPLANATION, ""]
+        head = ["case", "result", "ce ms", "GB/s", "of the limit", "torch ms", "torch / ce"]
+        head += ["best rival / ce", "must", "aim", "met"]
+        lines += ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * 6 + "---|---|---|"]
+        for row in rows:
+            cells = [row.case.label, MODE_LABELS[row.mode], significant(row.ce * 1e3)]
+            cells += [significant(row.rate / 1e9, 2)]
+            cells += [f"{row.fraction:.2f}" if row.fraction else ""]
+            cells += [significant(row.torch and row.torch * 1e3)]
+            cells += [significant(row.torch and row.torch / row.ce, 2)]
+            ratio = significant(row.other and row.other / row.ce, 2)
+            cells += [f"{ratio} {LABELS[row.rival]}" if row.rival else ""]
+            own = [mark for mark in row.marks if mark.goal is not RIVAL]
+            cells += [", ".join(mark.wanted(which) for mark in own) for which in (0, 1)]
+            lines.append("| " + " | ".join([*cells, row.met]) + " |")
+        return "\n".join(lines) + "\n"
+
+    def shortfalls(self) -> str:
+        """What is short of what it must be or aims at, in Markdown."""
+        rows, lines = list(self.rows()), []
+        for which, goal in enumerate(("must", "aim")):
+            word = ("short", "must")[which]
+            missed = [(row, mark) for row in rows for mark in row.marks if mark.met == word]
+            lines += ["", f"Short of {goal}: {len(missed) or 'none'}.", ""]
+            lines += [f"- {r.label}: {m.missed(which)}" for r, m in missed]
+        return "\n".join(lines) + "\n"
 
 
-def draw(report: dict, path: Path) -> None:
-    """Plot how many times faster than torch `ce` is, if torch was timed."""
-    import matplotlib
+EXPLANATION = f"""
+float32 unless said; shapes are items x classes, or (N, C, d1, d2). Medians. "GB/s" counts the bytes
+that cannot be avoided: inputs read once, the gradient written once. "of the limit" divides it by
+what a loop without arithmetic reaches beside it, with as many bytes and threads: reading, or
+copying with stores that bypass the caches. torch is eager; it cannot write a gradient into an array
+it is given, so its one time stands for `out=` and in place, too, as do those of the rivals. Fresh
+arrays cost page faults, which depend on the setting of transparent huge pages: at "madvise" NumPy's
+arrays get them, the tensors of torch do not. "must" and "aim" are the speed that is wanted, as the
+time of torch, or of one thread, over ours; as the fraction of the limit; as our time over that with
+plain class indices. Besides, every row must be {RIVAL[0]}x and aims at {RIVAL[1]}x as fast as the
+best rival."""
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
-    ratios: dict[str, dict[str, float]] = {}
-    for case, mode, times, _ in rows(report):
-        if times["torch"]:
-            ratios.setdefault(case.label, {})[mode] = times["torch"] / times["ce"]
-    if not ratios:
-        return
+def write(measured: dict, folder: Path) -> bool:
+    """Write and print table and plots; return whether anything is missing."""
+    report = Report(measured)
+    if not report.seconds:
+        return True
+    text = report.table()
+    (folder / "speed.md").write_text(text, encoding="utf-8")
+    (folder / "short.md").write_text(report.shortfalls(), encoding="utf-8")
+    print("", text, report.shortfalls(), sep="\n")
+    plots.ratios(list(report.rows()), folder / "speed.png")
+    plots.fractions(list(report.rows()), folder / "limit.png")
+    return False
 
-    figure, axes = plt.subplots(figsize=(8.4, 1.6 + 0.38 * len(ratios)), layout="constrained")
-    for y, by_mode in enumerate(ratios.values()):
-        best = max(by_mode.values())
-        axes.plot([1, best], [y, y], color="#d8dbe0", linewidth=2, zorder=1)
-        axes.annotate(
-            f"{significant(best, 2)}x",
-            (best, y),
-            (9, 0),
-            textcoords="offset points",
-            va="center_baseline",
-        )
-    for mode in MODES:
-        points = [
-            (by_mode[mode], y) for y, by_mode in enumerate(ratios.values()) if mode in by_mode
-        ]
-        label = MODE_LABELS[mode].replace("`", "")
-        axes.scatter(*zip(*points, strict=True), s=52, color=COLOURS[mode], label=label, zorder=2)
 
-    axes.axvline(1, color="#444444", linewidth=1)
-    axes.set_xscale("log")
-    low = min(1, *(r for by_mode in ratios.values() for r in by_mode.values()))
-    high = max(r for by_mode in ratios.values() for r in by_mode.values())
-    ticks = [
-        t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if low <= t <= high * 1.2
-    ]
-    axes.set_xticks(ticks, [f"{t}x" for t in ticks])
-    axes.minorticks_off()
-    axes.set_xlim(low / 1.15, high * 1.9)
-    axes.set_yticks(range(len(ratios)), list(ratios))
-    axes.invert_yaxis()
-    axes.grid(axis="x", color="#eceef1")
-    axes.set_axisbelow(True)
-    axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_xlabel("times faster than torch, eager (logarithmic; ratio of median times)")
-    figure.legend(loc="outside upper left", ncols=len(MODES), frameon=False)
-    figure.savefig(path, dpi=180, facecolor="white")
-    plt.close(figure)
+def into_readme(folder: Path, readme: Path) -> None:
+    """Put the tables between the markers of the README, and the plots into docs/ beside it."""
+    text = readme.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    speed, scaling, memory = (
+        (folder / f"{name}.md").read_text(encoding="utf-8")
+        for name in ("speed", "scaling", "memory")
+    )
+    parts = [BEGIN, speed, "![Fraction of what the memory allows](docs/limit.png)"]
+    parts += ["### Over the sizes", "![Time per element](docs/scaling.png)", scaling]
+    parts += ["### Memory", memory, END]
+    body = "\n\n".join(part.strip() for part in parts)
+    readme.write_text(before + body + after, encoding="utf-8")
+    (readme.parent / "docs").mkdir(exist_ok=True)
+    for name in ("speed.png", "limit.png", "scaling.png"):
+        shutil.copy(folder / name, readme.parent / "docs" / name)
