@@ -86,7 +86,7 @@ static void NAME(store)(NAME(panels) * p, const REAL *panel, const ce_grid *grid
         if (!plain && NAME(is_solid)(grid, array, x, n))
             NAME(write)(item_at(grid, x, array, (int)j * LANES), type, step, p->staged, n * LANES);
         else
-            for (int l = 0; !plain && l < x->count; l++)
+            for (int l = 0; !plain && l < LANES && l < x->count; l++)
                 NAME(write)(item_at(grid, x, array, (int)j * LANES + l) + offset, type, step, p->staged + l * n, n);
     }
 }
