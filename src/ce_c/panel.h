@@ -38,7 +38,9 @@ static void NAME(load)(NAME(panels) * p, REAL *panel, const ce_grid *grid, int a
 
     if (NAME(is_unit)(grid, array, x)) {
         for (int64_t k = 0; k < n; k++) {
-            const REAL *from = NAME(view)(x->at[array][0] + offset + k * step, type, x->width, p->staged);
+            const char *const at = x->at[array][0] + offset + k * step;
+            const REAL       *from = NAME(view)(at, type, x->width, p->staged);
+            fetch((uintptr_t)at + (uintptr_t)(x->width * size_of(type)), (size_t)(x->width * size_of(type)));
             for (int64_t j = 0; j < x->width / LANES; j++)
                 LANE(l) panel[(j * n + k) * LANES + l] = from[j * LANES + l];
         }
@@ -50,6 +52,8 @@ static void NAME(load)(NAME(panels) * p, REAL *panel, const ce_grid *grid, int a
         if (NAME(is_plain)(grid, array, x)) {
             rows = item_at(grid, x, array, (int)j * LANES) + offset;
             row_step = grid->stride[array][grid->axes - 1];
+            if (row_step == n * (int64_t)sizeof(REAL))
+                fetch((uintptr_t)rows + (uintptr_t)(x->width * row_step), (size_t)(LANES * row_step));
         } else if (NAME(is_solid)(grid, array, x, n)) {
             NAME(read)(p->staged, item_at(grid, x, array, (int)j * LANES), type, step, n * LANES);
         } else {
