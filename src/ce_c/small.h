@@ -26,7 +26,7 @@ INLINE void NAME(scan_two)(REAL *z, const int32_t *spot, NAME(scanned) * x)
         const int  first = spot[l] < LANES, hit = first == (a >= b);
         x->m[l] = a >= b ? a : b;
         x->z_t[l] = first ? a : b;
-        x->sum[l] = e + ((a - a) + (b - b));
+        x->sum[l] = e + (x->m[l] - x->m[l]);
         x->hits[l] = 1;
         x->e_t[l] = hit ? one : e;
         z[l] = hit ? e : one;
