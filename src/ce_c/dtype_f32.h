@@ -6,7 +6,6 @@
 #define EXP(x)       exp_f32(x, BY_1_F32, EXP_LO_F32)
 #define EXP_WIDE     exp_wide_f32                             /* any x up to EXP_HI */
 #define EXP_2_64(x)  exp_f32(x, BY_2_64_F32, EXP_LO_2_64_F32) /* times 2^64 */
-#define EXP_BY       exp_f32
 #define EXP_LO_2_64  EXP_LO_2_64_F32
 #define EXP_WHOLE    EXP_WHOLE_F32
 #define EXP_REST     exp_rest_f32

@@ -89,7 +89,6 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first,
 #undef NAME
 #undef EXP
 #undef EXP_2_64
-#undef EXP_BY
 #undef EXP_WIDE
 #undef EXP_LO_2_64
 #undef EXP_WHOLE

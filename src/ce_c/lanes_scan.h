@@ -21,8 +21,9 @@ INLINE void NAME(add_class)(REAL *z, const REAL *m, REAL *sum, REAL *hits, bool 
     }
 }
 
-/* Adds the exponentials of at most GROUP classes, which take the place of the logits unless those are to be kept. */
-INLINE void NAME(group_sum)(REAL *z, int64_t n, const REAL *m, double *sum, REAL *hits, bool keep)
+/* Sum of the exponentials of n classes, at most GROUP, which take the place of the logits unless those are to be kept;
+ * counts those left out. */
+INLINE void NAME(group_sum)(REAL *z, int64_t n, const REAL *m, REAL *sum, REAL *hits, bool keep)
 {
     REAL    a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 }, count[LANES];
     int64_t k = 0;
@@ -40,7 +41,7 @@ INLINE void NAME(group_sum)(REAL *z, int64_t n, const REAL *m, double *sum, REAL
         NAME(add_class)(z + (k + 1) * LANES, m, b, count, keep);
     if (k + 2 < n)
         NAME(add_class)(z + (k + 2) * LANES, m, c, count, keep);
-    LANE(l) sum[l] += (double)((a[l] + b[l]) + (c[l] + d[l]));
+    LANE(l) sum[l] = (a[l] + b[l]) + (c[l] + d[l]);
     LANE(l) hits[l] = count[l];
 }
 
@@ -142,10 +143,12 @@ static void NAME(panel_scan)(REAL *z, const REAL *shares, const REAL *w, int64_t
         NAME(panel_u)(shares, w, n, u_sum);
     for (int64_t k = 0; k < n; k += NAME(GROUP)) {
         const int64_t some = n - k < NAME(GROUP) ? n - k : NAME(GROUP);
+        REAL          sum[LANES];
         if (keep)
-            NAME(group_sum)(z + k * LANES, some, from, s, hits, true);
+            NAME(group_sum)(z + k * LANES, some, from, sum, hits, true);
         else
-            NAME(group_sum)(z + k * LANES, some, from, s, hits, false);
+            NAME(group_sum)(z + k * LANES, some, from, sum, hits, false);
+        LANE(l) s[l] += (double)sum[l];
     }
     LANE(l) s[l] = unscaled(s[l]) + (hits[l] > 0 ? (double)hits[l] - 1 : 0);
 }

@@ -41,7 +41,7 @@ static void NAME(row_grad)(const REAL *z, const REAL *other, const REAL *u, cons
     else if (emits == DOT_EXP)
         EMIT(NAME(normal)(other[i] - NAME(exp_any)(z[i]) * dot));
     else if (emits == SHARES)
-        EMIT(NAME(share_from)(e[i], u[i], u_sum, r, s, shift, f));
+        EMIT(NAME(share_of)(e[i], u[i], u_sum, r, s, shift, f));
     else if (has_e)
         EMIT(NAME(normal)(f.per_e * e[i]));
     else if (plain)
@@ -65,7 +65,7 @@ static void NAME(row_hess)(const REAL *z, REAL *hess, int64_t n, emission emits,
     }
     NAME(row_exp)(hess, z, n, m, f);
     SIMD
-    for (int64_t i = 0; i < n; i++) hess[i] = NAME(hess_from)(hess[i], s, part, b, f);
+    for (int64_t i = 0; i < n; i++) hess[i] = NAME(hess_of)(hess[i], s, part, b, f);
 }
 
 /* n results go from a buffer to where they belong. */

@@ -40,8 +40,8 @@ static REAL NAME(largest)(const REAL *top)
     SIMD                                                                                                               \
     for (int l = 0; l < NAME(STEP); l++)
 
-/* exp(x - m) of STEP numbers, as EXP_BY, but stage by stage: each is a chain of operations that wait for one
- * another, and only so many wait at a time. */
+/* exp(x - m) of STEP numbers, as exp_f32 and exp_f64, but stage by stage: each is a chain of operations that wait for
+ * one another, and only so many wait at a time. */
 INLINE void NAME(exp_step)(REAL *e, const REAL *z, REAL m, REAL by, REAL lo)
 {
     REAL x[NAME(STEP)], t[NAME(STEP)], r[NAME(STEP)], q[NAME(STEP)];

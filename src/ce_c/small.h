@@ -2,13 +2,11 @@
  * What lanes_*.h and cross_entropy.h do, to the bit, in one go: nothing between scan and emission leaves the registers.
  */
 
-enum { NAME(FEW) = NAME(GROUP) };
-
 static bool NAME(is_small)(const ce_grid *grid, const ce_plan *plan, const ce_link *link)
 {
     const ce_job *job = plan->job;
 
-    return link == &cross_entropy_link && grid->classes >= 2 && grid->classes <= NAME(FEW) && job->smoothing == 0 &&
+    return link == &cross_entropy_link && grid->classes >= 2 && grid->classes <= NAME(GROUP) && job->smoothing == 0 &&
            !job->w && !grid->data[CE_V] && !grid->data[CE_UPSTREAM] && !plan->curves && fabs(plan->c) > 0x1p-50 &&
            fabs(plan->c) < 0x1p60;
 }
@@ -35,26 +33,14 @@ INLINE void NAME(scan_two)(REAL *z, const int32_t *spot, NAME(scanned) * x)
 
 INLINE void NAME(scan_few)(REAL *z, int64_t n, const int32_t *spot, NAME(scanned) * x)
 {
-    REAL    from[LANES], a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 }, hits[LANES] = { 0 };
-    int64_t k = 0;
+    REAL from[LANES];
 
     NAME(panel_max)(z, n, x->m);
     LANE(l) from[l] = x->m[l] > -INFINITY ? x->m[l] : 0;
     LANE(l) x->z_t[l] = z[spot[l]];
-    for (; k + 4 <= n; k += 4) {
-        NAME(add_class)(z + k * LANES, from, a, hits, false);
-        NAME(add_class)(z + (k + 1) * LANES, from, b, hits, false);
-        NAME(add_class)(z + (k + 2) * LANES, from, c, hits, false);
-        NAME(add_class)(z + (k + 3) * LANES, from, d, hits, false);
-    }
-    if (k < n)
-        NAME(add_class)(z + k * LANES, from, a, hits, false);
-    if (k + 1 < n)
-        NAME(add_class)(z + (k + 1) * LANES, from, b, hits, false);
-    if (k + 2 < n)
-        NAME(add_class)(z + (k + 2) * LANES, from, c, hits, false);
-    LANE(l) x->sum[l] = ((a[l] + b[l]) + (c[l] + d[l])) + (x->m[l] - x->m[l]);
-    LANE(l) x->hits[l] = hits[l];
+    LANE(l) x->hits[l] = 0;
+    NAME(group_sum)(z, n, from, x->sum, x->hits, false);
+    LANE(l) x->sum[l] += x->m[l] - x->m[l];
     LANE(l) x->e_t[l] = z[spot[l]];
 }
 

@@ -74,28 +74,18 @@ static inline NAME(bender) NAME(bender_of)(double bend, REAL unit)
     return (NAME(bender)){ NAME(normal)((REAL)(x > most ? most : x < -most ? -most : x)), small ? unit : 1 };
 }
 
-/* per_e e (part (s + 1 - e) + bend e), e = exp(x), or from e itself, by the factor. */
-static inline REAL NAME(hess_from)(REAL e, REAL s, REAL part, NAME(bender) b, NAME(factor) f)
+/* per_e e (part (s + 1 - e) + bend e), e by the factor. */
+static inline REAL NAME(hess_of)(REAL e, REAL s, REAL part, NAME(bender) b, NAME(factor) f)
 {
     return NAME(normal)((f.per_e * e) * FMA(b.bend, e * b.unit, (s + (1 - e * f.unit)) * part));
 }
 
-static inline REAL NAME(hess_of)(REAL x, REAL s, REAL part, NAME(bender) b, NAME(factor) f)
-{
-    return NAME(hess_from)(EXP_BY(x, f.by, f.lo), s, part, b, f);
-}
-
 /* per_e e (u_sum - u) / u_sum - shift u (s + 1 - e), r = 1 / u_sum: with u all of u_sum, as for a hard target, the
  * first term vanishes. */
-static inline REAL NAME(share_from)(REAL e, REAL u, REAL u_sum, REAL r, REAL s, REAL shift, NAME(factor) f)
+static inline REAL NAME(share_of)(REAL e, REAL u, REAL u_sum, REAL r, REAL s, REAL shift, NAME(factor) f)
 {
     const REAL rest = NAME(normal)(u_sum - u) * r;
     return NAME(normal)((f.per_e * e) * rest - NAME(normal)(shift * u) * (s + (1 - e * f.unit)));
-}
-
-static inline REAL NAME(share_of)(REAL x, REAL u, REAL u_sum, REAL r, REAL s, REAL shift, NAME(factor) f)
-{
-    return NAME(share_from)(EXP_BY(x, f.by, f.lo), u, u_sum, r, s, shift, f);
 }
 
 /* 1 / u_sum; 0 where there is nothing to share. */
