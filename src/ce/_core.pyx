@@ -49,7 +49,7 @@ cdef extern from "ce.h":
         double value
         double z
         int64_t bad
-    size_t ce_scratch_bytes(const ce_job *) nogil
+    size_t ce_scratch_bytes(ce_job *) nogil
     void ce_run(ce_job *) nogil
     int ce_find_loss(const char *)
     int ce_isa_count()
@@ -143,10 +143,11 @@ cdef object begin(Call *c, int loss, str name, object x, object axis):
 
 cdef int execute(Call *c) except -1:
     cdef int64_t few[FEW]
-    cdef size_t bytes = ce_scratch_bytes(&c.job)
+    cdef size_t bytes
     cdef int64_t work = 1
     cdef int i
     c.job.threads = _threads_asked()
+    bytes = ce_scratch_bytes(&c.job)
     c.job.scratch = few
     if bytes > sizeof(few):
         c.job.scratch = malloc(bytes)

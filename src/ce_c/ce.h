@@ -70,7 +70,7 @@ typedef struct {
     double         grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
     int            valued;      /* the loss itself is asked for; else value may stay 0 */
     int            fresh;       /* the gradient's memory has not been touched before */
-    int            threads;     /* asked for; the team may be smaller */
+    int            threads;     /* asked for; then those that will work for a large call */
     void          *scratch;
 
     /* answers */
@@ -79,7 +79,7 @@ typedef struct {
     int64_t bad;   /* position of the first class index or probability out of range, in C order; -1: none */
 } ce_job;
 
-size_t ce_scratch_bytes(const ce_job *job);
+size_t ce_scratch_bytes(ce_job *job); /* settles the number of threads, too */
 void   ce_run(ce_job *job);
 int    ce_find_loss(const char *name); /* -1: no such loss */
 

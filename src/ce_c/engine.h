@@ -16,7 +16,7 @@
 
 static const double NAME(least) = MIN_NORMAL;
 
-static void NAME(run)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
+static void NAME(run)(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
 {
     const int loss = plan->job->loss;
 
@@ -28,8 +28,10 @@ static void NAME(run)(const ce_grid *grid, const ce_plan *plan, int64_t first, i
             NAME(run_points)(grid, plan, from, to, sums);
         else if (!grid->by_rows && NAME(is_small)(grid, plan, links[loss]))
             NAME(small)(grid, plan, from, to, sums);
+        else if (grid->by_rows)
+            NAME(rows)(grid, plan, links[loss], buffer, from, to, sums);
         else
-            (grid->by_rows ? NAME(rows) : NAME(lanes))(grid, plan, links[loss], from, to, sums);
+            NAME(lanes)(grid, plan, links[loss], from, to, sums);
         plan->blocks[b].loss = tree_sum(sums, LANES);
     }
 }
@@ -71,8 +73,9 @@ static void NAME(check_items)(const ce_grid *grid, const ce_job *job, int64_t fi
         block->z = NAME(weights)(grid, job, first, last);
 }
 
-static void NAME(check)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last)
+static void NAME(check)(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
 {
+    (void)buffer;
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block, end = from + grid->block, to = end < grid->items ? end : grid->items;
 

@@ -62,11 +62,12 @@ typedef struct {
     int           curves;  /* the Hessian is */
     int           streams; /* the gradient is stored past the caches */
     ce_block     *blocks;  /* scratch, one for each block of items */
-    ce_pair      *pairs;   /* where rows are split: one for each block of a row, row after row */
+    ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
     int64_t       parts;   /* blocks of a row */
 } ce_plan;
 
-typedef void (*ce_kernel)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last);
+/* buffer: the worker's own, for rows. */
+typedef void (*ce_kernel)(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last);
 
 /* All that one instruction set offers: one column per computing type. */
 typedef struct {
@@ -77,7 +78,8 @@ typedef struct {
         ce_kernel check, run;
         ce_kernel scan, merge, emit; /* run in three phases: over blocks of rows, over rows, over blocks of rows */
         int64_t   part;              /* classes in a block of a row */
-        double (*sum)(const void *x, int64_t n); /* of n computing-type numbers */
+        int64_t (*row_numbers)(int64_t classes, int derives); /* of the computing type, in a buffer for rows */
+        double (*sum)(const void *x, int64_t n);              /* of n computing-type numbers */
     } real[CE_REALS];
     int streams; /* it has stores that bypass the caches */
     int (*find_loss)(const char *name);
@@ -86,8 +88,9 @@ typedef struct {
 /* True: the machine can run code of that level (x86-64: 1 to 4; elsewhere: 1). */
 int ce_cpu_has_level(int level);
 
-/* fn(context, first, last) over [0, n), cut into contiguous ranges that a team of threads shares. */
-typedef void (*ce_range_fn)(void *context, int64_t first, int64_t last);
+/* fn(context, worker, first, last) over [0, n), cut into contiguous ranges that a team of workers shares: numbers from
+ * 0 up to the team's size, no two at work under the same. */
+typedef void (*ce_range_fn)(void *context, int worker, int64_t first, int64_t last);
 void ce_parallel_for(int64_t n, int threads, ce_range_fn fn, void *context);
 
 #endif

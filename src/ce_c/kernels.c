@@ -71,6 +71,7 @@ static int find_loss(const char *name)
       .merge = merge_##d,                                                                                              \
       .emit = emit_##d,                                                                                                \
       .part = BLOCK_##d,                                                                                               \
+      .row_numbers = row_numbers_##d,                                                                                  \
       .sum = total_##d }
 
 extern const ce_kernels CE_ISA_SYMBOL;

@@ -58,7 +58,7 @@ static void run_team(int64_t n, int team, ce_range_fn fn, void *context)
     const int64_t pieces = piece_count(n, team);
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(team)
-    for (int64_t i = 0; i < pieces; i++) fn(context, n * i / pieces, n * (i + 1) / pieces);
+    for (int64_t i = 0; i < pieces; i++) fn(context, omp_get_thread_num(), n * i / pieces, n * (i + 1) / pieces);
 }
 
 #elif defined(__APPLE__)
@@ -80,21 +80,24 @@ void ce_threads_before_fork(void)
 }
 
 typedef struct {
-    int64_t     n, pieces;
-    ce_range_fn fn;
-    void       *context;
+    int64_t         n, pieces;
+    _Atomic int64_t next;
+    ce_range_fn     fn;
+    void           *context;
 } share;
 
-static void run_share(void *context, size_t i)
+static void run_share(void *context, size_t worker)
 {
-    const share *s = context;
-    s->fn(s->context, s->n * (int64_t)i / s->pieces, s->n * ((int64_t)i + 1) / s->pieces);
+    share *s = context;
+
+    for (int64_t i; (i = s->next++) < s->pieces;)
+        s->fn(s->context, (int)worker, s->n * i / s->pieces, s->n * (i + 1) / s->pieces);
 }
 
 static void run_team(int64_t n, int team, ce_range_fn fn, void *context)
 {
-    share s = { n, piece_count(n, team), fn, context };
-    dispatch_apply_f((size_t)s.pieces, DISPATCH_APPLY_AUTO, &s, run_share);
+    share s = { n, piece_count(n, team), 0, fn, context };
+    dispatch_apply_f((size_t)team, DISPATCH_APPLY_AUTO, &s, run_share);
 }
 
 #else
@@ -116,7 +119,7 @@ void ce_threads_before_fork(void)
 static void run_team(int64_t n, int team, ce_range_fn fn, void *context)
 {
     (void)team;
-    fn(context, 0, n);
+    fn(context, 0, 0, n);
 }
 
 #endif
@@ -128,5 +131,5 @@ void ce_parallel_for(int64_t n, int threads, ce_range_fn fn, void *context)
     if (team > 1)
         run_team(n, team, fn, context);
     else
-        fn(context, 0, n);
+        fn(context, 0, 0, n);
 }

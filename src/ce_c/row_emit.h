@@ -2,71 +2,100 @@
  * again from logits that are still in L2.
  */
 
-/* exp(z - m) of n numbers, at most CHUNK, by a factor; also in place of z. */
-static void NAME(row_exp)(REAL *e, const REAL *z, int64_t n, REAL m, NAME(factor) f)
+/* How results come of exponentials e that stand times 2^64 and are those of z - m_b, m_b the maximum of their block:
+ * exp(z - m) = e unit; (factor) exp(z - m) = (e a) b, or 0 where that would be subnormal: for e < least. */
+typedef struct {
+    REAL a, b, least, unit;
+} NAME(scale);
+
+static NAME(scale) NAME(scale_of)(double factor, double fade)
+{
+    const double by = factor * fade, size = fabs(by);
+    const bool   large = size >= 0x1p-60;
+
+    return (NAME(scale)){ (REAL)(large ? by * 0x1p-64 : 0x1p-64), (REAL)(large ? 1 : by),
+                          NAME(normal)((REAL)((double)MIN_NORMAL * 0x1p64 * (1 + 0x1p-20) / size)),
+                          NAME(normal)((REAL)(0x1p-64 * fade)) };
+}
+
+INLINE REAL NAME(scaled)(REAL e, NAME(scale) f)
+{
+    const REAL y = (e * f.a) * f.b;
+    return e < f.least ? 0 : y;
+}
+
+/* exp(z - m) times 2^64 of STEP numbers; also in place of z. */
+static void NAME(exp_step)(REAL *e, const REAL *z, REAL m)
+{
+    REAL q[NAME(STEP)], t[NAME(STEP)], x[NAME(STEP)];
+
+    NAME(exp_stages)(q, t, x, z, m);
+    STEPS(l) e[l] = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
+}
+
+/* Of n numbers. */
+static void NAME(row_exp)(REAL *e, const REAL *z, int64_t n, REAL m)
 {
     int64_t i = 0;
 
-    for (; i + NAME(STEP) <= n; i += NAME(STEP)) NAME(exp_step)(e + i, z + i, m, f.by, f.lo);
+    for (; i + NAME(STEP) <= n; i += NAME(STEP)) NAME(exp_step)(e + i, z + i, m);
     if (i < n) {
         REAL copy[NAME(STEP)];
-        NAME(exp_step)(copy, NAME(step_filled)(copy, z + i, n - i), m, f.by, f.lo);
+        NAME(exp_step)(copy, NAME(step_filled)(copy, z + i, n - i), m);
         memcpy(e + i, copy, (size_t)(n - i) * sizeof(REAL));
     }
 }
 
-/* Emission of n elements. grad may be z or other itself: each element is read before it is written. u: the shares
- * or weights of the classes. kept: the exponentials times 2^64, or NULL. */
-static void NAME(row_grad)(const REAL *z, const REAL *other, const REAL *u, const REAL *kept, REAL *grad, int64_t n,
-                           emission emits, const tile *x)
-{
-    const NAME(factor) f = NAME(factor_of)(x->per_e[0]);
-    const REAL        m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), shift = NAME(normal)((REAL)x->shift[0]),
-                      dot = (REAL)x->dot[0], u_sum = (REAL)x->u_sum[0], r = NAME(rest_of)(x->u_sum[0]);
-    const bool        by_e = emits == PROBABILITIES || emits == SHARES, plain = emits == PROBABILITIES && shift == 0;
-    const bool        has_e = plain && kept && f.by == BY_2_64;
-    const REAL *const e = has_e ? kept : grad;
-
-    if (by_e && !has_e)
-        NAME(row_exp)(grad, z, n, m, f);
 #define EMIT(value)                                                                                                    \
     SIMD                                                                                                               \
-    for (int64_t i = 0; i < n; i++) grad[i] = value
+    for (int64_t i = 0; i < n; i++) to[i] = value
+
+/* From exponentials, also in their place. u: the shares or weights of the classes. */
+static void NAME(row_grad)(const REAL *e, const REAL *u, REAL *to, int64_t n, emission emits, double fade,
+                           const tile *x, int at)
+{
+    const NAME(scale) f = NAME(scale_of)(x->per_e[at], fade);
+    const REAL shift = NAME(normal)((REAL)x->shift[at]);
+
+    if (emits == SHARES) {
+        const REAL s = NAME(normal)((REAL)x->s[at]), u_sum = (REAL)x->u_sum[at], r = NAME(rest_of)(x->u_sum[at]);
+        EMIT(NAME(share_of)(e[i], NAME(scaled)(e[i], f), f.unit, u[i], u_sum, r, s, shift));
+    } else if (shift == 0 && f.b == 1) {
+        EMIT(e[i] < f.least ? 0 : e[i] * f.a);
+    } else if (shift == 0) {
+        EMIT(NAME(scaled)(e[i], f));
+    } else if (u) {
+        EMIT(NAME(normal)(NAME(scaled)(e[i], f) - NAME(normal)(shift * u[i])));
+    } else {
+        EMIT(NAME(normal)(NAME(scaled)(e[i], f) - shift));
+    }
+}
+
+static void NAME(row_hess)(const REAL *e, REAL *to, int64_t n, double fade, const tile *x, int at)
+{
+    const NAME(scale) f = NAME(scale_of)(x->curve[at], fade);
+    const NAME(bender) b = NAME(bender_of)(x->bend[at], f.unit);
+    const REAL s = NAME(normal)((REAL)x->s[at]), part = (REAL)x->part[at];
+
+    EMIT(NAME(hess_of)(e[i], NAME(scaled)(e[i], f), f.unit, s, part, b));
+}
+
+/* Without exponentials; y: the second input. */
+static void NAME(row_linear)(const REAL *z, const REAL *y, REAL *to, int64_t n, emission emits, const tile *x, int at)
+{
+    const REAL m = (REAL)x->m[at], shift = NAME(normal)((REAL)x->shift[at]), dot = (REAL)x->dot[at];
+
     if (emits == ONE_HOT)
         EMIT(0);
     else if (emits == LOG_PROBS)
         EMIT((z[i] - m) - shift);
     else if (emits == DOT)
-        EMIT(NAME(normal)(z[i] * (other[i] - dot)));
-    else if (emits == DOT_EXP)
-        EMIT(NAME(normal)(other[i] - NAME(exp_any)(z[i]) * dot));
-    else if (emits == SHARES)
-        EMIT(NAME(share_of)(e[i], u[i], u_sum, r, s, shift, f));
-    else if (has_e)
-        EMIT(NAME(normal)(f.per_e * e[i]));
-    else if (plain)
-        EMIT(f.per_e * e[i]);
-    else if (u)
-        EMIT(NAME(normal)(f.per_e * e[i] - NAME(normal)(shift * u[i])));
+        EMIT(NAME(normal)(z[i] * (y[i] - dot)));
     else
-        EMIT(NAME(normal)(f.per_e * e[i] - shift));
+        EMIT(NAME(normal)(y[i] - NAME(exp_any)(z[i]) * dot));
+}
+
 #undef EMIT
-}
-
-static void NAME(row_hess)(const REAL *z, REAL *hess, int64_t n, emission emits, const tile *x)
-{
-    const NAME(factor) f = NAME(factor_of)(x->curve[0]);
-    const NAME(bender) b = NAME(bender_of)(x->bend[0], f.unit);
-    const REAL m = (REAL)x->m[0], s = NAME(normal)((REAL)x->s[0]), part = (REAL)x->part[0];
-
-    if (emits == ONE_HOT) {
-        memset(hess, 0, (size_t)n * sizeof(REAL));
-        return;
-    }
-    NAME(row_exp)(hess, z, n, m, f);
-    SIMD
-    for (int64_t i = 0; i < n; i++) hess[i] = NAME(hess_of)(hess[i], s, part, b, f);
-}
 
 /* n results go from a buffer to where they belong. */
 static void NAME(row_store)(const REAL *from, char *to, ce_type type, int64_t step, int64_t n, bool streams)
@@ -85,45 +114,58 @@ static void NAME(row_store)(const REAL *from, char *to, ce_type type, int64_t st
     memcpy(to + lines, all + lines, (size_t)(n * size - lines));
 }
 
-/* Classes first to last, chunk by chunk: into a buffer where the output is not REAL side by side or streams, and always
- * for the Hessian, so that either output may lie on the logits. The first chunk is cut so that the others begin at a
- * line of the gradient.
+/* Classes first to last of the tile's item `at`, chunk by chunk: into a buffer where the output is not REAL side by
+ * side or streams, and always for the Hessian, so that either output may lie on the logits. The first chunk is cut so
+ * that the others begin at a line of the gradient, and is, like one that two blocks share, made in two pieces. kept:
+ * the exponentials, or NULL; pairs: the maxima of the blocks that they are relative to, or NULL: to that of the row.
  */
-static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, const REAL *kept, int64_t first,
-                           int64_t last, const tile *x)
+static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, const tile *x, int at,
+                           const REAL *kept, const ce_pair *pairs, int64_t first, int64_t last)
 {
-    const NAME(row) row = NAME(row_of)(grid, plan, x);
+    const NAME(row) row = NAME(row_of)(grid, plan, x, at);
     const ce_type   type = grid->type[CE_GRAD], hess_type = grid->type[CE_HESS];
-    const int64_t   t = grid->data[CE_TARGET] ? x->t[0] : -1, size = size_of(row.type);
+    const int64_t   t = grid->data[CE_TARGET] ? x->t[at] : -1, size = size_of(row.type);
     const int64_t   step = grid->class_stride[CE_GRAD], hess_step = grid->class_stride[CE_HESS];
-    const bool      wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS];
-    const bool      direct = type == TYPE && step == sizeof(REAL) && !plan->streams;
-    const uintptr_t begin = (uintptr_t)x->at[CE_GRAD][0] + (uintptr_t)(first * step);
+    const bool      wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS], by_e = is_by_e(emits);
+    char *const     grad_row = wants_grad ? item_at(grid, x, CE_GRAD, at) : NULL;
+    char *const     hess_row = wants_hess ? item_at(grid, x, CE_HESS, at) : NULL;
+    const bool      direct = wants_grad && type == TYPE && step == sizeof(REAL) && !plan->streams;
+    const uintptr_t begin = (uintptr_t)grad_row + (uintptr_t)(first * step);
     const int64_t   peel = plan->streams ? (int64_t)(-begin % LINE / (uintptr_t)size_of(type)) : 0;
 
     for (int64_t i = first, n = peel > 0 ? peel : NAME(CHUNK); i < last; i += n, n = NAME(CHUNK)) {
-        _Alignas(LINE) REAL grad[NAME(CHUNK)], hess[NAME(CHUNK)], z_copy[VIEWED(NAME(CHUNK))], u_copy[NAME(CHUNK)];
-        char *const         to = wants_grad ? x->at[CE_GRAD][0] + i * step : NULL;
-        REAL *const         into = direct ? (REAL *)to : grad;
+        _Alignas(LINE) REAL buffer[NAME(CHUNK)], hess[NAME(CHUNK)], copy[NAME(CHUNK)], u_copy[NAME(CHUNK)];
+        char *const         to = wants_grad ? grad_row + i * step : NULL;
+        REAL *const         grad = direct ? (REAL *)to : buffer;
 
         n = last - i < n ? last - i : n;
-        const REAL *z = emits == ONE_HOT ? NULL : NAME(view)(row.z + i * size, row.type, n, z_copy);
-        const REAL *u = emits == PROBABILITIES || emits == SHARES ? NAME(row_u)(&row, plan, i, n, u_copy) : NULL;
-        const REAL *other = emits == DOT || emits == DOT_EXP
-                                ? NAME(view)(row.q + i * size_of(row.q_type), row.q_type, n, u_copy)
-                                : NULL;
-        if (wants_hess)
-            NAME(row_hess)(z, hess, n, emits, x);
-        if (wants_grad) {
-            NAME(row_grad)(z, other, u, kept ? kept + i : NULL, into, n, emits, x);
-            if (t >= i && t < i + n)
-                into[t - i] = NAME(normal)((REAL)x->grad_t[0]);
-            if (!direct)
-                NAME(row_store)(grad, to, type, step, n, plan->streams);
+        const REAL *z = (by_e && kept) || emits == ONE_HOT ? NULL : NAME(view)(row.z + i * size, row.type, n, copy);
+        const REAL *u = by_e ? NAME(row_u)(&row, plan, i, n, u_copy) : NULL;
+        for (int64_t k = 0, some; by_e && k < n; k += some) {
+            const int64_t in_block = NAME(BLOCK) - (i + k) % NAME(BLOCK);
+            const double  m = pairs ? pairs[(i + k) / NAME(BLOCK)].m : x->m[at];
+            const double  fade = m == x->m[at] ? 1 : exp_f64(m - x->m[at], BY_1_F64, EXP_LO_F64);
+            some = n - k < in_block ? n - k : in_block;
+            if (!kept)
+                NAME(row_exp)(copy + k, z + k, some, m > -INFINITY ? (REAL)m : 0);
+            const REAL *e = kept ? kept + i + k : copy + k;
+            if (wants_hess)
+                NAME(row_hess)(e, hess + k, some, fade, x, at);
+            if (wants_grad)
+                NAME(row_grad)(e, u ? u + k : NULL, grad + k, some, emits, fade, x, at);
         }
+        if (!by_e && wants_hess)
+            memset(hess, 0, (size_t)n * sizeof(REAL));
+        if (!by_e && wants_grad)
+            NAME(row_linear)(z, row.q ? NAME(view)(row.q + i * size_of(row.q_type), row.q_type, n, u_copy) : NULL, grad,
+                             n, emits, x, at);
+        if (wants_grad && t >= i && t < i + n)
+            grad[t - i] = NAME(normal)((REAL)x->grad_t[at]);
         if (wants_hess && t >= i && t < i + n)
-            hess[t - i] = NAME(normal)((REAL)x->hess_t[0]);
+            hess[t - i] = NAME(normal)((REAL)x->hess_t[at]);
+        if (wants_grad && !direct)
+            NAME(row_store)(grad, to, type, step, n, plan->streams);
         if (wants_hess)
-            NAME(row_store)(hess, x->at[CE_HESS][0] + i * hess_step, hess_type, hess_step, n, false);
+            NAME(row_store)(hess, hess_row + i * hess_step, hess_type, hess_step, n, false);
     }
 }

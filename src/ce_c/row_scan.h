@@ -5,75 +5,21 @@
  *     s = s_a + sum over the others of (s_b + 1) exp(m_b - m),   a the first block with m_a = m.
  */
 
-/* The maxima of n numbers, at most CHUNK, by lanes. */
-static void NAME(row_max)(REAL *top, const REAL *z, int64_t n)
-{
-    REAL    a[LANES], b[LANES], c[LANES], d[LANES];
-    int64_t i = 0;
-
-    LANE(l) a[l] = b[l] = c[l] = d[l] = -INFINITY;
-    for (; i + NAME(STEP) <= n; i += NAME(STEP)) {
-        LANE(l) a[l] = z[i + l] > a[l] ? z[i + l] : a[l];
-        LANE(l) b[l] = z[i + LANES + l] > b[l] ? z[i + LANES + l] : b[l];
-        LANE(l) c[l] = z[i + 2 * LANES + l] > c[l] ? z[i + 2 * LANES + l] : c[l];
-        LANE(l) d[l] = z[i + 3 * LANES + l] > d[l] ? z[i + 3 * LANES + l] : d[l];
-    }
-    for (; i + LANES <= n; i += LANES)
-        LANE(l) a[l] = z[i + l] > a[l] ? z[i + l] : a[l];
-    for (int l = 0; i + l < n; l++) b[l] = z[i + l] > b[l] ? z[i + l] : b[l];
-    LANE(l) a[l] = b[l] > a[l] ? b[l] : a[l];
-    LANE(l) c[l] = d[l] > c[l] ? d[l] : c[l];
-    LANE(l) top[l] = c[l] > a[l] ? c[l] : a[l];
-}
-
-static REAL NAME(largest)(const REAL *top)
-{
-    REAL x[LANES];
-
-    LANE(l) x[l] = top[l];
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) x[l] = x[l + half] > x[l] ? x[l + half] : x[l];
-    return x[0];
-}
-
 #define STEPS(l)                                                                                                       \
     SIMD                                                                                                               \
     for (int l = 0; l < NAME(STEP); l++)
 
-/* exp(x - m) of STEP numbers, as exp_f32 and exp_f64, but stage by stage: each is a chain of operations that wait for
- * one another, and only so many wait at a time. */
-INLINE void NAME(exp_step)(REAL *e, const REAL *z, REAL m, REAL by, REAL lo)
+/* A block of a row, to be gone through in steps of STEP numbers. In place of two of them stand copies: of the last, if
+ * it is short, filled up with what exp turns into 0; and of that with the maximum, which is left out. */
+typedef struct {
+    const REAL *z;
+    int64_t     n, last, top; /* where the copies belong; top -1: none */
+    _Alignas(LINE) REAL filled[NAME(STEP)], others[NAME(STEP)];
+} NAME(steps);
+
+INLINE const REAL *NAME(step_at)(const NAME(steps) * b, int64_t i)
 {
-    REAL x[NAME(STEP)], t[NAME(STEP)], r[NAME(STEP)], q[NAME(STEP)];
-
-    STEPS(l) x[l] = z[l] - m;
-    STEPS(l) t[l] = EXP_WHOLE(x[l], by);
-    STEPS(l) r[l] = EXP_REST(x[l], t[l], by);
-    STEPS(l) q[l] = EXP_HIGH(r[l]);
-    STEPS(l) q[l] = EXP_LOW(q[l], r[l]);
-    STEPS(l) e[l] = EXP_SCALED(q[l], t[l], x[l], lo);
-}
-
-/* Does one of n numbers equal m, give or take a subnormal? */
-INLINE bool NAME(holds)(const REAL *z, int n, REAL m)
-{
-    BITS any = 0;
-
-    for (int l = 0; l < n; l++) any |= ABS(z[l] - m) < MIN_NORMAL;
-    return any;
-}
-
-/* Zeros e where z equals m; counts those. */
-static int NAME(step_without)(REAL *e, const REAL *z, REAL m)
-{
-    int hits = 0;
-
-    for (int l = 0; l < NAME(STEP); l++) {
-        const bool hit = ABS(z[l] - m) < MIN_NORMAL;
-        hits += hit;
-        e[l] = ZERO_IF(hit, e[l]);
-    }
-    return hits;
+    return i == b->top ? b->others : i == b->last ? b->filled : b->z + i;
 }
 
 /* n numbers, at most STEP, filled up with what exp turns into 0. */
@@ -84,41 +30,103 @@ static const REAL *NAME(step_filled)(REAL *copy, const REAL *z, int64_t n)
     return copy;
 }
 
-/* Adds to the sums, by lanes, those of exp(z - m), times 2^64, of n numbers, at most CHUNK; if the maximum is to be
- * left out, of all but the first that equals m. The exponentials are kept, if asked for, also in place of z. Meanwhile
- * memory brings what comes next. */
-static void NAME(row_sum)(double *sums, REAL *kept, const REAL *z, int64_t n, REAL m, bool leaves_out, uintptr_t next,
-                          uintptr_t size)
+static void NAME(steps_of)(NAME(steps) * b, const REAL *z, int64_t n)
 {
-    REAL a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
+    b->z = z, b->n = n, b->top = -1;
+    b->last = n / NAME(STEP) * NAME(STEP);
+    if (b->last < n)
+        NAME(step_filled)(b->filled, z + b->last, n - b->last);
+}
 
-    for (int64_t i = 0; i < n; i += NAME(STEP)) {
-        REAL          copy[NAME(STEP)], e[NAME(STEP)];
-        const int64_t some = n - i < NAME(STEP) ? n - i : NAME(STEP);
-        const REAL   *from = some < NAME(STEP) ? NAME(step_filled)(copy, z + i, some) : z + i;
-        const bool    holds = leaves_out && NAME(holds)(from, NAME(STEP), m);
+/* The maxima by lanes: of each chunk, of all. */
+static void NAME(row_max)(REAL (*top)[LANES], REAL *all, const NAME(steps) * b)
+{
+    LANE(l) all[l] = -INFINITY;
+    for (int64_t c = 0; c < b->n; c += NAME(CHUNK), top++) {
+        const int64_t end = c + NAME(CHUNK) < b->n ? c + NAME(CHUNK) : b->n;
+        REAL          a[NAME(STEP)];
 
-        fetch(next + (uintptr_t)i * size, NAME(STEP) * size);
-        NAME(exp_step)(e, from, m, BY_2_64, EXP_LO_2_64);
-        if (holds) {
-            REAL others[NAME(STEP)];
-            STEPS(l) others[l] = e[l];
-            sums[0] += 0x1p64 * (NAME(step_without)(others, from, m) - 1);
-            LANE(l) a[l] += others[l];
-            LANE(l) b[l] += others[LANES + l];
-            LANE(l) c[l] += others[2 * LANES + l];
-            LANE(l) d[l] += others[3 * LANES + l];
-            leaves_out = false;
-        } else {
-            LANE(l) a[l] += e[l];
-            LANE(l) b[l] += e[LANES + l];
-            LANE(l) c[l] += e[2 * LANES + l];
-            LANE(l) d[l] += e[3 * LANES + l];
-        }
-        if (kept)
-            STEPS(l) kept[i + l] = e[l];
+        STEPS(l) a[l] = -INFINITY;
+        for (const REAL *z = b->z + c; z + NAME(STEP) <= b->z + end; z += NAME(STEP))
+            STEPS(l) a[l] = z[l] > a[l] ? z[l] : a[l];
+        if (end > b->last)
+            STEPS(l) a[l] = b->filled[l] > a[l] ? b->filled[l] : a[l];
+        LANE(l) a[l] = a[LANES + l] > a[l] ? a[LANES + l] : a[l];
+        LANE(l) a[2 * LANES + l] = a[3 * LANES + l] > a[2 * LANES + l] ? a[3 * LANES + l] : a[2 * LANES + l];
+        LANE(l) (*top)[l] = a[2 * LANES + l] > a[l] ? a[2 * LANES + l] : a[l];
+        LANE(l) all[l] = (*top)[l] > all[l] ? (*top)[l] : all[l];
     }
-    LANE(l) sums[l] += (double)((a[l] + b[l]) + (c[l] + d[l]));
+}
+
+static REAL NAME(largest)(const REAL *top)
+{
+    REAL x[LANES];
+
+    LANE(l) x[l] = top[l];
+    for (int l = 0; l < LANES / 2; l++) x[l] = x[l + LANES / 2] > x[l] ? x[l + LANES / 2] : x[l];
+    for (int l = 0; l < LANES / 4; l++) x[l] = x[l + LANES / 4] > x[l] ? x[l + LANES / 4] : x[l];
+    for (int l = 0; l < LANES / 8; l++) x[l] = x[l + LANES / 8] > x[l] ? x[l + LANES / 8] : x[l];
+    return x[LANES / 16] > x[0] ? x[LANES / 16] : x[0]; /* of 8 lanes, one is left */
+}
+
+/* Where the maximum stands: the first of the first lane that has it. */
+static int64_t NAME(row_argmax)(const REAL (*top)[LANES], const REAL *all, const REAL *z, int64_t n, REAL m)
+{
+    int64_t i = 0;
+
+    while (i < LANES - 1 && all[i] != m) i++;
+    for (; i + NAME(CHUNK) < n && (*top)[i % LANES] != m; top++) i += NAME(CHUNK);
+    for (; i + LANES < n && z[i] != m; i += LANES);
+    return i;
+}
+
+/* Leaves the maximum out. */
+static void NAME(row_leave_out)(NAME(steps) * b, int64_t at)
+{
+    const int64_t top = at / NAME(STEP) * NAME(STEP);
+
+    memcpy(b->others, NAME(step_at)(b, top), sizeof b->others);
+    b->others[at - top] = -INFINITY;
+    b->top = top;
+}
+
+/* exp(z - m) times 2^64 of STEP numbers, as exp_f32 and exp_f64, but stage by stage: each is a chain of operations that
+ * wait for one another, and only so many wait at a time. This is all but the last stage, EXP_SCALED(q, t, x, lo). */
+INLINE void NAME(exp_stages)(REAL *q, REAL *t, REAL *x, const REAL *z, REAL m)
+{
+    REAL r[NAME(STEP)];
+
+    STEPS(l) x[l] = z[l] - m;
+    STEPS(l) t[l] = EXP_WHOLE(x[l], BY_2_64);
+    STEPS(l) r[l] = EXP_REST(x[l], t[l], BY_2_64);
+    STEPS(l) q[l] = EXP_HIGH(r[l]);
+    STEPS(l) q[l] = EXP_LOW(q[l], r[l]);
+}
+
+/* Sums, by lanes, of exp(z - m) times 2^64, which are kept, if asked for, also in place of z. Meanwhile memory brings
+ * what comes next: with each step four lines or halves of them. */
+INLINE void NAME(row_sum)(double *sums, REAL *kept, const NAME(steps) * b, REAL m, uintptr_t next, uintptr_t apart,
+                          bool keeps)
+{
+    for (int64_t c = 0; c < b->n; c += NAME(CHUNK)) {
+        const int64_t end = c + NAME(CHUNK) < b->n ? c + NAME(CHUNK) : b->n;
+        REAL          a[NAME(STEP)] = { 0 };
+
+        for (int64_t i = c; i < end; i += NAME(STEP), next += 4 * apart) {
+            REAL q[NAME(STEP)], t[NAME(STEP)], x[NAME(STEP)];
+
+            fetch_four(next, apart);
+            NAME(exp_stages)(q, t, x, NAME(step_at)(b, i), m);
+            STEPS(l)
+            {
+                const REAL e = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
+                a[l] += e;
+                if (keeps)
+                    kept[i + l] = e;
+            }
+        }
+        LANE(l) sums[l] += (double)((a[l] + a[LANES + l]) + (a[2 * LANES + l] + a[3 * LANES + l]));
+    }
 }
 
 /* Sum of u (m - z) / 2^16, u = 1 if absent; n is a multiple of STEP, at most CHUNK. */
@@ -163,10 +171,10 @@ typedef struct {
     const REAL *w;
 } NAME(row);
 
-static inline NAME(row) NAME(row_of)(const ce_grid *grid, const ce_plan *plan, const tile *x)
+static inline NAME(row) NAME(row_of)(const ce_grid *grid, const ce_plan *plan, const tile *x, int l)
 {
-    return (NAME(row)){ x->at[CE_Z][0], grid->data[CE_OTHER] ? x->at[CE_OTHER][0] : NULL, grid->type[CE_Z],
-                        grid->type[CE_OTHER], plan->job->w };
+    return (NAME(row)){ item_at(grid, x, CE_Z, l), grid->data[CE_OTHER] ? item_at(grid, x, CE_OTHER, l) : NULL,
+                        grid->type[CE_Z], grid->type[CE_OTHER], plan->job->w };
 }
 
 /* u of n classes from class i on, n at most CHUNK: the shares of the classes, or else their weights. */
@@ -185,39 +193,42 @@ static const REAL *NAME(row_u)(const NAME(row) * row, const ce_plan *plan, int64
     return copy;
 }
 
-/* One block from class first on, n at most BLOCK. It works in a buffer of BLOCK numbers, which keeps the exponentials,
- * times 2^64, if asked for. */
-static ce_pair NAME(row_block)(const NAME(row) * row, const ce_plan *plan, int64_t first, int64_t n, bool tilted,
-                               bool keeps, REAL *buffer)
+/* One block from class first on, n at most BLOCK; `more` numbers follow in memory. Of those that must be converted it
+ * makes copies in `kept`, which keeps the exponentials, times 2^64, if asked for. */
+static ce_pair NAME(row_block)(const NAME(row) * row, const ce_plan *plan, int64_t first, int64_t n, bool more,
+                               bool tilted, bool keeps, REAL *kept)
 {
-    const uintptr_t   size = (uintptr_t)size_of(row->type);
+    const uintptr_t   size = (uintptr_t)size_of(row->type), apart = NAME(STEP) * size / 4;
     const char *const memory = row->z + (uintptr_t)first * size;
-    const REAL *const z = NAME(view)(memory, row->type, n, buffer);
+    const REAL *const z = NAME(view)(memory, row->type, n, kept);
+    const uintptr_t   next = (uintptr_t)memory + (more ? NAME(BLOCK) * size : 0);
     REAL              top[NAME(BLOCK) / NAME(CHUNK)][LANES], all[LANES];
     double            s[LANES] = { 0 };
-    bool              left_out = false;
+    int64_t           at = -1;
     ce_pair           sums = { 0, 0, 0, 0 };
+    NAME(steps) b;
 
-    LANE(l) all[l] = -INFINITY;
-    for (int64_t i = 0, c = 0; i < n; i += NAME(CHUNK), c++) {
-        NAME(row_max)(top[c], z + i, n - i < NAME(CHUNK) ? n - i : NAME(CHUNK));
-        LANE(l) all[l] = top[c][l] > all[l] ? top[c][l] : all[l];
-    }
+    NAME(steps_of)(&b, z, n);
+    NAME(row_max)(top, all, &b);
     const REAL m = NAME(largest)(all),
                from = m > -INFINITY ? m : 0; /* all -inf: sums to 0, or to NaN if one is there */
-
-    for (int64_t i = 0, c = 0; i < n; i += NAME(CHUNK), c++) {
-        const int64_t   some = n - i < NAME(CHUNK) ? n - i : NAME(CHUNK);
-        const uintptr_t next = (uintptr_t)memory + (uintptr_t)(i + NAME(BLOCK)) * size;
-        const bool      holds_max = !left_out && NAME(holds)(top[c], LANES, from);
-        if (tilted) {
-            REAL        copy[NAME(CHUNK)];
-            const REAL *u = NAME(row_u)(row, plan, first + i, some, copy);
-            sums.tilt += 0x1p16 * NAME(row_tilt_any)(z + i, u, some, from);
-            sums.u += u ? NAME(total)(u, some) : (double)some;
-        }
-        NAME(row_sum)(s, keeps ? buffer + i : NULL, z + i, some, from, holds_max, next, size);
-        left_out |= holds_max;
+    if (ABS(m) < INFINITY) {
+        at = NAME(row_argmax)(top, all, z, n, m);
+        NAME(row_leave_out)(&b, at);
+    }
+    for (int64_t i = 0; tilted && i < n; i += NAME(CHUNK)) {
+        const int64_t some = n - i < NAME(CHUNK) ? n - i : NAME(CHUNK);
+        REAL          copy[NAME(CHUNK)];
+        const REAL   *u = NAME(row_u)(row, plan, first + i, some, copy);
+        sums.tilt += 0x1p16 * NAME(row_tilt_any)(z + i, u, some, from);
+        sums.u += u ? NAME(total)(u, some) : (double)some;
+    }
+    if (keeps) {
+        NAME(row_sum)(s, kept, &b, from, next, apart, true);
+        if (at >= 0)
+            kept[at] = (REAL)0x1p64;
+    } else {
+        NAME(row_sum)(s, NULL, &b, from, next, apart, false);
     }
     sums.m = NAME(normal)(m);
     sums.s = unscaled(tree_sum(s, LANES));

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "memory.h"
 #include "vecmath.h"
 
 /* The tables that were compiled in, from the build: one X(symbol) each, in rising order. */
@@ -23,7 +24,6 @@ enum {
     STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
     SPLIT_ITEMS = 64,       /* the most rows that threads share block by block */
     SPLIT_SHARE = 8,        /* rows for each thread that share well by themselves */
-    PART_MIN = 2048,        /* classes in a block of a row: no type has fewer */
     WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
     WORK_OF_ELEMENT = 4,    /* what an element costs of an element-wise loss */
 };
@@ -115,6 +115,18 @@ static int axes_of_items(const ce_job *job, int by_stride, int *axes)
     return n;
 }
 
+/* Does the class axis of an array lie side by side? */
+static int is_row(const ce_job *job, int array)
+{
+    const ce_array *a = &job->array[array];
+    return !a->data || a->strides[job->class_axis] == size_of(a->type);
+}
+
+static int by_rows(const ce_job *job)
+{
+    return !element_wise(job) && job->shape[job->class_axis] >= ROW_MIN && is_row(job, CE_Z) && is_row(job, CE_OTHER);
+}
+
 static void make_grid(ce_grid *grid, const ce_job *job, int by_stride)
 {
     int       axes[CE_MAX_AXES];
@@ -138,9 +150,7 @@ static void make_grid(ce_grid *grid, const ce_job *job, int by_stride)
         grid->size[0] = 1;
         for (int a = 0; a < CE_ARRAYS; a++) grid->stride[a][0] = 0;
     }
-    grid->by_rows = !element_wise(job) && grid->classes >= ROW_MIN &&
-                    grid->class_stride[CE_Z] == size_of(grid->type[CE_Z]) &&
-                    (!grid->data[CE_OTHER] || grid->class_stride[CE_OTHER] == size_of(grid->type[CE_OTHER]));
+    grid->by_rows = by_rows(job);
     grid->block = element_wise(job) ? BLOCK_ELEMENTS : block_items(grid->classes, grid->by_rows);
     grid->blocks = (grid->items + grid->block - 1) / grid->block;
 }
@@ -166,58 +176,81 @@ static int splits(const ce_grid *grid, const ce_job *job)
            grid->items * grid->classes >= WORK_ALONE;
 }
 
-/* Where the pairs begin in the scratch memory, in bytes. */
-static size_t pairs_at(int64_t blocks)
+/* Where things lie in the scratch memory, in bytes. */
+typedef struct {
+    size_t pairs, buffers, buffer, all; /* buffer: of one worker */
+} layout;
+
+static size_t up_to_line(size_t bytes)
 {
-    return (size_t)(blocks + 1) * sizeof(ce_block);
+    return (bytes + LINE - 1) / LINE * LINE;
 }
 
-size_t ce_scratch_bytes(const ce_job *job)
+static layout layout_of(const ce_job *job)
 {
-    int64_t items = 1, block = BLOCK_ELEMENTS;
+    const int     derives = job->array[CE_GRAD].data || job->array[CE_HESS].data;
+    const int64_t K = element_wise(job) ? 1 : job->shape[job->class_axis];
+    int64_t       items = 1, block = BLOCK_ELEMENTS, parts = 0, numbers = 0;
+    layout        at;
 
     for (int axis = 0; axis < job->axes; axis++)
         if (axis != job->class_axis)
             items *= job->shape[axis];
-    if (!element_wise(job)) {
-        const int64_t rows = block_items(job->shape[job->class_axis], 1),
-                      lanes = block_items(job->shape[job->class_axis], 0);
-        block = rows < lanes ? rows : lanes;
+    if (!element_wise(job))
+        block = block_items(K, by_rows(job));
+    if (by_rows(job)) {
+        parts = items <= SPLIT_ITEMS ? K / tables[current]->real[job->real].part + 2 : 0;
+        numbers = derives || job->array[CE_Z].type != job->real
+                      ? tables[current]->real[job->real].row_numbers(K, derives)
+                      : 0;
     }
-    const int64_t parts = element_wise(job) ? 0 : job->shape[job->class_axis] / PART_MIN + 1;
-    return pairs_at(items / block) +
-           (items <= SPLIT_ITEMS && parts > 2 ? (size_t)(items * parts) * sizeof(ce_pair) : 0);
+    at.pairs = (size_t)((items + block - 1) / block) * sizeof(ce_block);
+    at.buffers = up_to_line(at.pairs + (size_t)(items * parts) * sizeof(ce_pair));
+    at.buffer = up_to_line((size_t)(numbers * size_of(job->real)));
+    at.all = at.buffers + (numbers > 0 ? (size_t)job->threads * at.buffer + LINE : 0);
+    return at;
+}
+
+size_t ce_scratch_bytes(ce_job *job)
+{
+    job->threads = ce_threads_team(job->threads);
+    return layout_of(job).all;
 }
 
 typedef struct {
     const ce_grid *grid;
     const ce_plan *plan;
     ce_kernel      kernel;
+    char          *buffers;
+    size_t         buffer; /* bytes of each worker's */
 } call;
 
-static void run_range(void *context, int64_t first, int64_t last)
+static void run_range(void *context, int worker, int64_t first, int64_t last)
 {
     const call *c = context;
-    c->kernel(c->grid, c->plan, first, last);
+    c->kernel(c->grid, c->plan, c->buffers + (size_t)worker * c->buffer, first, last);
 }
 
-static void share_blocks(const ce_grid *grid, const ce_plan *plan, ce_kernel kernel, int threads)
+static void share_out(const ce_grid *grid, const ce_plan *plan, ce_kernel kernel, int64_t n, int threads)
 {
-    call c = { grid, plan, kernel };
-    ce_parallel_for(grid->blocks, threads, run_range, &c);
+    const layout at = layout_of(plan->job);
+    const size_t slack = (size_t)(-(uintptr_t)((char *)plan->job->scratch + at.buffers) % LINE);
+    call         c = { grid, plan, kernel, (char *)plan->job->scratch + at.buffers + slack, at.buffer };
+
+    ce_parallel_for(n, threads, run_range, &c);
 }
 
-static void share_parts(const ce_grid *grid, ce_plan *plan, ce_job *job)
+static void share_parts(const ce_grid *grid, ce_plan *plan, const ce_job *job)
 {
     const ce_kernels *table = tables[current];
-    call scan = { grid, plan, table->real[job->real].scan }, emit = { grid, plan, table->real[job->real].emit };
+    const int64_t     part = table->real[job->real].part;
 
-    plan->parts = (grid->classes + table->real[job->real].part - 1) / table->real[job->real].part;
-    plan->pairs = (ce_pair *)((char *)job->scratch + pairs_at(grid->blocks));
-    ce_parallel_for(grid->items * plan->parts, job->threads, run_range, &scan);
-    table->real[job->real].merge(grid, plan, 0, grid->items);
+    plan->parts = (grid->classes + part - 1) / part;
+    plan->pairs = (ce_pair *)((char *)job->scratch + layout_of(job).pairs);
+    share_out(grid, plan, table->real[job->real].scan, grid->items * plan->parts, job->threads);
+    table->real[job->real].merge(grid, plan, NULL, 0, grid->items);
     if (plan->derives)
-        ce_parallel_for(grid->items * plan->parts, job->threads, run_range, &emit);
+        share_out(grid, plan, table->real[job->real].emit, grid->items * plan->parts, job->threads);
 }
 
 /* What comes before anything is written: are indices or probabilities in range, and what is Z? */
@@ -226,7 +259,7 @@ static void check(const ce_grid *grid, ce_plan *plan, ce_job *job)
     const int threads = grid->items < WORK_ALONE ? 1 : job->threads;
     double    z = 0, lost = 0;
 
-    share_blocks(grid, plan, tables[current]->real[job->real].check, threads);
+    share_out(grid, plan, tables[current]->real[job->real].check, grid->blocks, threads);
     for (int64_t b = 0; b < grid->blocks && job->bad < 0; b++) {
         add_exactly(&z, &lost, plan->blocks[b].z);
         job->bad = plan->blocks[b].bad;
@@ -272,6 +305,7 @@ void ce_run(ce_job *job)
     if (splits(&grid, job))
         share_parts(&grid, &plan, job);
     else
-        share_blocks(&grid, &plan, table->real[job->real].run, grid.items * work < WORK_ALONE ? 1 : job->threads);
+        share_out(&grid, &plan, table->real[job->real].run, grid.blocks,
+                  grid.items * work < WORK_ALONE ? 1 : job->threads);
     job->value = reduced(&grid, &plan);
 }

@@ -16,6 +16,7 @@ enum {
     NAME(CHUNK) = 512,                           /* classes whose sum is kept in the computing type */
     NAME(STEP) = 4 * LANES,                      /* four accumulators hide the latency of an addition */
     NAME(BLOCK) = 16384 / sizeof(REAL),          /* classes between two merges: 16 KiB, half of a small L1 */
+    NAME(KEPT) = 32 * NAME(BLOCK),               /* the longest row whose exponentials are kept: 512 KiB, in L2 */
     NAME(PANEL) = 5120 / (LANES * sizeof(REAL)), /* classes in a panel of lanes: three of 5 KiB fit a small L1 */
 };
 
@@ -30,22 +31,6 @@ static inline double NAME(sum4)(const REAL *a, const REAL *b, const REAL *c, con
 
     LANE(l) x[l] = (double)((a[l] + b[l]) + (c[l] + d[l]));
     return tree_sum(x, LANES);
-}
-
-/* How to compute per_e exp(x): as (per_e / 2^k) (2^k exp(x)), k = 64 unless per_e is very small, so that a small
- * exponential times a large factor loses nothing; and as 0 from where the product would be subnormal. */
-typedef struct {
-    REAL per_e, unit, by, lo; /* per_e / 2^k, 1 / 2^k */
-} NAME(factor);
-
-static inline NAME(factor) NAME(factor_of)(double per_e)
-{
-    const int    exponent = (int)(bits_f64(per_e) >> 52 & 0x7ff) - 1023; /* |per_e| >= 2^exponent */
-    const bool   large = exponent >= -60;
-    const double spare = exponent < 64 ? exponent : 64, least = MIN_EXPONENT - (large ? spare : exponent);
-
-    return (NAME(factor)){ (REAL)(large ? per_e * 0x1p-64 : per_e), (REAL)(large ? 0x1p-64 : 1), large ? BY_2_64 : BY_1,
-                           (REAL)(0.6931471805599453 * (least + 0.0001)) };
 }
 
 /* No subnormal leaves: flush-to-zero mode changes nothing. */
@@ -74,18 +59,18 @@ static inline NAME(bender) NAME(bender_of)(double bend, REAL unit)
     return (NAME(bender)){ NAME(normal)((REAL)(x > most ? most : x < -most ? -most : x)), small ? unit : 1 };
 }
 
-/* per_e e (part (s + 1 - e) + bend e), e by the factor. */
-static inline REAL NAME(hess_of)(REAL e, REAL s, REAL part, NAME(bender) b, NAME(factor) f)
+/* c p (part (s + 1 - p) + bend p) with p = e unit and c p given. */
+INLINE REAL NAME(hess_of)(REAL e, REAL c_p, REAL unit, REAL s, REAL part, NAME(bender) b)
 {
-    return NAME(normal)((f.per_e * e) * FMA(b.bend, e * b.unit, (s + (1 - e * f.unit)) * part));
+    return NAME(normal)(c_p * FMA(b.bend, e * b.unit, (s + (1 - e * unit)) * part));
 }
 
-/* per_e e (u_sum - u) / u_sum - shift u (s + 1 - e), r = 1 / u_sum: with u all of u_sum, as for a hard target, the
- * first term vanishes. */
-static inline REAL NAME(share_of)(REAL e, REAL u, REAL u_sum, REAL r, REAL s, REAL shift, NAME(factor) f)
+/* c p (u_sum - u) / u_sum - shift u (s + 1 - p) with p = e unit and c p given, r = 1 / u_sum: with u all of u_sum, as
+ * for a hard target, the first term vanishes. */
+INLINE REAL NAME(share_of)(REAL e, REAL c_p, REAL unit, REAL u, REAL u_sum, REAL r, REAL s, REAL shift)
 {
     const REAL rest = NAME(normal)(u_sum - u) * r;
-    return NAME(normal)((f.per_e * e) * rest - NAME(normal)(shift * u) * (s + (1 - e * f.unit)));
+    return NAME(normal)(c_p * rest - NAME(normal)(shift * u) * (s + (1 - e * unit)));
 }
 
 /* 1 / u_sum; 0 where there is nothing to share. */

@@ -69,6 +69,12 @@ static inline bool is_dot(emission emits)
     return emits == DOT || emits == DOT_EXP || emits == TERMS;
 }
 
+/* What is made of the exponentials. */
+static inline bool is_by_e(emission emits)
+{
+    return emits == PROBABILITIES || emits == SHARES;
+}
+
 typedef void (*ce_term)(const double *p, const double *q, double *terms); /* of TILE numbers */
 
 typedef struct {
@@ -89,12 +95,13 @@ typedef struct {
             fill_##link(plan, x, x->width);                                                                            \
     }
 
-/* Adds in a fixed tree, whatever the vector width of the machine. */
+/* Adds 8 or 16 numbers in a fixed tree, whatever the vector width of the machine. */
 static inline double tree_sum(double *x, int n)
 {
-    for (int half = n / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) x[l] += x[l + half];
-    return x[0];
+    for (int l = 0; n > 8 && l < 8; l++) x[l] += x[l + 8];
+    for (int l = 0; l < 4; l++) x[l] += x[l + 4];
+    for (int l = 0; l < 2; l++) x[l] += x[l + 2];
+    return x[0] + x[1];
 }
 
 /* Takes back the factor 2^64 of EXP_2_64; 0 where that would be subnormal. */
