@@ -117,11 +117,14 @@ static void NAME(row_store)(const REAL *from, char *to, ce_type type, int64_t st
 /* Classes first to last of the tile's item `at`, chunk by chunk: into a buffer where the output is not REAL side by
  * side or streams, and always for the Hessian, so that either output may lie on the logits. The first chunk is cut so
  * that the others begin at a line of the gradient, and is, like one that two blocks share, made in two pieces. kept:
- * the exponentials, or NULL; pairs: the maxima of the blocks that they are relative to, or NULL: to that of the row.
+ * the exponentials, or NULL; pairs: the maxima of the blocks that they are relative to, or NULL: to that of the row;
+ * work: see row_numbers.
  */
 static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, const tile *x, int at,
-                           const REAL *kept, const ce_pair *pairs, int64_t first, int64_t last)
+                           const REAL *kept, const ce_pair *pairs, REAL *work, int64_t first, int64_t last)
 {
+    REAL *const buffer = work, *const hess = work + NAME(CHUNK), *const copy = hess + NAME(CHUNK),
+                *const u_copy = copy + NAME(CHUNK);
     const NAME(row) row = NAME(row_of)(grid, plan, x, at);
     const ce_type   type = grid->type[CE_GRAD], hess_type = grid->type[CE_HESS];
     const int64_t   t = grid->data[CE_TARGET] ? x->t[at] : -1, size = size_of(row.type);
@@ -134,9 +137,8 @@ static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission em
     const int64_t   peel = plan->streams ? (int64_t)(-begin % LINE / (uintptr_t)size_of(type)) : 0;
 
     for (int64_t i = first, n = peel > 0 ? peel : NAME(CHUNK); i < last; i += n, n = NAME(CHUNK)) {
-        _Alignas(LINE) REAL buffer[NAME(CHUNK)], hess[NAME(CHUNK)], copy[NAME(CHUNK)], u_copy[NAME(CHUNK)];
-        char *const         to = wants_grad ? grad_row + i * step : NULL;
-        REAL *const         grad = direct ? (REAL *)to : buffer;
+        char *const to = wants_grad ? grad_row + i * step : NULL;
+        REAL *const grad = direct ? (REAL *)to : buffer;
 
         n = last - i < n ? last - i : n;
         const REAL *z = (by_e && kept) || emits == ONE_HOT ? NULL : NAME(view)(row.z + i * size, row.type, n, copy);

@@ -93,16 +93,19 @@ static int64_t NAME(steps_up)(int64_t n)
     return (n + NAME(STEP) - 1) / NAME(STEP) * NAME(STEP);
 }
 
-/* Of K classes: how many numbers the buffer takes, to keep the exponentials or else to convert one block. */
+/* Of K classes: how many numbers the worker's buffer takes, to keep the exponentials or else to convert one block, and
+ * for an emission to work in. */
 static int64_t NAME(row_numbers)(int64_t K, int derives)
 {
-    return K > NAME(BLOCK) && K <= NAME(KEPT) && derives ? NAME(steps_up)(K) : NAME(BLOCK);
+    const bool keeps = derives && K > NAME(BLOCK) && K <= NAME(KEPT);
+    return (keeps ? NAME(steps_up)(K) : NAME(BLOCK)) + 4 * NAME(CHUNK);
 }
 
 /* Of short rows several together go through the link: as many as fit a block. */
-static void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, REAL *buffer, int64_t first,
+static void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, REAL *work, int64_t first,
                        int64_t last, double *sums)
 {
+    REAL *const   buffer = work + 4 * NAME(CHUNK);
     const int64_t K = grid->classes, room = NAME(steps_up)(K), fit = NAME(BLOCK) / room;
     const bool    keeps = plan->derives && is_by_e(link->emits) && K <= NAME(KEPT);
     tile          x;
@@ -124,7 +127,7 @@ static void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *
         for (int l = 0; plan->derives && l < x.width; l++) {
             if (x.live[l])
                 NAME(row_emit)(grid, plan, link->emits, &x, l, keeps ? buffer + l * room : NULL,
-                               keeps && K > NAME(BLOCK) ? all.pairs : NULL, 0, K);
+                               keeps && K > NAME(BLOCK) ? all.pairs : NULL, work, 0, K);
             else
                 NAME(row_ignore)(grid, &x, l, 0, K);
         }
@@ -182,7 +185,6 @@ static void NAME(emit)(const ce_grid *grid, const ce_plan *plan, void *buffer, i
     const ce_link *link = links[plan->job->loss];
     const int64_t  parts = plan->parts;
 
-    (void)buffer;
     for (int64_t i = first, n; i < last; i += n) {
         const int64_t        item = i / parts, from = i % parts * NAME(BLOCK);
         const ce_pair *const pairs = plan->pairs + item * (parts + 1);
@@ -195,7 +197,8 @@ static void NAME(emit)(const ce_grid *grid, const ce_plan *plan, void *buffer, i
             x.z_t[0] = plan->blocks[item].z;
             NAME(row_set)(&x, 0, pairs[parts]);
             NAME(row_link)(grid, plan, link, &x);
-            NAME(row_emit)(grid, plan, link->emits, &x, 0, NULL, grid->classes <= NAME(KEPT) ? pairs : NULL, from, to);
+            NAME(row_emit)(grid, plan, link->emits, &x, 0, NULL, grid->classes <= NAME(KEPT) ? pairs : NULL, buffer,
+                           from, to);
         } else {
             NAME(row_ignore)(grid, &x, 0, from, to);
         }
