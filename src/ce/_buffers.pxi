@@ -106,11 +106,12 @@ cdef int type_of(const Py_buffer *v) noexcept:
 
 
 cdef inline bint aligned(const Py_buffer *v) noexcept:
+    """For items of 1, 2, 4 or 8 bytes."""
     cdef int i
     cdef size_t bits = <uintptr_t>v.buf
     for i in range(v.ndim):
         bits |= <size_t>v.strides[i]
-    return bits % <size_t>v.itemsize == 0
+    return not bits & <size_t>(v.itemsize - 1)
 
 
 cdef inline int float_code(const Call *c, int which) noexcept:
@@ -166,9 +167,9 @@ cdef bint is_indices(Call *c, object x):
     return viewable(c, CE_TARGET, x) and c.type[CE_TARGET] >= CE_INT8
 
 
-cdef object take_target(Call *c, object x):
+cdef object take_target(Call *c, object x, bint viewed):
     """Class indices."""
-    if not is_indices(c, x):
+    if not viewed:
         c.converted = True
         x = _check.indices("target", x)
         view_of(c, CE_TARGET, x, 0)

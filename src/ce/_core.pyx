@@ -10,6 +10,7 @@ from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer,
 )
+from cpython.long cimport PyLong_AsLongAndOverflow
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -207,6 +208,15 @@ cdef int hessian_code(object hessian) except -1:
     return _check.hessian(hessian)
 
 
+cdef inline bint is_zero(object x) except -1:
+    return type(x) is float and <double>x == 0
+
+
+cdef inline bint is_default_index(object x) except -1:
+    cdef int overflow
+    return type(x) is int and PyLong_AsLongAndOverflow(x, &overflow) == -100
+
+
 cdef int check_target_shape(const Call *c, object axis) except -1:
     cdef const Py_buffer *t = &c.view[CE_TARGET]
     cdef bint alike = t.ndim == c.item_axes
@@ -274,29 +284,29 @@ def softmax_loss(int loss, int what, logits, target, weight, sample_weight, igno
                  label_smoothing, gamma, hessian, reduction, axis, grad_output, out):
     """Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss of classes."""
     cdef Call c
+    cdef bint indices
     cdef tuple names = _ON_LOG_PROBS if loss == _NLL else (
         _ON_ALPHA if loss == _FOCAL else _ON_CLASSES)
     clear(&c)
     try:
         z = begin(&c, loss, <str>names[0], logits, axis)
-        if loss == _CROSS_ENTROPY and reduction is not perplexity and not is_indices(
-                &c, target) and _check.is_probabilities(target, c_shape(&c)):
+        indices = is_indices(&c, target)
+        if not indices and loss == _CROSS_ENTROPY and reduction is not perplexity and (
+                _check.is_probabilities(target, c_shape(&c))):
             c.job.loss = _CROSS_ENTROPY_PROBABILITIES
             y = take_probabilities(&c, target)
         else:
-            y = take_target(&c, target)
+            y = take_target(&c, target, indices)
             check_target_shape(&c, axis)
         c.job.reduction = <ce_reduction>reduction_code(reduction, False)
         c.job.hessian = <ce_hessian>hessian_code(hessian)
-        if type(ignore_index) is not int or ignore_index != -100:
-            ignore_index = _check.ignore_index(ignore_index, c.job.loss != loss)
-        c.job.ignore_index = ignore_index
-        if type(label_smoothing) is not float or label_smoothing != 0.0:
-            label_smoothing = _check.label_smoothing(label_smoothing)
-        c.job.smoothing = label_smoothing
-        if type(gamma) is not float or gamma != 0.0:
-            gamma = _check.gamma(gamma)
-        c.job.gamma = gamma
+        c.job.ignore_index = -100
+        if not is_default_index(ignore_index):
+            c.job.ignore_index = _check.ignore_index(ignore_index, c.job.loss != loss)
+        if not is_zero(label_smoothing):
+            c.job.smoothing = _check.label_smoothing(label_smoothing)
+        if not is_zero(gamma):
+            c.job.gamma = _check.gamma(gamma)
         if weight is not None:
             if loss == _FOCAL:
                 weight = _check.alpha_per_class(weight, c.job.shape[c.job.class_axis])
@@ -305,8 +315,9 @@ def softmax_loss(int loss, int what, logits, target, weight, sample_weight, igno
             take_items(&c, CE_V, "sample_weight", sample_weight)
         if grad_output is not None:
             take_grad_output(&c, grad_output, reduction)
-        return answer(&c, what, z, out, names, None if out is None else (
-            logits, target, weight, sample_weight, grad_output), y)
+        return answer(&c, what, z, out, names, None if out is None else PyTuple_Pack(
+            5, <PyObject *>logits, <PyObject *>target, <PyObject *>weight,
+            <PyObject *>sample_weight, <PyObject *>grad_output), y)
     finally:
         release(&c)
 
@@ -339,8 +350,9 @@ def pointwise_loss(int loss, int what, input, target, weight, pos_weight, gamma,
             take_elements(&c, CE_POS, "pos_weight", pos_weight, True)
         if grad_output is not None:
             take_grad_output(&c, grad_output, reduction)
-        return answer(&c, what, x, out, names, None if out is None else (
-            input, target, weight, pos_weight, grad_output), y)
+        return answer(&c, what, x, out, names, None if out is None else PyTuple_Pack(
+            5, <PyObject *>input, <PyObject *>target, <PyObject *>weight,
+            <PyObject *>pos_weight, <PyObject *>grad_output), y)
     finally:
         release(&c)
 
