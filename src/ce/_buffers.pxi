@@ -47,7 +47,7 @@ cdef bint see(Call *c, int which, object x) noexcept:
     v.suboffsets = NULL
     for i in range(array.nd):  # copied: another thread may give the array a new shape
         v.shape[i] = array.dimensions[i]
-        v.strides[i] = array.strides[i]
+        v.strides[i] = array.strides[i] if v.shape[i] != 1 else v.itemsize  # those mean nothing
         v.len *= v.shape[i]
     Py_INCREF(x)
     c.kept[which] = <PyObject *>x

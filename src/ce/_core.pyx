@@ -257,8 +257,9 @@ cdef object answer(Call *c, int what, object z, object out, tuple names, tuple i
     if what & WANTS_HESS:
         grad_out, hess_out = (None, None) if out is None else _check.pair(out)
         grad = take_out(c, CE_GRAD, "out[0]", grad_out, z, names, inputs)
-        hess = take_out(c, CE_HESS, "out[1]", hess_out, z, names + ("out[0]",),
-                        None if out is None else inputs + (grad_out,))
+        if out is not None:
+            names, inputs = names + ("out[0]",), inputs + (grad_out,)
+        hess = take_out(c, CE_HESS, "out[1]", hess_out, z, names, inputs)
     elif what & WANTS_GRAD:
         grad = take_out(c, CE_GRAD, "out", out, z, names, inputs)
     if what & WANTS_VALUE and c.job.reduction == CE_NONE and items > 0:
