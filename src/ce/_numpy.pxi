@@ -23,7 +23,8 @@ cdef extern from *:
         int flags;
     } ce_ndarray;
 
-    enum { WRITEABLE = 0x400, WARN_ON_WRITE = 1 << 31 };
+    #define WRITEABLE     0x400u
+    #define WARN_ON_WRITE 0x80000000u
     enum { C_VERSION = 0, SCALAR = 60, NEW_LIKE_ARRAY = 277, KEEP_ORDER = 2 };
 
     /* By NumPy's type numbers, from 1 on (0 is bool). */
@@ -44,7 +45,7 @@ cdef extern from *:
 
     static inline int is_writeable(const ce_ndarray *x)
     {
-        return (x->flags & (WRITEABLE | (int)WARN_ON_WRITE)) == WRITEABLE;
+        return ((unsigned)x->flags & (WRITEABLE | WARN_ON_WRITE)) == WRITEABLE;
     }
 
     #define c_version(api) ((unsigned (*)(void))(api)[C_VERSION])()
