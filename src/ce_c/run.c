@@ -191,7 +191,7 @@ size_t ce_scratch_bytes(const ce_job *job)
         block = rows < lanes ? rows : lanes;
     }
     const int64_t parts = element_wise(job) ? 0 : job->shape[job->class_axis] / PART_MIN + 1;
-    return pairs_at(quotient(items, block)) +
+    return pairs_at(items / block) +
            (items <= SPLIT_ITEMS && parts > 2 ? (size_t)(items * parts) * sizeof(ce_pair) : 0);
 }
 
