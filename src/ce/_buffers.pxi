@@ -5,39 +5,68 @@
 cdef void release(Call *c) noexcept:
     cdef int i
     for i in range(VIEWS):
-        if c.held[i]:
-            PyBuffer_Release(&c.view[i])
+        let_go(c, i)
+
+
+cdef inline void let_go(Call *c, int which) noexcept:
+    if c.held[which] == A_BUFFER:
+        PyBuffer_Release(&c.view[which])
+    elif c.held[which] == AN_ARRAY:
+        Py_DECREF(<object>c.kept[which])
+    c.held[which] = NOTHING
 
 
 cdef Py_buffer *view_of(Call *c, int which, object x, int flags) except NULL:
-    if c.held[which]:
-        PyBuffer_Release(&c.view[which])
-        c.held[which] = False
-    PyObject_GetBuffer(x, &c.view[which], PyBUF_STRIDES | PyBUF_FORMAT | flags)
-    c.held[which] = True
-    return &c.view[which]
+    """Take a view of x, and note of what type its numbers are: a ce_type, or -1."""
+    cdef Py_buffer *v = &c.view[which]
+    let_go(c, which)
+    if not see(c, which, x):
+        PyObject_GetBuffer(x, v, PyBUF_STRIDES | PyBUF_FORMAT | flags)
+        c.held[which] = A_BUFFER
+        c.type[which] = type_of(v)
+    return v
+
+
+cdef bint see(Call *c, int which, object x) noexcept:
+    """The same of an ndarray, in a tenth of the time; False: ask the buffer."""
+    cdef Py_buffer *v = &c.view[which]
+    cdef const Ndarray *array = <const Ndarray *><PyObject *>x
+    cdef int i, type_met
+    if type(x) is not ndarray or numpy_api == NULL or array.nd > FEW_AXES:
+        return False
+    type_met = type_of_ndarray(array)
+    if type_met < 0:
+        return False
+    let_go(c, which)
+    v.buf = array.data
+    v.itemsize = v.len = size_of(<ce_type>type_met)
+    v.readonly = not is_writeable(array)
+    v.ndim = array.nd
+    v.shape = &c.axes[which][0]
+    v.strides = &c.axes[which][FEW_AXES]
+    v.suboffsets = NULL
+    for i in range(array.nd):  # copied: another thread may give the array a new shape
+        v.shape[i] = array.dimensions[i]
+        v.strides[i] = array.strides[i] if v.shape[i] != 1 else v.itemsize  # those mean nothing
+        v.len *= v.shape[i]
+    Py_INCREF(x)
+    c.kept[which] = <PyObject *>x
+    c.held[which] = AN_ARRAY
+    c.type[which] = type_met if aligned(v) else -1
+    return True
 
 
 cdef bint viewable(Call *c, int which, object x):
     """Take a view of x if it has one: dates, records and the like do not."""
+    if see(c, which, x):
+        return True
     if not PyObject_CheckBuffer(x):
         return False
     try:
         view_of(c, which, x, 0)
     except (BufferError, TypeError, ValueError):
         return False
-    # ctypes arrays have no strides, and any number of axes.
-    return c.view[which].ndim <= AXES and (c.view[which].strides != NULL or not c.view[which].ndim)
-
-
-cdef inline int type_code(const Py_buffer *v) noexcept:
-    """The format character, or 0 for anything compound or of foreign byte order."""
-    cdef const char *f = v.format
-    if f == NULL:
-        return c'B'
-    if f[0] == c'@' or f[0] == c'=' or f[0] == LITTLE:
-        f += 1
-    return f[0] if f[0] and not f[1] else 0
+    return True
 
 
 cdef extern from *:
@@ -51,39 +80,48 @@ cdef extern from *:
     char LITTLE "CE_NATIVE"
 
 
+cdef int type_of(const Py_buffer *v) noexcept:
+    """A ce_type; -1 for anything compound, of foreign byte order, or not aligned."""
+    cdef const char *f = v.format
+    cdef int size = 0 if v.itemsize == 1 else 1 if v.itemsize == 2 else 2 if v.itemsize == 4 else 3
+    if v.ndim > AXES or (v.ndim and v.strides == NULL):
+        return -1  # ctypes arrays
+    if f == NULL:
+        return CE_UINT8
+    if f[0] == c'@' or f[0] == c'=' or f[0] == LITTLE:
+        f += 1
+    if not f[0] or f[1] or not aligned(v):
+        return -1
+    if f[0] == c'f':
+        return CE_FLOAT32
+    if f[0] == c'd':
+        return CE_FLOAT64
+    if f[0] == c'e':
+        return CE_FLOAT16
+    if f[0] == c'q' or f[0] == c'l' or f[0] == c'i' or f[0] == c'h' or f[0] == c'b':
+        return CE_INT8 + size
+    if f[0] == c'Q' or f[0] == c'L' or f[0] == c'I' or f[0] == c'H' or f[0] == c'B':
+        return CE_UINT8 + size
+    return -1
+
+
 cdef inline bint aligned(const Py_buffer *v) noexcept:
+    """For items of 1, 2, 4 or 8 bytes."""
     cdef int i
     cdef size_t bits = <uintptr_t>v.buf
     for i in range(v.ndim):
         bits |= <size_t>v.strides[i]
-    return bits % <size_t>v.itemsize == 0
+    return not bits & <size_t>(v.itemsize - 1)
 
 
-cdef inline int float_code(const Py_buffer *v) noexcept:
+cdef inline int float_code(const Call *c, int which) noexcept:
     """The ce_type of floating numbers, but for bfloat16, or -1."""
-    cdef int code = type_code(v)
-    if not aligned(v):
-        return -1
-    if code == c'f':
-        return CE_FLOAT32
-    return CE_FLOAT64 if code == c'd' else CE_FLOAT16 if code == c'e' else -1
+    return c.type[which] if c.type[which] <= CE_FLOAT16 else -1
 
 
 cdef inline bint computes(const Call *c, int code) noexcept:
     """True if numbers of that type need no copy to be computed with."""
     return code == c.job.real or (code == CE_FLOAT16 and c.job.real == CE_FLOAT32)
-
-
-cdef inline int index_code(const Py_buffer *v) noexcept:
-    cdef int code = type_code(v)
-    cdef int size = 0 if v.itemsize == 1 else 1 if v.itemsize == 2 else 2 if v.itemsize == 4 else 3
-    if not aligned(v):
-        return -1
-    if code == c'q' or code == c'l' or code == c'i' or code == c'h' or code == c'b':
-        return CE_INT8 + size
-    if code == c'Q' or code == c'L' or code == c'I' or code == c'H' or code == c'B':
-        return CE_UINT8 + size
-    return -1
 
 
 cdef inline void point_to(Call *c, int which, int type) noexcept:
@@ -95,14 +133,14 @@ cdef inline void point_to(Call *c, int which, int type) noexcept:
 
 cdef int point_to_checked(Call *c, int which, object x, int flags) except -1:
     """The same for an array of `_check`'s, bfloat16 (as 16-bit integers) included."""
-    cdef Py_buffer *v = view_of(c, which, x, flags)
-    point_to(c, which, CE_BFLOAT16 if type(x) is Bfloat16 else float_code(v))
+    view_of(c, which, x, flags)
+    point_to(c, which, CE_BFLOAT16 if type(x) is Bfloat16 else c.type[which])
     return 0
 
 
 cdef object take_floats(Call *c, int which, str name, object x):
     """The logits, or an array like them, of any floating dtype. Returns the array."""
-    cdef int code = float_code(&c.view[which]) if viewable(c, which, x) else -1
+    cdef int code = float_code(c, which) if viewable(c, which, x) else -1
     if code >= 0:
         point_to(c, which, code)
         return x
@@ -114,7 +152,7 @@ cdef object take_floats(Call *c, int which, str name, object x):
 
 cdef object take_numbers(Call *c, int which, str name, object x, bint may_be_half):
     """Real numbers, brought to a type that can be computed with."""
-    cdef int code = float_code(&c.view[which]) if viewable(c, which, x) else -1
+    cdef int code = float_code(c, which) if viewable(c, which, x) else -1
     if code == c.job.real or (may_be_half and computes(c, code)):
         point_to(c, which, code)
         return x
@@ -126,16 +164,16 @@ cdef object take_numbers(Call *c, int which, str name, object x, bint may_be_hal
 
 cdef bint is_indices(Call *c, object x):
     """Take a view of x if it holds integers."""
-    return viewable(c, CE_TARGET, x) and index_code(&c.view[CE_TARGET]) >= 0
+    return viewable(c, CE_TARGET, x) and c.type[CE_TARGET] >= CE_INT8
 
 
-cdef object take_target(Call *c, object x):
+cdef object take_target(Call *c, object x, bint viewed):
     """Class indices."""
-    if not is_indices(c, x):
+    if not viewed:
         c.converted = True
         x = _check.indices("target", x)
         view_of(c, CE_TARGET, x, 0)
-    point_to(c, CE_TARGET, index_code(&c.view[CE_TARGET]))
+    point_to(c, CE_TARGET, c.type[CE_TARGET])
     return x
 
 
@@ -172,7 +210,7 @@ cdef object take_weight(Call *c, str name, object x):
     """One number per class, contiguous, of the computing type."""
     cdef Py_ssize_t classes = c.job.shape[c.job.class_axis]
     cdef Py_buffer *v = &c.view[WEIGHT]
-    if not viewable(c, WEIGHT, x) or float_code(v) != c.job.real:
+    if not viewable(c, WEIGHT, x) or c.type[WEIGHT] != c.job.real:
         c.converted = True
         x = _check.numbers(name, x, real_type(c), False)
         view_of(c, WEIGHT, x, 0)
@@ -203,7 +241,13 @@ cdef inline tuple items_shape(const Call *c):
 
 
 cdef inline object scalar(const Call *c, double x):
-    return float32(<double><float>x) if c.job.real == CE_FLOAT32 else float64(x)
+    cdef float single
+    if numpy_api == NULL:
+        return float32(<double><float>x) if c.job.real == CE_FLOAT32 else float64(x)
+    if c.job.real == CE_FLOAT64:
+        return scalar_of(numpy_api, &x, dtype64)
+    single = <float>x
+    return scalar_of(numpy_api, &single, dtype32)
 
 
 # -- outputs ------------------------------------------------------------------------------------
@@ -255,39 +299,45 @@ cdef inline object plain(object x):
     return x if type(x) is ndarray else np.asarray(x)
 
 
+cdef inline object new_like(object z):
+    """Not yet filled; in the layout of z."""
+    z = plain(z)
+    return empty_like(z) if numpy_api == NULL else new_like_of(numpy_api, z)
+
+
 cdef object fresh(Call *c, int which, object z):
     """A new output: in the layout of the logits, or for values, of their items, in C order."""
     cdef int type = c.job.real if which == CE_VALUE else c.job.array[CE_Z].type
-    if which == CE_VALUE:
-        result = empty(items_shape(c), real_type(c)) if c.job.class_axis >= 0 else empty_like(
-            plain(z), dtype=real_type(c))
+    if which != CE_VALUE:
+        result = new_like(z)
+    elif c.job.class_axis >= 0:
+        result = empty(items_shape(c), real_type(c))
     else:
-        result = empty_like(plain(z), subok=False)
+        result = empty_like(plain(z), dtype=real_type(c))
     c.job.fresh = c.job.fresh or which == CE_GRAD
     view_of(c, which, result, PyBUF_WRITABLE)
     point_to(c, which, type)
     return _check.bfloat16(result) if type == CE_BFLOAT16 else result
 
 
-cdef object take_out(Call *c, int which, str name, object out, object z, tuple inputs):
+cdef object take_out(Call *c, int which, str name, object out, object z, tuple names,
+                     tuple inputs):
     """Where results go: fresh, the caller's, or a stand-in for a caller's array of foreign layout.
 
-    `inputs` are (name, array, may_be_out) triples. Returns (what the kernel writes, what the
-    caller gets).
+    Returns what the caller gets; with a stand-in, the pair of both.
     """
     cdef Py_buffer *v = &c.view[which]
     cdef int i, type = c.job.real if which == CE_VALUE else c.job.array[CE_Z].type
+    cdef int type_met = CE_UINT16 if type == CE_BFLOAT16 else type
     cdef bint simple = True
     if out is None:
-        result = fresh(c, which, z)
-        return result, result
+        return fresh(c, which, z)
     result = out
     if not isinstance(out, ndarray):
         _check.bad_out_type(name, out)
     if type == CE_BFLOAT16:
         out = _check.bfloat16_bits(name, out)
-    if not (viewable(c, which, out) and not v.readonly
-            and (type == CE_BFLOAT16 and aligned(v) or float_code(v) == type)
+    if not (viewable(c, which, out) and not v.readonly and c.type[which] == type_met
             and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
         shape = items_shape(c) if which == CE_VALUE else c_shape(c)
         _check.out(name, out, shape, _DTYPES[type])
@@ -296,22 +346,25 @@ cdef object take_out(Call *c, int which, str name, object out, object z, tuple i
                 (i == CE_Z or (i == CE_OTHER and c.other_may_be_out)) and same(v, &c.view[i])):
             simple = False
     if not simple or c.converted:
-        _check.overlaps(name, out, inputs)
-    if not aligned(v) or (type != CE_BFLOAT16 and float_code(v) != type):
+        _check.overlaps(name, out, names, inputs,
+                        0 if which == CE_VALUE else 2 if c.other_may_be_out else 1)
+    if c.type[which] != type_met:
         c.converted = True  # what is compared with this view is a stand-in
         out = empty_like(plain(out), dtype=_DTYPES[type])
         view_of(c, which, out, PyBUF_WRITABLE)
         point_to(c, which, type)
         return out, result
     point_to(c, which, type)
-    return result, result
+    return result
 
 
-cdef inline object settle(tuple pair):
+cdef inline object settle(object result):
     """A stand-in's numbers go where the caller wants them."""
-    if pair[0] is not pair[1]:
-        _check.copy_out(pair[0], pair[1])
-    return pair[1]
+    if type(result) is not tuple:
+        return result
+    stand_in, out = result
+    _check.copy_out(stand_in, out)
+    return out
 
 
 # -- DLPack -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 import numpy as np
@@ -73,6 +74,15 @@ def bits_of_memory(
 
 
 _NOWHERE = np.zeros(1)  # empty tensors may have no address
+
+
+def numpy_api() -> Any:
+    """The capsule with NumPy's C functions, from where its own headers take it."""
+    try:
+        module = import_module("numpy._core._multiarray_umath")
+    except ModuleNotFoundError:
+        module = import_module("numpy.core._multiarray_umath")  # NumPy 1
+    return module._ARRAY_API
 
 
 # -- arrays ---------------------------------------------------------------------------------------
@@ -446,11 +456,14 @@ def _share(a: NDArray[Any], b: NDArray[Any]) -> bool:
         return True
 
 
-def overlaps(name: str, array: NDArray[Any], inputs: Sequence[tuple[str, Any, bool]]) -> None:
-    """`out` may be an input that is marked so, element for element, but not meet one otherwise."""
+def overlaps(
+    name: str, array: NDArray[Any], names: Sequence[str], inputs: Sequence[Any], may: int
+) -> None:
+    """`out` may be one of the first inputs, `may` of them, but not meet any otherwise."""
     if array.dtype.name == "bfloat16":
         array = array.view(np.uint16)
-    for other, x, may_be in inputs:
+    for i, (other, x) in enumerate(zip(names, inputs, strict=True)):
+        may_be = i < may
         if x is None or isinstance(x, int | float | list | tuple):
             continue
         met = as_array(other, x)

@@ -10,7 +10,11 @@ from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer,
 )
+from cpython.long cimport PyLong_AsLongAndOverflow
+from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.tuple cimport PyTuple_Pack
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -20,7 +24,8 @@ import numpy as np
 from ce import _check
 
 cdef extern from "ce.h":
-    ctypedef enum ce_type: CE_FLOAT32, CE_FLOAT64, CE_FLOAT16, CE_BFLOAT16, CE_INT8, CE_UINT8
+    ctypedef enum ce_type:
+        CE_FLOAT32, CE_FLOAT64, CE_FLOAT16, CE_BFLOAT16, CE_INT8, CE_UINT8, CE_UINT16
     ctypedef enum ce_reduction: CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY
     ctypedef enum ce_hessian: CE_EXACT, CE_GAUSS_NEWTON, CE_ABS
     enum: CE_Z, CE_GRAD, CE_HESS, CE_OTHER, CE_TARGET, CE_V, CE_POS, CE_UPSTREAM, CE_VALUE
@@ -62,6 +67,9 @@ cdef extern from "ce.h":
     void ce_threads_before_fork()
     void ce_threads_set_cpus(int)
 
+cdef extern from "internal.h":
+    Py_ssize_t size_of(ce_type)
+
 cdef extern from *:
     """
     _Static_assert(sizeof(Py_ssize_t) == sizeof(int64_t), "ce needs a 64-bit machine");
@@ -83,6 +91,7 @@ cdef enum:
     VIEWS = 10
     FEW = 64             # numbers of 8 bytes of scratch that need no allocation
     AXES = 64            # NumPy's limit
+    FEW_AXES = 8         # of arrays that are looked into
     TINY = 4096          # logits below which the GIL is kept
 
 # What a call asks for: a sum of these.
@@ -90,19 +99,33 @@ VALUE, GRAD, HESS = WANTS_VALUE, WANTS_GRAD, WANTS_HESS
 # The reduction that is no public one: exp of the mean.
 PERPLEXITY = object()
 
+cdef object perplexity = PERPLEXITY
+
 cdef object float32 = np.float32, float64 = np.float64, empty = np.empty, empty_like = np.empty_like
 cdef object ndarray = np.ndarray, Bfloat16 = _check.Bfloat16
 
+cdef enum Hold:
+    NOTHING, A_BUFFER, AN_ARRAY
+
 cdef struct Call:
     ce_job job
-    Py_buffer view[VIEWS]
-    bint held[VIEWS]
-    Py_ssize_t items[64]  # the shape of the items: the logits' less the class axis
+    Hold held[VIEWS]
     int item_axes
     bint converted       # some input was copied: overlap must be looked for on the originals
     bint other_may_be_out
+    # All above is 0 at first.
+    Py_ssize_t items[64]  # the shape of the items: the logits' less the class axis
+    Py_buffer view[VIEWS]
+    int type[VIEWS]      # of what is held: a ce_type, or -1 for none
+    PyObject *kept[VIEWS]
+    Py_ssize_t axes[VIEWS][2 * FEW_AXES]  # shape and strides of arrays that are kept
 
 
+cdef inline void clear(Call *c) noexcept:
+    memset(c, 0, <size_t>(<char *>&c.items - <char *>c))
+
+
+include "_numpy.pxi"
 include "_buffers.pxi"
 
 
@@ -175,7 +198,7 @@ cdef int reduction_code(object reduction, bint has_batchmean) except -1:
             return CE_NONE
         if reduction == "batchmean" and has_batchmean:
             return CE_BATCHMEAN
-    elif reduction is PERPLEXITY:
+    elif reduction is perplexity:
         return CE_PERPLEXITY
     return _check.bad_reduction(reduction, has_batchmean)
 
@@ -184,6 +207,15 @@ cdef int hessian_code(object hessian) except -1:
     if type(hessian) is str and hessian == "exact":
         return CE_EXACT
     return _check.hessian(hessian)
+
+
+cdef inline bint is_zero(object x) except -1:
+    return type(x) is float and <double>x == 0
+
+
+cdef inline bint is_default_index(object x) except -1:
+    cdef int overflow
+    return type(x) is int and PyLong_AsLongAndOverflow(x, &overflow) == -100
 
 
 cdef int check_target_shape(const Call *c, object axis) except -1:
@@ -199,9 +231,7 @@ cdef int check_target_shape(const Call *c, object axis) except -1:
 
 cdef object take_probabilities(Call *c, object x):
     """Class probabilities: floating numbers, the shape of the logits."""
-    if c.held[CE_TARGET]:
-        PyBuffer_Release(&c.view[CE_TARGET])
-        c.held[CE_TARGET] = False
+    let_go(c, CE_TARGET)
     x = take_numbers(c, CE_OTHER, "target", x, True)
     if not fits(c, &c.view[CE_OTHER], CE_OTHER):
         _check.bad_shape("target", shape_of(&c.view[CE_OTHER]), c_shape(c))
@@ -220,17 +250,19 @@ cdef int take_grad_output(Call *c, object grad_output, object reduction) except 
     return 0
 
 
-cdef object answer(Call *c, int what, object z, object out, tuple inputs, object target):
+cdef object answer(Call *c, int what, object z, object out, tuple names, tuple inputs,
+                   object target):
     """Outputs, the call, and what the caller gets of `what`."""
     cdef int items = c.item_axes if c.job.class_axis >= 0 else c.job.axes
     grad = hess = losses = None
     if what & WANTS_HESS:
         grad_out, hess_out = (None, None) if out is None else _check.pair(out)
-        grad = take_out(c, CE_GRAD, "out[0]", grad_out, z, inputs)
-        hess = take_out(c, CE_HESS, "out[1]", hess_out, z,
-                        None if out is None else inputs + (("out[0]", grad_out, False),))
+        grad = take_out(c, CE_GRAD, "out[0]", grad_out, z, names, inputs)
+        if out is not None:
+            names, inputs = names + ("out[0]",), inputs + (grad_out,)
+        hess = take_out(c, CE_HESS, "out[1]", hess_out, z, names, inputs)
     elif what & WANTS_GRAD:
-        grad = take_out(c, CE_GRAD, "out", out, z, inputs)
+        grad = take_out(c, CE_GRAD, "out", out, z, names, inputs)
     if what & WANTS_VALUE and c.job.reduction == CE_NONE and items > 0:
         losses = fresh(c, CE_VALUE, z)
     c.job.valued = what & WANTS_VALUE
@@ -239,64 +271,71 @@ cdef object answer(Call *c, int what, object z, object out, tuple inputs, object
         if c.job.class_axis < 0:
             _check.bad_probability(z, target, c.job.bad)
         _check.bad_index(target, c.job.bad, c.job.shape[c.job.class_axis], c.job.ignore_index)
-    if what == WANTS_GRAD:
-        return settle(grad)
     if what & WANTS_HESS:
         return settle(grad), settle(hess)
+    if what & WANTS_GRAD:
+        grad = settle(grad)
+    if what == WANTS_GRAD:
+        return grad
     value = scalar(c, c.job.value) if losses is None else losses
-    return value if what == WANTS_VALUE else (value, settle(grad))
+    return value if what == WANTS_VALUE else PyTuple_Pack(
+        2, <PyObject *>value, <PyObject *>grad)
 
 
-def softmax_loss(int loss, int what, logits, target, weight, sample_weight, ignore_index,
-                 label_smoothing, gamma, hessian, reduction, axis, grad_output, out):
+cdef object run_softmax_loss(int loss, int what, object logits, object target, object weight,
+                             object sample_weight, object ignore_index, object label_smoothing,
+                             object gamma, object hessian, object reduction, object axis,
+                             object grad_output, object out):
     """Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss of classes."""
     cdef Call c
-    cdef str name = "log_probs" if loss == _NLL else "logits"
-    cdef str weight_name = "alpha" if loss == _FOCAL else "weight"
-    memset(&c, 0, sizeof(Call))
+    cdef bint indices
+    cdef tuple names = _ON_LOG_PROBS if loss == _NLL else (
+        _ON_ALPHA if loss == _FOCAL else _ON_CLASSES)
+    clear(&c)
     try:
-        z = begin(&c, loss, name, logits, axis)
-        if loss == _CROSS_ENTROPY and reduction is not PERPLEXITY and not is_indices(
-                &c, target) and _check.is_probabilities(target, c_shape(&c)):
+        z = begin(&c, loss, <str>names[0], logits, axis)
+        indices = is_indices(&c, target)
+        if not indices and loss == _CROSS_ENTROPY and reduction is not perplexity and (
+                _check.is_probabilities(target, c_shape(&c))):
             c.job.loss = _CROSS_ENTROPY_PROBABILITIES
             y = take_probabilities(&c, target)
         else:
-            y = take_target(&c, target)
+            y = take_target(&c, target, indices)
             check_target_shape(&c, axis)
         c.job.reduction = <ce_reduction>reduction_code(reduction, False)
         c.job.hessian = <ce_hessian>hessian_code(hessian)
-        if type(ignore_index) is not int or ignore_index != -100:
-            ignore_index = _check.ignore_index(ignore_index, c.job.loss != loss)
-        c.job.ignore_index = ignore_index
-        if type(label_smoothing) is not float or label_smoothing != 0.0:
-            label_smoothing = _check.label_smoothing(label_smoothing)
-        c.job.smoothing = label_smoothing
-        if type(gamma) is not float or gamma != 0.0:
-            gamma = _check.gamma(gamma)
-        c.job.gamma = gamma
+        c.job.ignore_index = -100
+        if not is_default_index(ignore_index):
+            c.job.ignore_index = _check.ignore_index(ignore_index, c.job.loss != loss)
+        if not is_zero(label_smoothing):
+            c.job.smoothing = _check.label_smoothing(label_smoothing)
+        if not is_zero(gamma):
+            c.job.gamma = _check.gamma(gamma)
         if weight is not None:
             if loss == _FOCAL:
                 weight = _check.alpha_per_class(weight, c.job.shape[c.job.class_axis])
-            take_weight(&c, weight_name, weight)
+            take_weight(&c, <str>names[2], weight)
         if sample_weight is not None:
             take_items(&c, CE_V, "sample_weight", sample_weight)
         if grad_output is not None:
             take_grad_output(&c, grad_output, reduction)
-        return answer(&c, what, z, out, None if out is None else (
-            (name, logits, True), ("target", target, False), (weight_name, weight, False),
-            ("sample_weight", sample_weight, False), ("grad_output", grad_output, False)), y)
+        return answer(&c, what, z, out, names, None if out is None else PyTuple_Pack(
+            5, <PyObject *>logits, <PyObject *>target, <PyObject *>weight,
+            <PyObject *>sample_weight, <PyObject *>grad_output), y)
     finally:
         release(&c)
 
 
-def pointwise_loss(int loss, int what, input, target, weight, pos_weight, gamma, alpha, delta,
-                   hessian, reduction, grad_output, out):
+cdef object run_pointwise_loss(int loss, int what, object input, object target, object weight,
+                               object pos_weight, object gamma, object alpha, object delta,
+                               object hessian, object reduction, object grad_output, object out):
     """The same of an element-wise loss."""
     cdef Call c
-    cdef str name = _INPUT_NAMES.get(loss, "input")
-    memset(&c, 0, sizeof(Call))
+    cdef tuple names = _ON_PROBS if loss == _BCE else _ON_LOGITS if (
+        loss == _BCE_WITH_LOGITS or loss == _SIGMOID_FOCAL) else _ON_INPUT
+    clear(&c)
     try:
-        x = start(&c, loss, name, input)
+        x = start(&c, loss, <str>names[0], input)
         y = take_elements(&c, CE_OTHER, "target", target, False)
         c.job.reduction = <ce_reduction>reduction_code(reduction, loss == _KL_DIV
                                                        or loss == _KL_DIV_LOG)
@@ -316,17 +355,63 @@ def pointwise_loss(int loss, int what, input, target, weight, pos_weight, gamma,
             take_elements(&c, CE_POS, "pos_weight", pos_weight, True)
         if grad_output is not None:
             take_grad_output(&c, grad_output, reduction)
-        return answer(&c, what, x, out, None if out is None else (
-            (name, input, True), ("target", target, False), ("weight", weight, False),
-            ("pos_weight", pos_weight, False), ("grad_output", grad_output, False)), y)
+        return answer(&c, what, x, out, names, None if out is None else PyTuple_Pack(
+            5, <PyObject *>input, <PyObject *>target, <PyObject *>weight,
+            <PyObject *>pos_weight, <PyObject *>grad_output), y)
     finally:
         release(&c)
+
+
+# Under the stable ABI of Python 3.11 Cython's own functions take a tuple of their arguments, which
+# costs 100 ns. These two take an array.
+cdef extern from "Python.h":
+    ctypedef void *PyCFunction
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        PyCFunction ml_meth
+        int ml_flags
+        const char *ml_doc
+    int METH_FASTCALL
+    object PyCFunction_NewEx(PyMethodDef *, PyObject *, PyObject *)
+
+cdef PyMethodDef[2] methods
+
+
+cdef object method(int i, const char *name, void *function):
+    methods[i] = PyMethodDef(name, <PyCFunction>function, METH_FASTCALL, NULL)
+    return PyCFunction_NewEx(&methods[i], NULL, NULL)
+
+
+cdef int expect(Py_ssize_t met, int expected) except -1:
+    if met != expected:
+        raise TypeError(f"{expected} arguments are expected, not {met}")
+    return 0
+
+
+cdef object call_softmax_loss(object module, PyObject **x, Py_ssize_t n):
+    expect(n, 14)
+    return run_softmax_loss(
+        <int><object>x[0], <int><object>x[1], <object>x[2], <object>x[3], <object>x[4],
+        <object>x[5], <object>x[6], <object>x[7], <object>x[8], <object>x[9], <object>x[10],
+        <object>x[11], <object>x[12], <object>x[13])
+
+
+cdef object call_pointwise_loss(object module, PyObject **x, Py_ssize_t n):
+    expect(n, 13)
+    return run_pointwise_loss(
+        <int><object>x[0], <int><object>x[1], <object>x[2], <object>x[3], <object>x[4],
+        <object>x[5], <object>x[6], <object>x[7], <object>x[8], <object>x[9], <object>x[10],
+        <object>x[11], <object>x[12])
+
+
+softmax_loss = method(0, "softmax_loss", <void *>call_softmax_loss)
+pointwise_loss = method(1, "pointwise_loss", <void *>call_pointwise_loss)
 
 
 def axis_sum(int loss, p, q, axis):
     """Sums over one axis of a function of p, or of p and q."""
     cdef Call c
-    memset(&c, 0, sizeof(Call))
+    clear(&c)
     try:
         x = begin(&c, loss, "p", p, _check.no_none(axis))
         if q is not None:
@@ -343,10 +428,10 @@ def axis_sum(int loss, p, q, axis):
 def normalise(int loss, x, axis, out):
     """softmax or log_softmax."""
     cdef Call c
-    memset(&c, 0, sizeof(Call))
+    clear(&c)
     try:
         z = begin(&c, loss, "x", x, _check.no_none(axis))
-        result = take_out(&c, CE_GRAD, "out", out, z, (("x", x, True),))
+        result = take_out(&c, CE_GRAD, "out", out, z, ("x",), (x,))
         execute(&c)
         return settle(result)
     finally:
@@ -356,7 +441,7 @@ def normalise(int loss, x, axis, out):
 def normalise_backward(int loss, grad_output, output, axis, out):
     """The backward pass of softmax or log_softmax, from its output."""
     cdef Call c
-    memset(&c, 0, sizeof(Call))
+    clear(&c)
     try:
         y = begin(&c, loss, "output", output, _check.no_none(axis))
         g = take_floats(&c, CE_OTHER, "grad_output", grad_output)
@@ -366,7 +451,7 @@ def normalise_backward(int loss, grad_output, output, axis, out):
             _check.bad_shape("grad_output", shape_of(&c.view[CE_OTHER]), c_shape(&c))
         c.other_may_be_out = True
         result = take_out(&c, CE_GRAD, "out", out, y,
-                          (("output", output, True), ("grad_output", grad_output, True)))
+                          ("output", "grad_output"), (output, grad_output))
         execute(&c)
         return settle(result)
     finally:
@@ -381,7 +466,7 @@ cdef tuple reduced_shape(const Call *c, bint keepdims):
 
 def logsumexp(int loss, x, axis, keepdims, out):
     cdef Call c
-    memset(&c, 0, sizeof(Call))
+    clear(&c)
     try:
         z = begin(&c, loss, "x", x, _check.no_none(axis))
         kept = c.job.class_axis if keepdims else None
@@ -391,9 +476,9 @@ def logsumexp(int loss, x, axis, keepdims, out):
                 _check.bad_out_type("out", out)
             inner = _check.without_axis("out", out, reduced_shape(&c, keepdims), kept)
         if c.job.axes > 1 or out is not None:
-            pair = take_out(&c, CE_VALUE, "out", inner, z, (("x", x, False),))
+            values = take_out(&c, CE_VALUE, "out", inner, z, ("x",), (x,))
             execute(&c)
-            values = settle(pair)
+            values = settle(values)
             if out is not None:
                 return out
             return np.expand_dims(values, kept) if keepdims else values
@@ -406,14 +491,14 @@ def logsumexp(int loss, x, axis, keepdims, out):
 
 def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
     cdef Call c
-    memset(&c, 0, sizeof(Call))
+    clear(&c)
     try:
         z = begin(&c, loss, "x", x, _check.no_none(axis))
         g = _check.without_axis("grad_output", grad_output, reduced_shape(&c, keepdims),
                                 c.job.class_axis if keepdims else None)
         take_items(&c, CE_UPSTREAM, "grad_output", g)
         result = take_out(&c, CE_GRAD, "out", out, z,
-                          (("x", x, True), ("grad_output", grad_output, False)))
+                          ("x", "grad_output"), (x, grad_output))
         execute(&c)
         return settle(result)
     finally:
@@ -422,18 +507,18 @@ def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
 
 # -- the process --------------------------------------------------------------------------------
 
-cdef object _scope = None    # a ContextVar; its value is the scope's thread count or None
+cdef object _get_scope = None  # of a ContextVar; its value is the scope's thread count or None
 cdef int _default = 1
 
 
 cdef int _threads_asked() except -1:
-    asked = _scope.get()
+    asked = _get_scope()
     return _default if asked is None else asked
 
 
 def set_threads(scope, int default):
-    global _scope, _default
-    _scope, _default = scope, default
+    global _get_scope, _default
+    _get_scope, _default = scope.get, default
 
 
 def threads_asked():
@@ -492,12 +577,18 @@ cdef int _CROSS_ENTROPY = find_loss("cross_entropy")
 cdef int _CROSS_ENTROPY_PROBABILITIES = find_loss("cross_entropy_probabilities")
 cdef int _NLL = find_loss("nll")
 cdef int _FOCAL = find_loss("focal")
+cdef int _BCE = find_loss("bce")
+cdef int _BCE_WITH_LOGITS = find_loss("bce_with_logits")
 cdef int _SIGMOID_FOCAL = find_loss("sigmoid_focal")
 cdef int _HUBER = find_loss("huber")
 cdef int _SMOOTH_L1 = find_loss("smooth_l1")
 cdef int _KL_DIV = find_loss("kl_div")
 cdef int _KL_DIV_LOG = find_loss("kl_div_log")
-cdef dict _INPUT_NAMES = {
-    find_loss("bce"): "probs", find_loss("bce_with_logits"): "logits", _SIGMOID_FOCAL: "logits",
-}
+# Names of what must not overlap with out.
+cdef tuple _ON_CLASSES = ("logits", "target", "weight", "sample_weight", "grad_output")
+cdef tuple _ON_LOG_PROBS = ("log_probs", *_ON_CLASSES[1:])
+cdef tuple _ON_ALPHA = ("logits", "target", "alpha", "sample_weight", "grad_output")
+cdef tuple _ON_INPUT = ("input", "target", "weight", "pos_weight", "grad_output")
+cdef tuple _ON_LOGITS = ("logits", *_ON_INPUT[1:])
+cdef tuple _ON_PROBS = ("probs", *_ON_INPUT[1:])
 cdef tuple _DTYPES = (np.float32, np.float64, np.float16, np.uint16)  # of the first ce_types

@@ -22,9 +22,14 @@ from ce.functional import (
     _NLL,
     _SIGMOID_FOCAL,
     _SMOOTH_L1,
+    _VALUE,
 )
 
 Gradient = NDArray[Any]
+
+_GRAD = _core.GRAD
+_VALUE_AND_GRAD = _core.VALUE | _core.GRAD
+_GRAD_AND_HESS = _core.GRAD | _core.HESS
 
 
 # -- what losses share ----------------------------------------------------------------------------
@@ -63,7 +68,7 @@ class ItemLoss(Loss):
         self, logits: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> Any:
         """Return the loss, as the function does that the class names (`cross_entropy`, say)."""
-        return self._run(_core.VALUE, logits, target, sample_weight, None, None)
+        return self._run(_VALUE, logits, target, sample_weight, None, None)
 
     def value_and_grad(
         self,
@@ -109,7 +114,7 @@ class ItemLoss(Loss):
         (np.float64(0.6931471805599453), True, array([ 0.5, -0.5]))
         """
         return self._run(  # type: ignore[no-any-return]
-            _core.VALUE | _core.GRAD, logits, target, sample_weight, grad_output, out
+            _VALUE_AND_GRAD, logits, target, sample_weight, grad_output, out
         )
 
     def grad(
@@ -134,7 +139,7 @@ class ItemLoss(Loss):
                [ 1., -1.]])
         """
         return self._run(  # type: ignore[no-any-return]
-            _core.GRAD, logits, target, sample_weight, grad_output, out
+            _GRAD, logits, target, sample_weight, grad_output, out
         )
 
     def grad_and_hess(
@@ -163,7 +168,7 @@ class ItemLoss(Loss):
         (array([-0.5,  0.5]), array([0.25, 0.25]))
         """
         return self._run(  # type: ignore[no-any-return]
-            _core.GRAD | _core.HESS, logits, target, sample_weight, grad_output, out
+            _GRAD_AND_HESS, logits, target, sample_weight, grad_output, out
         )
 
 
@@ -175,7 +180,7 @@ class ElementLoss(Loss):
 
     def __call__(self, input: ArrayLike, target: ArrayLike) -> Any:
         """Return the loss, as the function does that the class names (`mse_loss`, say)."""
-        return self._run(_core.VALUE, input, target, None, None)
+        return self._run(_VALUE, input, target, None, None)
 
     def value_and_grad(
         self,
@@ -220,7 +225,7 @@ class ElementLoss(Loss):
         (np.float64(2.0), True, array([0., 2.]))
         """
         return self._run(  # type: ignore[no-any-return]
-            _core.VALUE | _core.GRAD, input, target, grad_output, out
+            _VALUE_AND_GRAD, input, target, grad_output, out
         )
 
     def grad(
@@ -243,7 +248,7 @@ class ElementLoss(Loss):
         array([ 2., -2.])
         """
         return self._run(  # type: ignore[no-any-return]
-            _core.GRAD, input, target, grad_output, out
+            _GRAD, input, target, grad_output, out
         )
 
     def grad_and_hess(
@@ -271,7 +276,7 @@ class ElementLoss(Loss):
         (array([ 2., -4.]), array([2., 2.]))
         """
         return self._run(  # type: ignore[no-any-return]
-            _core.GRAD | _core.HESS, input, target, grad_output, out
+            _GRAD_AND_HESS, input, target, grad_output, out
         )
 
 
@@ -476,7 +481,7 @@ class FocalLoss(ItemLoss):
         array([0.02, 0.02])
         """
         return self._run(  # type: ignore[no-any-return]
-            _core.GRAD | _core.HESS, logits, target, sample_weight, grad_output, out, hessian
+            _GRAD_AND_HESS, logits, target, sample_weight, grad_output, out, hessian
         )
 
 
@@ -657,7 +662,7 @@ class SigmoidFocalLoss(ElementLoss):
         array([0.02 , 0.038])
         """
         return self._run(  # type: ignore[no-any-return]
-            _core.GRAD | _core.HESS, input, target, grad_output, out, hessian
+            _GRAD_AND_HESS, input, target, grad_output, out, hessian
         )
 
 

@@ -1,0 +1,81 @@
+"""The part of _core.pyx that knows how ndarrays lie in memory.
+
+All that stands here is what every extension compiled for NumPy 1 or 2 is built upon, so it cannot
+change before NumPy 3; with an unknown NumPy `numpy_api` is NULL, and buffers serve for everything.
+"""
+
+cdef extern from *:
+    """
+    typedef struct {
+        PyObject_HEAD
+        PyTypeObject *typeobj;
+        char kind, type, byteorder, flags;
+        int type_num;
+    } ce_dtype;
+
+    typedef struct {
+        PyObject_HEAD
+        char *data;
+        int nd;
+        Py_ssize_t *dimensions, *strides;
+        PyObject *base;
+        ce_dtype *dtype;
+        int flags;
+    } ce_ndarray;
+
+    #define WRITEABLE     0x400u
+    #define WARN_ON_WRITE 0x80000000u
+    enum { C_VERSION = 0, SCALAR = 60, NEW_LIKE_ARRAY = 277, KEEP_ORDER = 2 };
+
+    /* By NumPy's type numbers, from 1 on (0 is bool). */
+    static const signed char ce_type_of_number[] = {
+        -1, CE_INT8, CE_UINT8, CE_INT16, CE_UINT16, CE_INT32, CE_UINT32,
+        sizeof(long) == 8 ? CE_INT64 : CE_INT32, sizeof(long) == 8 ? CE_UINT64 : CE_UINT32,
+        CE_INT64, CE_UINT64, CE_FLOAT32, CE_FLOAT64, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        CE_FLOAT16,
+    };
+
+    static inline int type_of_ndarray(const ce_ndarray *x)
+    {
+        const unsigned n = (unsigned)x->dtype->type_num;
+        const char order = x->dtype->byteorder;
+        return n < sizeof ce_type_of_number && (order == '=' || order == '|')
+            ? ce_type_of_number[n] : -1;
+    }
+
+    static inline int is_writeable(const ce_ndarray *x)
+    {
+        return ((unsigned)x->flags & (WRITEABLE | WARN_ON_WRITE)) == WRITEABLE;
+    }
+
+    #define c_version(api) ((unsigned (*)(void))(api)[C_VERSION])()
+    #define scalar_of(api, x, dtype) \\
+        ((PyObject *(*)(void *, PyObject *, PyObject *))(api)[SCALAR])(x, dtype, NULL)
+    #define new_like_of(api, x) \\
+        ((PyObject *(*)(PyObject *, int, PyObject *, int))(api)[NEW_LIKE_ARRAY])( \\
+            x, KEEP_ORDER, NULL, 0)
+    """
+    ctypedef struct Ndarray "ce_ndarray":
+        char *data
+        int nd
+        Py_ssize_t *dimensions
+        Py_ssize_t *strides
+    int type_of_ndarray(const Ndarray *) noexcept
+    bint is_writeable(const Ndarray *) noexcept
+    unsigned c_version(void **)
+    object scalar_of(void **, void *, object)
+    object new_like_of(void **, object)
+
+cdef void **numpy_api = NULL
+cdef object dtype32 = np.dtype(np.float32), dtype64 = np.dtype(np.float64)
+
+
+cdef int find_numpy_api() except -1:
+    global numpy_api
+    cdef void **api = <void **>PyCapsule_GetPointer(_check.numpy_api(), NULL)
+    if c_version(api) >> 24 in (1, 2):
+        numpy_api = api
+    return 0
+
+
+find_numpy_api()
