@@ -64,6 +64,8 @@ typedef struct {
     ce_block     *blocks;  /* scratch, one for each block of items */
     ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
     int64_t       parts;   /* blocks of a row */
+    char         *buffers; /* for rows: one for each worker */
+    size_t        buffer;  /* bytes of it */
 } ce_plan;
 
 /* buffer: the worker's own, for rows. */

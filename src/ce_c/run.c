@@ -210,11 +210,22 @@ static layout layout_of(const ce_job *job)
                       ? tables[current]->real[job->real].row_numbers(K, derives)
                       : 0;
     }
-    at.pairs = (size_t)((items + block - 1) / block) * sizeof(ce_block);
+    at.pairs = (size_t)quotient(items + block - 1, block) * sizeof(ce_block);
     at.buffers = up_to_line(at.pairs + (size_t)(items * parts) * sizeof(ce_pair));
     at.buffer = up_to_line((size_t)(numbers * size_of(job->real)));
     at.all = at.buffers + (numbers > 0 ? (size_t)job->threads * at.buffer + LINE : 0);
     return at;
+}
+
+static void lay_out(ce_plan *plan, const ce_job *job)
+{
+    const layout at = layout_of(job);
+    char *const scratch = job->scratch, *const buffers = scratch + at.buffers;
+
+    plan->blocks = job->scratch;
+    plan->pairs = (ce_pair *)(scratch + at.pairs);
+    plan->buffers = buffers + (-(uintptr_t)buffers % LINE);
+    plan->buffer = at.buffer;
 }
 
 size_t ce_scratch_bytes(ce_job *job)
@@ -227,22 +238,17 @@ typedef struct {
     const ce_grid *grid;
     const ce_plan *plan;
     ce_kernel      kernel;
-    char          *buffers;
-    size_t         buffer; /* bytes of each worker's */
 } call;
 
 static void run_range(void *context, int worker, int64_t first, int64_t last)
 {
     const call *c = context;
-    c->kernel(c->grid, c->plan, c->buffers + (size_t)worker * c->buffer, first, last);
+    c->kernel(c->grid, c->plan, c->plan->buffers + (size_t)worker * c->plan->buffer, first, last);
 }
 
 static void share_out(const ce_grid *grid, const ce_plan *plan, ce_kernel kernel, int64_t n, int threads)
 {
-    const layout at = layout_of(plan->job);
-    const size_t slack = (size_t)(-(uintptr_t)((char *)plan->job->scratch + at.buffers) % LINE);
-    call         c = { grid, plan, kernel, (char *)plan->job->scratch + at.buffers + slack, at.buffer };
-
+    call c = { grid, plan, kernel };
     ce_parallel_for(n, threads, run_range, &c);
 }
 
@@ -252,7 +258,6 @@ static void share_parts(const ce_grid *grid, ce_plan *plan, const ce_job *job)
     const int64_t     part = table->real[job->real].part;
 
     plan->parts = (grid->classes + part - 1) / part;
-    plan->pairs = (ce_pair *)((char *)job->scratch + layout_of(job).pairs);
     share_out(grid, plan, table->real[job->real].scan, grid->items * plan->parts, job->threads);
     table->real[job->real].merge(grid, plan, NULL, 0, grid->items);
     if (plan->derives)
@@ -291,9 +296,10 @@ void ce_run(ce_job *job)
 {
     const ce_kernels *table = tables[current];
     ce_grid           grid;
-    ce_plan           plan = { .job = job, .c = job->grad_output, .blocks = job->scratch };
+    ce_plan           plan = { .job = job, .c = job->grad_output };
 
     job->bad = -1;
+    lay_out(&plan, job);
     make_grid(&grid, job, 0);
     plan.classes = (double)grid.classes;
     plan.w_sum = job->w && job->smoothing != 0 ? table->real[job->real].sum(job->w, grid.classes) : plan.classes;
