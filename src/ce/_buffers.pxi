@@ -314,7 +314,6 @@ cdef object fresh(Call *c, int which, object z):
         result = empty(items_shape(c), real_type(c))
     else:
         result = empty_like(plain(z), dtype=real_type(c))
-    c.job.fresh = c.job.fresh or which == CE_GRAD
     view_of(c, which, result, PyBUF_WRITABLE)
     point_to(c, which, type)
     return _check.bfloat16(result) if type == CE_BFLOAT16 else result

@@ -48,7 +48,6 @@ cdef extern from "ce.h":
         double delta
         double grad_output
         int valued
-        int fresh
         int threads
         void *scratch
         double value

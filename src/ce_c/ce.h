@@ -69,7 +69,6 @@ typedef struct {
     double         delta;       /* where Huber's loss, or smooth L1, turns linear */
     double         grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
     int            valued;      /* the loss itself is asked for; else value may stay 0 */
-    int            fresh;       /* the gradient's memory has not been touched before */
     int            threads;     /* asked for; then those that will work for a large call */
     void          *scratch;
 

@@ -97,28 +97,10 @@ static void NAME(row_linear)(const REAL *z, const REAL *y, REAL *to, int64_t n, 
 
 #undef EMIT
 
-/* n results go from a buffer to where they belong. */
-static void NAME(row_store)(const REAL *from, char *to, ce_type type, int64_t step, int64_t n, bool streams)
-{
-    const int64_t       size = size_of(type), lines = streams && (uintptr_t)to % LINE == 0 ? n * size / LINE * LINE : 0;
-    _Alignas(LINE) char packed[NAME(CHUNK) * sizeof(REAL)];
-
-    if (lines == 0) {
-        NAME(write)(to, type, step, from, n);
-        return;
-    }
-    if (type != TYPE)
-        NAME(write)(packed, type, size, from, n);
-    const char *all = type == TYPE ? (const char *)from : packed;
-    stream(to, all, (size_t)lines);
-    memcpy(to + lines, all + lines, (size_t)(n * size - lines));
-}
-
-/* Classes first to last of the tile's item `at`, chunk by chunk: into a buffer where the output is not REAL side by
- * side or streams, and always for the Hessian, so that either output may lie on the logits. The first chunk is cut so
- * that the others begin at a line of the gradient, and is, like one that two blocks share, made in two pieces. kept:
- * the exponentials, or NULL; pairs: the maxima of the blocks that they are relative to, or NULL: to that of the row;
- * work: see row_numbers.
+/* Classes first to last of the tile's item `at`, chunk by chunk, `first` where a chunk begins: into a buffer where the
+ * output is not REAL side by side, and always for the Hessian, so that either output may lie on the logits. kept: the
+ * exponentials, or NULL; pairs: the maxima of the blocks that they are relative to, or NULL: to that of the row; work:
+ * see row_numbers.
  */
 static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission emits, const tile *x, int at,
                            const REAL *kept, const ce_pair *pairs, REAL *work, int64_t first, int64_t last)
@@ -126,36 +108,30 @@ static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission em
     REAL *const buffer = work, *const hess = work + NAME(CHUNK), *const copy = hess + NAME(CHUNK),
                 *const u_copy = copy + NAME(CHUNK);
     const NAME(row) row = NAME(row_of)(grid, plan, x, at);
-    const ce_type   type = grid->type[CE_GRAD], hess_type = grid->type[CE_HESS];
-    const int64_t   t = grid->data[CE_TARGET] ? x->t[at] : -1, size = size_of(row.type);
-    const int64_t   step = grid->class_stride[CE_GRAD], hess_step = grid->class_stride[CE_HESS];
-    const bool      wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS], by_e = is_by_e(emits);
-    char *const     grad_row = wants_grad ? item_at(grid, x, CE_GRAD, at) : NULL;
-    char *const     hess_row = wants_hess ? item_at(grid, x, CE_HESS, at) : NULL;
-    const bool      direct = wants_grad && type == TYPE && step == sizeof(REAL) && !plan->streams;
-    const uintptr_t begin = (uintptr_t)grad_row + (uintptr_t)(first * step);
-    const int64_t   peel = plan->streams ? (int64_t)(-begin % LINE / (uintptr_t)size_of(type)) : 0;
+    const ce_type type = grid->type[CE_GRAD], hess_type = grid->type[CE_HESS];
+    const int64_t t = grid->data[CE_TARGET] ? x->t[at] : -1, size = size_of(row.type);
+    const int64_t step = grid->class_stride[CE_GRAD], hess_step = grid->class_stride[CE_HESS];
+    const bool    wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS], by_e = is_by_e(emits);
+    char *const   grad_row = wants_grad ? item_at(grid, x, CE_GRAD, at) : NULL;
+    char *const   hess_row = wants_hess ? item_at(grid, x, CE_HESS, at) : NULL;
+    const bool    direct = wants_grad && type == TYPE && step == sizeof(REAL);
 
-    for (int64_t i = first, n = peel > 0 ? peel : NAME(CHUNK); i < last; i += n, n = NAME(CHUNK)) {
+    for (int64_t i = first, n; i < last; i += n) {
         char *const to = wants_grad ? grad_row + i * step : NULL;
         REAL *const grad = direct ? (REAL *)to : buffer;
 
-        n = last - i < n ? last - i : n;
-        const REAL *z = (by_e && kept) || emits == ONE_HOT ? NULL : NAME(view)(row.z + i * size, row.type, n, copy);
-        const REAL *u = by_e ? NAME(row_u)(&row, plan, i, n, u_copy) : NULL;
-        for (int64_t k = 0, some; by_e && k < n; k += some) {
-            const int64_t in_block = NAME(BLOCK) - (i + k) % NAME(BLOCK);
-            const double  m = pairs ? pairs[(i + k) / NAME(BLOCK)].m : x->m[at];
-            const double  fade = m == x->m[at] ? 1 : exp_f64(m - x->m[at], BY_1_F64, EXP_LO_F64);
-            some = n - k < in_block ? n - k : in_block;
-            if (!kept)
-                NAME(row_exp)(copy + k, z + k, some, m > -INFINITY ? (REAL)m : 0);
-            const REAL *e = kept ? kept + i + k : copy + k;
-            if (wants_hess)
-                NAME(row_hess)(e, hess + k, some, fade, x, at);
-            if (wants_grad)
-                NAME(row_grad)(e, u ? u + k : NULL, grad + k, some, emits, fade, x, at);
-        }
+        n = last - i < NAME(CHUNK) ? last - i : NAME(CHUNK);
+        const REAL  *z = (by_e && kept) || emits == ONE_HOT ? NULL : NAME(view)(row.z + i * size, row.type, n, copy);
+        const REAL  *u = by_e ? NAME(row_u)(&row, plan, i, n, u_copy) : NULL;
+        const double m = pairs ? pairs[i / NAME(BLOCK)].m : x->m[at];
+        const double fade = m == x->m[at] ? 1 : exp_f64(m - x->m[at], BY_1_F64, EXP_LO_F64);
+        if (by_e && !kept)
+            NAME(row_exp)(copy, z, n, m > -INFINITY ? (REAL)m : 0);
+        const REAL *e = kept ? kept + i : copy;
+        if (by_e && wants_hess)
+            NAME(row_hess)(e, hess, n, fade, x, at);
+        if (by_e && wants_grad)
+            NAME(row_grad)(e, u, grad, n, emits, fade, x, at);
         if (!by_e && wants_hess)
             memset(hess, 0, (size_t)n * sizeof(REAL));
         if (!by_e && wants_grad)
@@ -166,8 +142,8 @@ static void NAME(row_emit)(const ce_grid *grid, const ce_plan *plan, emission em
         if (wants_hess && t >= i && t < i + n)
             hess[t - i] = NAME(normal)((REAL)x->hess_t[at]);
         if (wants_grad && !direct)
-            NAME(row_store)(grad, to, type, step, n, plan->streams);
+            NAME(write)(to, type, step, grad, n);
         if (wants_hess)
-            NAME(row_store)(hess, hess_row + i * hess_step, hess_type, hess_step, n, false);
+            NAME(write)(hess_row + i * hess_step, hess_type, hess_step, hess, n);
     }
 }

@@ -133,8 +133,6 @@ static void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *
         }
         NAME(row_close)(grid, &x, i, sums);
     }
-    if (plan->streams)
-        STREAM_END();
 }
 
 /* In three phases. First each block of a row becomes a pair. */
@@ -203,6 +201,4 @@ static void NAME(emit)(const ce_grid *grid, const ce_plan *plan, void *buffer, i
             NAME(row_ignore)(grid, &x, 0, from, to);
         }
     }
-    if (plan->streams)
-        STREAM_END();
 }

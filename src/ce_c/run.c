@@ -16,16 +16,15 @@ static const ce_kernels *const tables[] = { CE_ISA_TABLES };
 
 enum {
     ISAS = sizeof tables / sizeof *tables,
-    ROW_MIN = 161,          /* shorter rows do better side by side: each costs as much as 400 classes beside its own */
-    BLOCK_ELEMENTS = 8192,  /* logits in a block: a few microseconds of work */
-    BLOCK_ITEMS = 1024,     /* the most items in a block, unless they are single numbers */
-    TILE_ITEMS = 16,        /* the fewest, by lanes */
-    WORK_ALONE = 65536,     /* about 20 us of work: not worth a second thread */
-    STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
-    SPLIT_ITEMS = 64,       /* the most rows that threads share block by block */
-    SPLIT_SHARE = 8,        /* rows for each thread that share well by themselves */
-    WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
-    WORK_OF_ELEMENT = 4,    /* what an element costs of an element-wise loss */
+    ROW_MIN = 161,         /* shorter rows do better side by side: each costs as much as 400 classes beside its own */
+    BLOCK_ELEMENTS = 8192, /* logits in a block: a few microseconds of work */
+    BLOCK_ITEMS = 1024,    /* the most items in a block, unless they are single numbers */
+    TILE_ITEMS = 16,       /* the fewest, by lanes */
+    WORK_ALONE = 65536,    /* about 20 us of work: not worth a second thread */
+    SPLIT_ITEMS = 64,      /* the most rows that threads share block by block */
+    SPLIT_SHARE = 8,       /* rows for each thread that share well by themselves */
+    WORK_OF_ITEM = 32,     /* what an item costs beside its classes, in classes */
+    WORK_OF_ELEMENT = 4,   /* what an element costs of an element-wise loss */
 };
 
 static int current;
@@ -161,17 +160,6 @@ static void make_grid(ce_grid *grid, const ce_job *job, int by_stride)
     grid->blocks = quotient(grid->items + grid->block - 1, grid->block);
 }
 
-/* Stores past the caches pay where a gradient is contiguous by rows, too large to stay in them, and its lines are not
- * there already: those of the logits are, and those of a fresh page, which the kernel has just cleared. */
-static int streams(const ce_grid *grid, const ce_job *job)
-{
-    const int64_t size = size_of(grid->type[CE_GRAD]);
-
-    return tables[current]->streams && grid->by_rows && grid->data[CE_GRAD] && !job->fresh &&
-           grid->items * grid->classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z] &&
-           grid->data[CE_GRAD] != grid->data[CE_OTHER] && grid->class_stride[CE_GRAD] == size;
-}
-
 /* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */
 static int splits(const ce_grid *grid, const ce_job *job)
 {
@@ -305,7 +293,6 @@ void ce_run(ce_job *job)
     plan.w_sum = job->w && job->smoothing != 0 ? table->real[job->real].sum(job->w, grid.classes) : plan.classes;
     plan.derives = grid.data[CE_GRAD] || grid.data[CE_HESS];
     plan.curves = grid.data[CE_HESS] != NULL;
-    plan.streams = streams(&grid, job);
     check(&grid, &plan, job);
     if (job->bad >= 0)
         return;
