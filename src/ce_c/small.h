@@ -13,7 +13,8 @@ static bool NAME(is_small)(const ce_grid *grid, const ce_plan *plan, const ce_li
 
 /* LANES items after the scan: exponentials are times 2^64, sum is NaN where m is not finite. */
 typedef struct {
-    REAL m[LANES], z_t[LANES], e_t[LANES], sum[LANES], hits[LANES];
+    REAL m[LANES], z_t[LANES], e_t[LANES], sum[LANES];
+    BITS hits[LANES];
 } NAME(scanned);
 
 /* Two classes: one of the exponentials is 1. Leaves that of the class that is not the target. */
