@@ -145,15 +145,17 @@ static void make_grid(ce_grid *grid, const ce_job *job, int by_stride)
     grid->blocks = (grid->items + grid->block - 1) / grid->block;
 }
 
-/* Stores past the caches pay where a gradient is contiguous by rows, too large to stay in them, and its lines are not
- * there already: those of the logits are, and those of a fresh page, which the kernel has just cleared. */
+/* Stores past the caches pay where a gradient is contiguous by rows, or items of a class are, it is too large to stay
+ * in them, and its lines are not there already: those of the logits are, and those of a fresh page, which the kernel
+ * has just cleared. */
 static int streams(const ce_grid *grid, const ce_job *job)
 {
-    const int64_t size = size_of(grid->type[CE_GRAD]);
+    const int64_t size = size_of(grid->type[CE_GRAD]),
+                  step = grid->by_rows ? grid->class_stride[CE_GRAD] : grid->stride[CE_GRAD][grid->axes - 1];
 
-    return tables[current]->streams && grid->by_rows && grid->data[CE_GRAD] && !job->fresh &&
+    return tables[current]->streams && !element_wise(job) && grid->data[CE_GRAD] && !job->fresh && step == size &&
            grid->items * grid->classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z] &&
-           grid->data[CE_GRAD] != grid->data[CE_OTHER] && grid->class_stride[CE_GRAD] == size;
+           grid->data[CE_GRAD] != grid->data[CE_OTHER];
 }
 
 /* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */
