@@ -12,8 +12,8 @@ enum { NAME(GROUP) = 32 }; /* classes summed in the computing type */
     for (int l = 0; l < some * LANES; l++)
 
 /* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
- * each to its own sum, but for those that are 1, which are counted: z is m, give or take a subnormal. Stage by stage, as
- * in exp_step. */
+ * each to its own sum, but for those that are 1, which are counted: z is m, give or take a subnormal. Stage by stage,
+ * as in exp_step. */
 INLINE void NAME(add_classes)(REAL *z, int some, const REAL *m, REAL *sums, BITS *hits, bool keep)
 {
     REAL x[NAME(STEP)], t[NAME(STEP)], r[NAME(STEP)], q[NAME(STEP)];

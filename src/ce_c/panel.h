@@ -65,8 +65,8 @@ static void NAME(load)(REAL *staged, REAL *panel, const ce_grid *grid, int array
 }
 
 /* The inverse, for the items that there are. */
-static void NAME(store)(REAL *staged, const REAL *panel, const ce_grid *grid, int array, const tile *x,
-                        int64_t first, int64_t n)
+static void NAME(store)(REAL *staged, const REAL *panel, const ce_grid *grid, int array, const tile *x, int64_t first,
+                        int64_t n)
 {
     const int64_t step = grid->class_stride[array], offset = first * step;
     const ce_type type = grid->type[array];
@@ -92,5 +92,30 @@ static void NAME(store)(REAL *staged, const REAL *panel, const ce_grid *grid, in
         else
             for (int l = 0; !plain && l < LANES && l < x->count; l++)
                 NAME(write)(item_at(grid, x, array, (int)j * LANES + l) + offset, type, step, staged + l * n, n);
+    }
+}
+
+/* Can vectors of items go to whole lines of memory in each class, past the caches? Then: how many items lie before the
+ * first line that begins with one; else -1. */
+static int NAME(to_line)(const ce_grid *grid, int array, const tile *x)
+{
+    const uintptr_t past = (uintptr_t)x->at[array][0] % LINE;
+
+    if (!NAME(is_unit)(grid, array, x) || grid->type[array] != TYPE || grid->class_stride[array] % LINE != 0 ||
+        past % sizeof(REAL) != 0)
+        return -1;
+    return past ? (int)((LINE - past) / sizeof(REAL)) : 0;
+}
+
+/* Items from to end of each class: whole lines, past the caches, or a few. */
+static void NAME(store_lines)(const REAL *panel, const ce_grid *grid, int array, const tile *x, int from, int end,
+                              int64_t n)
+{
+    for (int64_t k = 0; k < n; k++) {
+        REAL *const to = (REAL *)(x->at[array][0] + k * grid->class_stride[array]);
+        if (from == 0 && end == x->width)
+            for (int64_t j = 0; j < x->width / LANES; j++) stream(to + j * LANES, panel + (j * n + k) * LANES, LINE);
+        else
+            for (int l = from; l < end; l++) to[l] = panel[k * LANES + l];
     }
 }

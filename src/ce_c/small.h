@@ -11,25 +11,25 @@ static bool NAME(is_small)(const ce_grid *grid, const ce_plan *plan, const ce_li
            fabs(plan->c) < 0x1p60;
 }
 
-enum { NAME(FEW) = 8 * LANES, NAME(FEW_PANEL) = 128 }; /* items in a tile; vectors in its panel, of 8 KiB */
+enum { NAME(FEW) = 8 * LANES, NAME(FEW_PANEL) = 105 }; /* items in a tile; vectors in its panel */
 
 /* A tile. Each of the loops below goes through all of it: the chains of operations are long, and a processor works on
  * several at a time only where they follow each other closely. Exponentials are times 2^64. */
 typedef struct {
-    BITS t[NAME(FEW)];                 /* -1 where the item is ignored */
-    REAL m[NAME(FEW)], z_t[NAME(FEW)]; /* as in `tile` */
-    REAL e_t[NAME(FEW)];               /* then what the target's place receives */
-    REAL sum[NAME(FEW)];               /* then S, then the factor of the exponentials */
-    BITS hits[NAME(FEW)];              /* exponentials that are 1 */
-    REAL log_S[NAME(FEW)];
+    BITS   t[NAME(FEW)];                 /* -1 where the item is ignored */
+    REAL   m[NAME(FEW)], z_t[NAME(FEW)]; /* as in `tile` */
+    REAL   e_t[NAME(FEW)];               /* then what the target's place receives */
+    REAL   sum[NAME(FEW)];               /* then S, then the factor of the exponentials */
+    BITS   hits[NAME(FEW)];              /* exponentials that are 1 */
+    REAL   log_S[NAME(FEW)];
     double s[NAME(FEW)]; /* then the loss */
 } NAME(few);
 
 /* Class indices; true if no item is ignored. */
 static bool NAME(few_targets)(const ce_grid *grid, const ce_job *job, const tile *x, BITS *t)
 {
-    const bool    direct = x->even && grid->type[CE_TARGET] == CE_INT64 &&
-                        grid->stride[CE_TARGET][grid->axes - 1] == sizeof(int64_t);
+    const bool direct =
+        x->even && grid->type[CE_TARGET] == CE_INT64 && grid->stride[CE_TARGET][grid->axes - 1] == sizeof(int64_t);
     const int64_t n = grid->classes, ignore = job->ignore_index;
     BITS          ignored = 0;
 
@@ -140,6 +140,17 @@ static void NAME(emit_few)(REAL *panel, int64_t n, int width, const NAME(few) * 
     }
 }
 
+/* Losses of a tile whose first item is at `place` in its block. The order of the sums hangs on places in the block. */
+static void NAME(add_few)(const double *loss, int width, int place, double *sums)
+{
+    double turned[LANES];
+
+    for (int l = 0; l < LANES; l++) turned[l] = sums[(place + l) % LANES];
+    for (int at = 0; at < width; at += LANES)
+        LANE(l) turned[l] += loss[at + l];
+    for (int l = 0; l < LANES; l++) sums[(place + l) % LANES] = turned[l];
+}
+
 static void NAME(small)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, double *sums)
 {
     const int64_t     n = grid->classes, fit = NAME(FEW_PANEL) / n, most = NAME(FEW) / LANES;
@@ -147,8 +158,15 @@ static void NAME(small)(const ce_grid *grid, const ce_plan *plan, int64_t first,
     _Alignas(64) NAME(few) few;
     tile x;
 
-    for (int64_t i = first; i < last; i += x.width) {
-        locate(grid, i, last, LANES, fit < most ? fit : most, &x);
+    for (int64_t i = first, next; i < last; i = next) {
+        const bool ends = plan->streams && last - i < LANES && last - first >= LANES; /* again the last LANES items */
+        const int64_t from = ends ? last - LANES : i;
+        locate(grid, from, last, LANES, fit < most ? fit : most, &x);
+        const int line = plan->streams ? NAME(to_line)(grid, CE_GRAD, &x) : -1, skip = (int)(i - from);
+        if (line > 0)
+            x.width = LANES;
+        next = line > 0 && !ends ? i + line : from + x.width;
+        x.count = (int)((next < last ? next : last) - from);
         const bool all_live = NAME(few_targets)(grid, plan->job, &x, few.t);
         NAME(load)(staged, panel, grid, CE_Z, &x, 0, n);
         for (int at = 0; !all_live && at < x.width; at += LANES)
@@ -159,14 +177,18 @@ static void NAME(small)(const ce_grid *grid, const ce_plan *plan, int64_t first,
         else
             NAME(scan_few)(panel, n, x.width, plan->derives, &few);
         NAME(link_few)(&few, x.width, plan->c, plan->derives);
-        if (plan->derives) {
+        if (plan->derives)
             NAME(emit_few)(panel, n, x.width, &few);
+        if (line >= 0)
+            NAME(store_lines)(panel, grid, CE_GRAD, &x, skip, x.count, n);
+        else if (plan->derives)
             NAME(store)(staged, panel, grid, CE_GRAD, &x, 0, n);
-        }
+        for (int l = 0; l < skip; l++) few.s[l] = 0;
         for (int l = x.count; l < x.width; l++) few.s[l] = 0;
-        for (int at = 0; at < x.width; at += LANES)
-            LANE(l) sums[l] += few.s[at + l];
-        for (int l = 0; grid->data[CE_VALUE] && l < x.count; l++)
+        NAME(add_few)(few.s, x.width, (int)(from - first), sums);
+        for (int l = skip; grid->data[CE_VALUE] && l < x.count; l++)
             *(REAL *)item_at(grid, &x, CE_VALUE, l) = NAME(normal)((REAL)few.s[l]);
     }
+    if (plan->streams)
+        STREAM_END();
 }

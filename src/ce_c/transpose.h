@@ -1,5 +1,5 @@
-/* transpose.h - between rows in memory and the panel of the lanes, as many items by as many classes at a time as fill 16
- * bytes, in vectors of several such places.
+/* transpose.h - between rows in memory and the panel of the lanes, as many items by as many classes at a time as fill
+ * 16 bytes, in vectors of several such places.
  *
  * A shuffle or two for each vector, where a loop over numbers takes a load and a store for each.
  */
@@ -25,8 +25,7 @@ static void NAME(to_panel)(REAL *panel, const char *rows, int64_t row_step, int6
     if (n == 2 && row_step == 2 * sizeof(REAL))
         LANE(l) panel[l] = solid[2 * l], panel[LANES + l] = solid[2 * l + 1];
     else if (n == 3 && row_step == 3 * sizeof(REAL))
-        LANE(l)
-        panel[l] = solid[3 * l], panel[LANES + l] = solid[3 * l + 1], panel[2 * LANES + l] = solid[3 * l + 2];
+        LANE(l) panel[l] = solid[3 * l], panel[LANES + l] = solid[3 * l + 1], panel[2 * LANES + l] = solid[3 * l + 2];
     else if (n < NAME(QUAD))
         for (int l = 0; l < LANES; l++)
             for (int64_t k = 0; k < n; k++) panel[k * LANES + l] = ((const REAL *)(rows + l * row_step))[k];
@@ -51,8 +50,7 @@ static void NAME(from_panel)(const REAL *panel, char *rows, int64_t row_step, in
     if (n == 2 && row_step == 2 * sizeof(REAL))
         LANE(l) solid[2 * l] = panel[l], solid[2 * l + 1] = panel[LANES + l];
     else if (n == 3 && row_step == 3 * sizeof(REAL))
-        LANE(l)
-        solid[3 * l] = panel[l], solid[3 * l + 1] = panel[LANES + l], solid[3 * l + 2] = panel[2 * LANES + l];
+        LANE(l) solid[3 * l] = panel[l], solid[3 * l + 1] = panel[LANES + l], solid[3 * l + 2] = panel[2 * LANES + l];
     else if (n < NAME(QUAD))
         for (int l = 0; l < LANES; l++)
             for (int64_t k = 0; k < n; k++) ((REAL *)(rows + l * row_step))[k] = panel[k * LANES + l];
