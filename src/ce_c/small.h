@@ -132,10 +132,10 @@ static void NAME(emit_few)(REAL *panel, int64_t n, int width, const NAME(few) * 
                 z[l] = t[l] <= 0 ? aim : other;
                 z[LANES + l] = t[l] <= 0 ? other : aim;
             }
-        for (int64_t k = 0; n > 2 && k < n; k++)
+        for (int64_t k = 0, classes = n > 2 ? n : 0; k < classes; k++)
             LANE(l) {
-                const REAL e = NAME(normal)(z[k * LANES + l] * a[l]), aim = put[l];
-                z[k * LANES + l] = t[l] == (BITS)k ? aim : e;
+                const REAL e = z[k * LANES + l] * a[l], normal = ABS(e) < MIN_NORMAL ? 0 : e;
+                z[k * LANES + l] = t[l] == (BITS)k ? put[l] : normal;
             }
     }
 }
