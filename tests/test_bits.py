@@ -180,6 +180,29 @@ def test_outputs_too_large_for_the_caches(classes, offset, dtype, isa):
     assert_same_bits(loss_in_place, loss, "loss")
 
 
+@both_floats
+@pytest.mark.parametrize("offset", [0, 3, 16])
+def test_large_outputs_with_the_classes_in_the_middle(offset, dtype, isa, rng):
+    """Stored by whole lines of memory, wherever these begin among the items."""
+    inner = 1040 if offset else 1000
+    items = 2**25 // (5 * inner * np.dtype(dtype).itemsize) + 1
+    logits = rng.standard_normal((items, 5, inner)).astype(dtype)
+    target = random_target(rng, logits)
+    target[rng.random(target.shape) < 0.1] = -100
+    memory = np.full(logits.size + 16, 7, dtype)
+    out = memory[offset : offset + logits.size].reshape(logits.shape)
+    assert out.nbytes >= 2**25
+    for reduction in ("none", "mean"):
+        criterion = ce.CrossEntropyLoss(reduction=reduction)
+        loss, grad = criterion.value_and_grad(logits, target, out=out)
+        assert_same_bits(memory[:offset], np.full(offset, 7, dtype), "memory before")
+        assert_same_bits(memory[offset + logits.size :], np.full(16 - offset, 7, dtype), "after")
+        place = logits.copy()
+        loss_in_place, _ = criterion.value_and_grad(place, target, out=place)
+        assert_same_bits(grad, place, "gradient")
+        assert_same_bits(loss_in_place, loss, "loss")
+
+
 @some_lengths
 @every_layout
 @both_floats

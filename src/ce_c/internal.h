@@ -60,6 +60,7 @@ typedef struct {
     double        w_sum;   /* W = sum of the class weights, K without them */
     int           derives; /* gradient or Hessian are asked for */
     int           curves;  /* the Hessian is */
+    int           streams; /* by lanes the gradient is stored past the caches */
     ce_block     *blocks;  /* scratch, one for each block of items */
     ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
     int64_t       parts;   /* blocks of a row */
@@ -82,6 +83,7 @@ typedef struct {
         int64_t (*row_numbers)(int64_t classes, int derives); /* of the computing type, in a buffer for rows */
         double (*sum)(const void *x, int64_t n);              /* of n computing-type numbers */
     } real[CE_REALS];
+    int streams; /* it has stores that bypass the caches */
     int (*find_loss)(const char *name);
 } ce_kernels;
 

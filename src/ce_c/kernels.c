@@ -79,5 +79,6 @@ const ce_kernels        CE_ISA_SYMBOL = {
     .name = CE_ISA_NAME,
     .level = CE_ISA_LEVEL,
     .real = { [CE_FLOAT32] = COLUMN(f32), [CE_FLOAT64] = COLUMN(f64) },
+    .streams = STREAMS,
     .find_loss = find_loss,
 };

@@ -110,9 +110,9 @@ static void NAME(store_panels)(NAME(panels) * p, const REAL *grad, const ce_grid
                                int64_t n)
 {
     if (grid->data[CE_GRAD])
-        NAME(store)(p, grad, grid, CE_GRAD, x, first, n);
+        NAME(store)(p->staged, grad, grid, CE_GRAD, x, first, n);
     if (grid->data[CE_HESS])
-        NAME(store)(p, p->z, grid, CE_HESS, x, first, n);
+        NAME(store)(p->staged, p->z, grid, CE_HESS, x, first, n);
 }
 
 /* All classes are in the panel. */

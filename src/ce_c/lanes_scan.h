@@ -7,43 +7,52 @@
 
 enum { NAME(GROUP) = 32 }; /* classes summed in the computing type */
 
-/* Turns the logits of one class into exp(z - m) times 2^64 and adds them, but for those that are 1, which are counted:
- * z is m, give or take a subnormal. */
-INLINE void NAME(add_class)(REAL *z, const REAL *m, REAL *sum, REAL *hits, bool keep)
+#define EACH(l)                                                                                                        \
+    SIMD                                                                                                               \
+    for (int l = 0; l < some * LANES; l++)
+
+/* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
+ * each to its own sum, but for those that are 1, which are counted: z is m, give or take a subnormal. Stage by stage,
+ * as in exp_step. */
+INLINE void NAME(add_classes)(REAL *z, int some, const REAL *m, REAL *sums, BITS *hits, bool keep)
 {
-    LANE(l) {
-        const REAL gap = z[l] - m[l], e = EXP_2_64(gap);
-        const int  hit = gap > -MIN_NORMAL;
-        sum[l] = hit ? sum[l] : sum[l] + e;
-        hits[l] = hit ? hits[l] + 1 : hits[l];
-        if (!keep)
-            z[l] = e;
-    }
+    REAL x[NAME(STEP)], t[NAME(STEP)], r[NAME(STEP)], q[NAME(STEP)];
+
+    for (int k = 0; k < some; k++)
+        LANE(l) x[k * LANES + l] = z[k * LANES + l] - m[l];
+    EACH(l) t[l] = EXP_WHOLE(x[l], BY_2_64);
+    EACH(l) r[l] = EXP_REST(x[l], t[l], BY_2_64);
+    EACH(l) q[l] = EXP_HIGH(r[l]);
+    EACH(l) q[l] = EXP_LOW(q[l], r[l]);
+    EACH(l) q[l] = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
+    if (!keep)
+        EACH(l) z[l] = q[l];
+    EACH(l) sums[l] += ZERO_IF(x[l] > -MIN_NORMAL, q[l]);
+    for (int k = 0; k < some; k++)
+        LANE(l) hits[l] += x[k * LANES + l] > -MIN_NORMAL;
 }
 
 /* Sum of the exponentials of n classes, at most GROUP, which take the place of the logits unless those are to be kept;
  * counts those left out. */
-INLINE void NAME(group_sum)(REAL *z, int64_t n, const REAL *m, REAL *sum, REAL *hits, bool keep)
+INLINE void NAME(group_sum)(REAL *z, int64_t n, const REAL *m, REAL *sum, BITS *hits, bool keep)
 {
-    REAL    a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 }, count[LANES];
+    REAL    sums[NAME(STEP)] = { 0 };
+    BITS    count[LANES];
     int64_t k = 0;
 
     LANE(l) count[l] = hits[l];
-    for (; k + 4 <= n; k += 4) {
-        NAME(add_class)(z + k * LANES, m, a, count, keep);
-        NAME(add_class)(z + (k + 1) * LANES, m, b, count, keep);
-        NAME(add_class)(z + (k + 2) * LANES, m, c, count, keep);
-        NAME(add_class)(z + (k + 3) * LANES, m, d, count, keep);
-    }
-    if (k < n)
-        NAME(add_class)(z + k * LANES, m, a, count, keep);
-    if (k + 1 < n)
-        NAME(add_class)(z + (k + 1) * LANES, m, b, count, keep);
-    if (k + 2 < n)
-        NAME(add_class)(z + (k + 2) * LANES, m, c, count, keep);
-    LANE(l) sum[l] = (a[l] + b[l]) + (c[l] + d[l]);
+    for (; k + 4 <= n; k += 4) NAME(add_classes)(z + k * LANES, 4, m, sums, count, keep);
+    if (n % 4 == 1)
+        NAME(add_classes)(z + k * LANES, 1, m, sums, count, keep);
+    else if (n % 4 == 2)
+        NAME(add_classes)(z + k * LANES, 2, m, sums, count, keep);
+    else if (n % 4 == 3)
+        NAME(add_classes)(z + k * LANES, 3, m, sums, count, keep);
+    LANE(l) sum[l] = (sums[l] + sums[LANES + l]) + (sums[2 * LANES + l] + sums[3 * LANES + l]);
     LANE(l) hits[l] = count[l];
 }
+
+#undef EACH
 
 /* sum += u (m - z) over at most GROUP classes; u: the shares in their panel, or else the weights, if any. */
 static void NAME(group_tilt)(const REAL *z, const REAL *shares, const REAL *w, int64_t n, const REAL *m, double *sum)
@@ -128,7 +137,8 @@ static void NAME(panel_max)(const REAL *z, int64_t n, REAL *top)
 static void NAME(panel_scan)(REAL *z, const REAL *shares, const REAL *w, int64_t n, bool tilted, bool keep, double *m,
                              double *s, double *tilt, double *u_sum, REAL *z_t, const REAL *all, const int32_t *spot)
 {
-    REAL top[LANES], from[LANES], hits[LANES] = { 0 };
+    REAL top[LANES], from[LANES];
+    BITS hits[LANES] = { 0 };
 
     NAME(panel_max)(z, n, top);
     LANE(l) from[l] = top[l] > -INFINITY ? top[l] : 0;
@@ -156,9 +166,9 @@ static void NAME(panel_scan)(REAL *z, const REAL *shares, const REAL *w, int64_t
 /* n classes from class first on: the logits and the second input. */
 static void NAME(load_panels)(NAME(panels) * p, const ce_grid *grid, const tile *x, int64_t first, int64_t n)
 {
-    NAME(load)(p, p->z, grid, CE_Z, x, first, n);
+    NAME(load)(p->staged, p->z, grid, CE_Z, x, first, n);
     if (grid->data[CE_OTHER])
-        NAME(load)(p, p->other, grid, CE_OTHER, x, first, n);
+        NAME(load)(p->staged, p->other, grid, CE_OTHER, x, first, n);
 }
 
 /* Of LANES items from item `at` of the tile on: zeros for ignored ones; class probabilities become shares. */

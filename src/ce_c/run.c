@@ -16,15 +16,16 @@ static const ce_kernels *const tables[] = { CE_ISA_TABLES };
 
 enum {
     ISAS = sizeof tables / sizeof *tables,
-    ROW_MIN = 161,         /* shorter rows do better side by side: each costs as much as 400 classes beside its own */
-    BLOCK_ELEMENTS = 8192, /* logits in a block: a few microseconds of work */
-    BLOCK_ITEMS = 1024,    /* the most items in a block, unless they are single numbers */
-    TILE_ITEMS = 16,       /* the fewest, by lanes */
-    WORK_ALONE = 65536,    /* about 20 us of work: not worth a second thread */
-    SPLIT_ITEMS = 64,      /* the most rows that threads share block by block */
-    SPLIT_SHARE = 8,       /* rows for each thread that share well by themselves */
-    WORK_OF_ITEM = 32,     /* what an item costs beside its classes, in classes */
-    WORK_OF_ELEMENT = 4,   /* what an element costs of an element-wise loss */
+    ROW_MIN = 161,          /* shorter rows do better side by side: each costs as much as 400 classes beside its own */
+    BLOCK_ELEMENTS = 8192,  /* logits in a block: a few microseconds of work */
+    BLOCK_ITEMS = 1024,     /* the most items in a block, unless they are single numbers */
+    TILE_ITEMS = 16,        /* the fewest, by lanes */
+    WORK_ALONE = 65536,     /* about 20 us of work: not worth a second thread */
+    STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
+    SPLIT_ITEMS = 64,       /* the most rows that threads share block by block */
+    SPLIT_SHARE = 8,        /* rows for each thread that share well by themselves */
+    WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
+    WORK_OF_ELEMENT = 4,    /* what an element costs of an element-wise loss */
 };
 
 static int current;
@@ -160,6 +161,17 @@ static void make_grid(ce_grid *grid, const ce_job *job, int by_stride)
     grid->blocks = quotient(grid->items + grid->block - 1, grid->block);
 }
 
+/* Stores past the caches pay by lanes, where items of a class are neighbours and the gradient is too large to stay in
+ * the caches: classes far apart would push each other's lines out half written. Not in place: there the lines are. */
+static int streams(const ce_grid *grid, const ce_job *job)
+{
+    const int64_t size = size_of(grid->type[CE_GRAD]);
+
+    return tables[current]->streams && !element_wise(job) && !grid->by_rows && grid->data[CE_GRAD] &&
+           grid->stride[CE_GRAD][grid->axes - 1] == size && grid->items * grid->classes * size >= STREAM_BYTES &&
+           grid->data[CE_GRAD] != grid->data[CE_Z];
+}
+
 /* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */
 static int splits(const ce_grid *grid, const ce_job *job)
 {
@@ -225,18 +237,25 @@ size_t ce_scratch_bytes(ce_job *job)
 typedef struct {
     const ce_grid *grid;
     const ce_plan *plan;
-    ce_kernel      kernel;
+    ce_kernel      kernel, before; /* before: block by block, or NULL */
 } call;
 
 static void run_range(void *context, int worker, int64_t first, int64_t last)
 {
     const call *c = context;
-    c->kernel(c->grid, c->plan, c->plan->buffers + (size_t)worker * c->plan->buffer, first, last);
+    char *const buffer = c->plan->buffers + (size_t)worker * c->plan->buffer;
+
+    for (int64_t b = first, next; b < last; b = next) {
+        next = c->before ? b + 1 : last;
+        if (c->before)
+            c->before(c->grid, c->plan, buffer, b, next);
+        c->kernel(c->grid, c->plan, buffer, b, next);
+    }
 }
 
 static void share_out(const ce_grid *grid, const ce_plan *plan, ce_kernel kernel, int64_t n, int threads)
 {
-    call c = { grid, plan, kernel };
+    call c = { grid, plan, kernel, NULL };
     ce_parallel_for(n, threads, run_range, &c);
 }
 
@@ -252,18 +271,18 @@ static void share_parts(const ce_grid *grid, ce_plan *plan, const ce_job *job)
         share_out(grid, plan, table->real[job->real].emit, grid->items * plan->parts, job->threads);
 }
 
-/* What comes before anything is written: are indices or probabilities in range, and what is Z? */
-static void check(const ce_grid *grid, ce_plan *plan, ce_job *job)
+/* What the check found: are indices or probabilities in range, and what is Z? True if all is well. */
+static int passes(const ce_grid *grid, ce_plan *plan, ce_job *job)
 {
-    const int threads = grid->items < WORK_ALONE ? 1 : job->threads;
-    double    z = 0, lost = 0;
+    double z = 0, lost = 0;
 
-    share_out(grid, plan, tables[current]->real[job->real].check, grid->blocks, threads);
     for (int64_t b = 0; b < grid->blocks && job->bad < 0; b++) {
         add_exactly(&z, &lost, plan->blocks[b].z);
         job->bad = plan->blocks[b].bad;
     }
     job->z = job->reduction == CE_BATCHMEAN ? (double)job->shape[0] : with_lost(z, lost);
+    plan->c /= job->reduction >= CE_MEAN ? job->z : 1;
+    return job->bad < 0;
 }
 
 static double reduced(const ce_grid *grid, const ce_plan *plan)
@@ -293,18 +312,26 @@ void ce_run(ce_job *job)
     plan.w_sum = job->w && job->smoothing != 0 ? table->real[job->real].sum(job->w, grid.classes) : plan.classes;
     plan.derives = grid.data[CE_GRAD] || grid.data[CE_HESS];
     plan.curves = grid.data[CE_HESS] != NULL;
-    check(&grid, &plan, job);
-    if (job->bad >= 0)
+    plan.streams = streams(&grid, job);
+
+    const int64_t   work = grid.items * (element_wise(job) ? WORK_OF_ELEMENT : grid.classes + WORK_OF_ITEM);
+    const int       threads = work < WORK_ALONE ? 1 : job->threads;
+    const ce_kernel check = table->real[job->real].check, run = table->real[job->real].run;
+    if (!element_wise(job) && !plan.derives && !grid.data[CE_VALUE] && !splits(&grid, job)) {
+        call both = { &grid, &plan, run, check }; /* nothing is written: targets need be read only once */
+        ce_parallel_for(grid.blocks, threads, run_range, &both);
+        if (passes(&grid, &plan, job))
+            job->value = reduced(&grid, &plan);
         return;
-    if (job->reduction >= CE_MEAN)
-        plan.c /= job->z;
+    }
+    share_out(&grid, &plan, check, grid.blocks, grid.items < WORK_ALONE ? 1 : job->threads);
+    if (!passes(&grid, &plan, job))
+        return;
     if (element_wise(job))
         make_grid(&grid, job, 1);
-    const int64_t work = element_wise(job) ? WORK_OF_ELEMENT : grid.classes + WORK_OF_ITEM;
     if (splits(&grid, job))
         share_parts(&grid, &plan, job);
     else
-        share_out(&grid, &plan, table->real[job->real].run, grid.blocks,
-                  grid.items * work < WORK_ALONE ? 1 : job->threads);
+        share_out(&grid, &plan, run, grid.blocks, threads);
     job->value = reduced(&grid, &plan);
 }

@@ -11,110 +11,184 @@ static bool NAME(is_small)(const ce_grid *grid, const ce_plan *plan, const ce_li
            fabs(plan->c) < 0x1p60;
 }
 
-/* LANES items after the scan: exponentials are times 2^64, sum is NaN where m is not finite. */
+enum { NAME(FEW) = 8 * LANES, NAME(FEW_PANEL) = 105 }; /* items in a tile; vectors in its panel */
+
+/* A tile. Each of the loops below goes through all of it: the chains of operations are long, and a processor works on
+ * several at a time only where they follow each other closely. Exponentials are times 2^64. */
 typedef struct {
-    REAL m[LANES], z_t[LANES], e_t[LANES], sum[LANES], hits[LANES];
-} NAME(scanned);
+    BITS   t[NAME(FEW)];                 /* -1 where the item is ignored */
+    REAL   m[NAME(FEW)], z_t[NAME(FEW)]; /* as in `tile` */
+    REAL   e_t[NAME(FEW)];               /* then what the target's place receives */
+    REAL   sum[NAME(FEW)];               /* then S, then the factor of the exponentials */
+    BITS   hits[NAME(FEW)];              /* exponentials that are 1 */
+    REAL   log_S[NAME(FEW)];
+    double s[NAME(FEW)]; /* then the loss */
+} NAME(few);
+
+/* Class indices; true if no item is ignored. */
+static bool NAME(few_targets)(const ce_grid *grid, const ce_job *job, const tile *x, BITS *t)
+{
+    const bool direct =
+        x->even && grid->type[CE_TARGET] == CE_INT64 && grid->stride[CE_TARGET][grid->axes - 1] == sizeof(int64_t);
+    const int64_t n = grid->classes, ignore = job->ignore_index;
+    BITS          ignored = 0;
+
+    for (int j = 0; j < x->width; j += LANES) {
+        int64_t        given[LANES];
+        const int64_t *from = direct ? (const int64_t *)item_at(grid, x, CE_TARGET, j) : given;
+        char          *at[LANES];
+        for (int l = 0; !direct && l < LANES; l++) at[l] = item_at(grid, x, CE_TARGET, j + l);
+        if (!direct)
+            load_indices(at, LANES, job, given);
+        LANE(l) {
+            const int64_t index = from[l];
+            t[j + l] = (BITS)index | -(BITS)((index == ignore) | ((uint64_t)index >= (uint64_t)n));
+        }
+        LANE(l) ignored |= t[j + l];
+    }
+    return ignored >= 0;
+}
 
 /* Two classes: one of the exponentials is 1. Leaves that of the class that is not the target. */
-INLINE void NAME(scan_two)(REAL *z, const int32_t *spot, NAME(scanned) * x)
+static void NAME(scan_two)(REAL *panel, int width, NAME(few) * x)
 {
-    LANE(l) {
-        const REAL a = z[l], b = z[LANES + l], e = EXP_2_64(-ABS(a - b)), one = (REAL)0x1p64;
-        const int  first = spot[l] < LANES, hit = first == (a >= b);
-        x->m[l] = a >= b ? a : b;
-        x->z_t[l] = first ? a : b;
-        x->sum[l] = e + (x->m[l] - x->m[l]);
-        x->hits[l] = 1;
-        x->e_t[l] = hit ? one : e;
-        z[l] = hit ? e : one;
-    }
-}
-
-INLINE void NAME(scan_few)(REAL *z, int64_t n, const int32_t *spot, NAME(scanned) * x)
-{
-    REAL from[LANES];
-
-    NAME(panel_max)(z, n, x->m);
-    LANE(l) from[l] = x->m[l] > -INFINITY ? x->m[l] : 0;
-    LANE(l) x->z_t[l] = z[spot[l]];
-    LANE(l) x->hits[l] = 0;
-    NAME(group_sum)(z, n, from, x->sum, x->hits, false);
-    LANE(l) x->sum[l] += x->m[l] - x->m[l];
-    LANE(l) x->e_t[l] = z[spot[l]];
-}
-
-/* Losses and, in the panel, gradients of LANES items; those that are not live have neither. */
-INLINE void NAME(small_items)(REAL *z, int64_t n, const int32_t *spot, const int64_t *live, double c, bool derives,
-                              double *loss)
-{
-    NAME(scanned) x;
-    REAL   S[LANES], log_S[LANES], inv_S[LANES], a[LANES], put[LANES];
-    double s[LANES], per_e[LANES];
-
-    if (n == 2)
-        NAME(scan_two)(z, spot, &x);
-    else
-        NAME(scan_few)(z, n, spot, &x);
-    LANE(l) s[l] = unscaled((double)x.sum[l]) + (x.hits[l] > 0 ? (double)x.hits[l] - 1 : 0);
-    LANE(l) S[l] = NAME(normal)((REAL)s[l]);
-    LANE(l) log_S[l] = LOG1P(S[l]);
-    LANE(l) {
-        const double gap = (double)NAME(normal)(x.m[l]) - (double)NAME(normal)(x.z_t[l]);
-        loss[l] = live[l] ? gap + (s[l] < 0x1p-60 ? s[l] : (double)log_S[l]) : 0;
-    }
-    if (!derives)
-        return;
-    LANE(l) inv_S[l] = 1 / (1 + S[l]);
-    LANE(l) per_e[l] = live[l] ? c * (double)inv_S[l] : 0;
-    LANE(l) a[l] = (REAL)(per_e[l] * 0x1p-64);
-    LANE(l) put[l] = NAME(normal)((REAL)(-per_e[l] * (s[l] + (1 - (double)x.e_t[l] * 0x1p-64))));
-    if (n == 2) {
+    for (int at = 0; at < width; at += LANES) {
+        REAL *const z = panel + 2 * at;
         LANE(l) {
-            const REAL other = NAME(normal)(z[l] * a[l]);
-            z[l] = spot[l] < LANES ? put[l] : other;
-            z[LANES + l] = spot[l] < LANES ? other : put[l];
+            const REAL a = z[l], b = z[LANES + l], e = EXP_2_64(-ABS(a - b)), one = (REAL)0x1p64, m = a >= b ? a : b;
+            const int  first = x->t[at + l] <= 0, hit = first == (a >= b);
+            x->m[at + l] = m;
+            x->z_t[at + l] = first ? a : b;
+            x->sum[at + l] = e + (m - m);
+            x->hits[at + l] = 1;
+            x->e_t[at + l] = hit ? one : e;
+            z[l] = hit ? e : one;
         }
-        return;
     }
-    for (int64_t i = 0; i < n * LANES; i += LANES)
-        LANE(l) z[i + l] = NAME(normal)(z[i + l] * a[l]);
-    LANE(l) z[spot[l]] = put[l];
+}
+
+static void NAME(scan_few)(REAL *panel, int64_t n, int width, bool derives, NAME(few) * x)
+{
+    for (int at = 0; at < width; at += LANES) {
+        const REAL *const z = panel + at * n;
+        const BITS *const t = x->t + at;
+        REAL              z_t[LANES] = { 0 };
+        NAME(panel_max)(z, n, x->m + at);
+        for (int64_t k = 0; k < n; k++)
+            LANE(l) {
+                const REAL here = z[k * LANES + l];
+                z_t[l] = t[l] == (BITS)k ? here : z_t[l];
+            }
+        LANE(l) x->z_t[at + l] = z_t[l];
+        LANE(l) x->log_S[at + l] = x->m[at + l] > -INFINITY ? x->m[at + l] : 0;
+        LANE(l) x->hits[at + l] = 0;
+    }
+    for (int l = 0; derives && l < width; l += LANES)
+        LANE(i) x->e_t[l + i] = EXP_2_64(x->z_t[l + i] - x->log_S[l + i]);
+    for (int at = 0; at < width; at += LANES)
+        NAME(group_sum)(panel + at * n, n, x->log_S + at, x->sum + at, x->hits + at, false);
+    for (int at = 0; at < width; at += LANES)
+        LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */
+}
+
+/* Losses, and what the gradients are made of. */
+static void NAME(link_few)(NAME(few) * x, int width, double c, bool derives)
+{
+    for (int at = 0; at < width; at += LANES)
+        LANE(l) {
+            const double hits = x->hits[at + l];
+            x->s[at + l] = unscaled((double)x->sum[at + l]) + (hits > 0 ? hits - 1 : 0);
+        }
+    for (int at = 0; at < width; at += LANES)
+        LANE(l) x->sum[at + l] = NAME(normal)((REAL)x->s[at + l]);
+    for (int at = 0; at < width; at += LANES)
+        LANE(l) x->log_S[at + l] = LOG1P(x->sum[at + l]);
+    for (int at = 0; derives && at < width; at += LANES) {
+        double per_e[LANES];
+        LANE(l) per_e[l] = x->t[at + l] >= 0 ? c * (double)(1 / (1 + x->sum[at + l])) : 0;
+        LANE(l) x->sum[at + l] = (REAL)(per_e[l] * 0x1p-64);
+        LANE(l) per_e[l] *= -(x->s[at + l] + (1 - (double)x->e_t[at + l] * 0x1p-64));
+        LANE(l) x->e_t[at + l] = NAME(normal)((REAL)per_e[l]);
+    }
+    for (int at = 0; at < width; at += LANES)
+        LANE(l) {
+            const double gap = (double)NAME(normal)(x->m[at + l]) - (double)NAME(normal)(x->z_t[at + l]);
+            const double s = x->s[at + l], nll = gap + (s < 0x1p-60 ? s : (double)x->log_S[at + l]);
+            x->s[at + l] = x->t[at + l] >= 0 ? nll : 0;
+        }
+}
+
+/* The gradients, in the panel. */
+static void NAME(emit_few)(REAL *panel, int64_t n, int width, const NAME(few) * x)
+{
+    for (int at = 0; at < width; at += LANES) {
+        REAL *const z = panel + at * n;
+        REAL        a[LANES], put[LANES];
+        BITS        t[LANES];
+        LANE(l) a[l] = x->sum[at + l], put[l] = x->e_t[at + l], t[l] = x->t[at + l];
+        if (n == 2)
+            LANE(l) {
+                const REAL other = NAME(normal)(z[l] * a[l]), aim = put[l];
+                z[l] = t[l] <= 0 ? aim : other;
+                z[LANES + l] = t[l] <= 0 ? other : aim;
+            }
+        for (int64_t k = 0, classes = n > 2 ? n : 0; k < classes; k++)
+            LANE(l) {
+                const REAL e = z[k * LANES + l] * a[l], normal = ABS(e) < MIN_NORMAL ? 0 : e;
+                z[k * LANES + l] = t[l] == (BITS)k ? put[l] : normal;
+            }
+    }
+}
+
+/* Losses of a tile whose first item is at `place` in its block. The order of the sums hangs on places in the block. */
+static void NAME(add_few)(const double *loss, int width, int place, double *sums)
+{
+    double turned[LANES];
+
+    for (int l = 0; l < LANES; l++) turned[l] = sums[(place + l) % LANES];
+    for (int at = 0; at < width; at += LANES)
+        LANE(l) turned[l] += loss[at + l];
+    for (int l = 0; l < LANES; l++) sums[(place + l) % LANES] = turned[l];
 }
 
 static void NAME(small)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, double *sums)
 {
-    const ce_job *job = plan->job;
-    const int64_t n = grid->classes, fit = NAME(PANEL) / n;
-    NAME(panels) p;
+    const int64_t     n = grid->classes, fit = NAME(FEW_PANEL) / n, most = NAME(FEW) / LANES;
+    _Alignas(64) REAL panel[NAME(FEW_PANEL) * LANES], staged[NAME(GROUP) * LANES];
+    _Alignas(64) NAME(few) few;
     tile x;
 
-    for (int64_t i = first; i < last; i += x.width) {
-        double  loss[ITEMS];
-        int64_t all_live = 1;
-        locate(grid, i, last, LANES, fit < WIDE ? fit : WIDE, &x);
-        load_targets(grid, job, &x, x.width);
-        for (int l = 0; l < x.width; l++) {
-            x.live[l] = (x.t[l] != job->ignore_index) & ((uint64_t)x.t[l] < (uint64_t)n);
-            x.spot[l] = (int32_t)(x.t[l] & -x.live[l]) * LANES + l % LANES;
-            all_live &= x.live[l];
-        }
-        NAME(load_panels)(&p, grid, &x, 0, n);
-        for (int at = 0; at < x.width; at += LANES) {
-            REAL *const z = p.z + at * n;
-            for (int64_t k = 0; !all_live && k < n; k++)
-                LANE(l) z[k * LANES + l] = x.live[at + l] ? z[k * LANES + l] : 0;
-            if (n == 2)
-                NAME(small_items)(z, 2, x.spot + at, x.live + at, plan->c, plan->derives, loss + at);
-            else
-                NAME(small_items)(z, n, x.spot + at, x.live + at, plan->c, plan->derives, loss + at);
-        }
+    for (int64_t i = first, next; i < last; i = next) {
+        const bool ends = plan->streams && last - i < LANES && last - first >= LANES; /* again the last LANES items */
+        const int64_t from = ends ? last - LANES : i;
+        locate(grid, from, last, LANES, fit < most ? fit : most, &x);
+        const int line = plan->streams ? NAME(to_line)(grid, CE_GRAD, &x) : -1, skip = (int)(i - from);
+        if (line > 0)
+            x.width = LANES;
+        next = line > 0 && !ends ? i + line : from + x.width;
+        x.count = (int)((next < last ? next : last) - from);
+        const bool all_live = NAME(few_targets)(grid, plan->job, &x, few.t);
+        NAME(load)(staged, panel, grid, CE_Z, &x, 0, n);
+        for (int at = 0; !all_live && at < x.width; at += LANES)
+            for (int64_t k = 0; k < n; k++)
+                LANE(l) panel[at * n + k * LANES + l] = few.t[at + l] >= 0 ? panel[at * n + k * LANES + l] : 0;
+        if (n == 2)
+            NAME(scan_two)(panel, x.width, &few);
+        else
+            NAME(scan_few)(panel, n, x.width, plan->derives, &few);
+        NAME(link_few)(&few, x.width, plan->c, plan->derives);
         if (plan->derives)
-            NAME(store_panels)(&p, p.z, grid, &x, 0, n);
-        for (int l = x.count; l < x.width; l++) loss[l] = 0;
-        for (int at = 0; at < x.width; at += LANES)
-            LANE(l) sums[l] += loss[at + l];
-        for (int l = 0; grid->data[CE_VALUE] && l < x.count; l++)
-            *(REAL *)item_at(grid, &x, CE_VALUE, l) = NAME(normal)((REAL)loss[l]);
+            NAME(emit_few)(panel, n, x.width, &few);
+        if (line >= 0)
+            NAME(store_lines)(panel, grid, CE_GRAD, &x, skip, x.count, n);
+        else if (plan->derives)
+            NAME(store)(staged, panel, grid, CE_GRAD, &x, 0, n);
+        for (int l = 0; l < skip; l++) few.s[l] = 0;
+        for (int l = x.count; l < x.width; l++) few.s[l] = 0;
+        NAME(add_few)(few.s, x.width, (int)(from - first), sums);
+        for (int l = skip; grid->data[CE_VALUE] && l < x.count; l++)
+            *(REAL *)item_at(grid, &x, CE_VALUE, l) = NAME(normal)((REAL)few.s[l]);
     }
+    if (plan->streams)
+        STREAM_END();
 }

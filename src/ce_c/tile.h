@@ -199,6 +199,12 @@ static void locate(const ce_grid *grid, int64_t first, int64_t last, int lanes, 
     x->width = lanes * (x->even ? (int)vectors : 1);
     x->count = last - first < x->width ? (int)(last - first) : x->width;
     for (int a = 0; a < CE_ARRAYS; a++) x->at[a][0] = p[a];
+    if (!x->even && left >= x->count) { /* in one run */
+        for (int a = 0; a < CE_ARRAYS; a++)
+            for (int l = 0; p[a] && l < lanes; l++)
+                x->at[a][l] = p[a] + (l < x->count ? l * grid->stride[a][grid->axes - 1] : 0);
+        return;
+    }
     for (int l = 0; !x->even && l < lanes; l++, left--) {
         if (left == 0 && l < x->count)
             left = begin_all(grid, first + l, p);
