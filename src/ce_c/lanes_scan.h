@@ -166,9 +166,9 @@ static void NAME(panel_scan)(REAL *z, const REAL *shares, const REAL *w, int64_t
 /* n classes from class first on: the logits and the second input. */
 static void NAME(load_panels)(NAME(panels) * p, const ce_grid *grid, const tile *x, int64_t first, int64_t n)
 {
-    NAME(load)(p->staged, p->z, grid, CE_Z, x, first, n);
+    NAME(load)(p->staged, p->z, grid, CE_Z, x, first, n, true);
     if (grid->data[CE_OTHER])
-        NAME(load)(p->staged, p->other, grid, CE_OTHER, x, first, n);
+        NAME(load)(p->staged, p->other, grid, CE_OTHER, x, first, n, true);
 }
 
 /* Of LANES items from item `at` of the tile on: zeros for ignored ones; class probabilities become shares. */

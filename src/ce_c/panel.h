@@ -29,9 +29,10 @@ static bool NAME(is_plain)(const ce_grid *grid, int array, const tile *x)
     return x->even && grid->type[array] == TYPE && grid->class_stride[array] == sizeof(REAL);
 }
 
-/* n classes from memory to the panel, from class first on. */
+/* n classes from memory to the panel, from class first on. Where items are neighbours it fetches those of the next
+ * tile, if asked to. */
 static void NAME(load)(REAL *staged, REAL *panel, const ce_grid *grid, int array, const tile *x, int64_t first,
-                       int64_t n)
+                       int64_t n, bool fetches)
 {
     const int64_t step = grid->class_stride[array], offset = first * step;
     const ce_type type = grid->type[array];
@@ -40,7 +41,8 @@ static void NAME(load)(REAL *staged, REAL *panel, const ce_grid *grid, int array
         for (int64_t k = 0; k < n; k++) {
             const char *const at = x->at[array][0] + offset + k * step;
             const REAL       *from = NAME(view)(at, type, x->width, staged);
-            fetch((uintptr_t)at + (uintptr_t)(x->width * size_of(type)), (size_t)(x->width * size_of(type)));
+            if (fetches)
+                fetch((uintptr_t)at + (uintptr_t)(x->width * size_of(type)), (size_t)(x->width * size_of(type)));
             for (int64_t j = 0; j < x->width / LANES; j++)
                 LANE(l) panel[(j * n + k) * LANES + l] = from[j * LANES + l];
         }

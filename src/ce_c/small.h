@@ -23,6 +23,9 @@ typedef struct {
     BITS   hits[NAME(FEW)];              /* exponentials that are 1 */
     REAL   log_S[NAME(FEW)];
     double s[NAME(FEW)]; /* then the loss */
+
+    uintptr_t next; /* where the next tile's items begin, if neighbours are, for memory to bring them meanwhile */
+    uintptr_t apart, size; /* bytes between classes; of a number */
 } NAME(few);
 
 /* Class indices; true if no item is ignored. */
@@ -85,8 +88,11 @@ static void NAME(scan_few)(REAL *panel, int64_t n, int width, bool derives, NAME
     }
     for (int l = 0; derives && l < width; l += LANES)
         LANE(i) x->e_t[l + i] = EXP_2_64(x->z_t[l + i] - x->log_S[l + i]);
-    for (int at = 0; at < width; at += LANES)
+    for (int at = 0; at < width; at += LANES) {
+        for (uintptr_t k = 0; x->next && k < (uintptr_t)n; k++)
+            fetch(x->next + k * x->apart + (uintptr_t)at * x->size, LINE);
         NAME(group_sum)(panel + at * n, n, x->log_S + at, x->sum + at, x->hits + at, false);
+    }
     for (int at = 0; at < width; at += LANES)
         LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */
 }
@@ -168,7 +174,10 @@ static void NAME(small)(const ce_grid *grid, const ce_plan *plan, int64_t first,
         next = line > 0 && !ends ? i + line : from + x.width;
         x.count = (int)((next < last ? next : last) - from);
         const bool all_live = NAME(few_targets)(grid, plan->job, &x, few.t);
-        NAME(load)(staged, panel, grid, CE_Z, &x, 0, n);
+        NAME(load)(staged, panel, grid, CE_Z, &x, 0, n, n == 2);
+        few.size = (uintptr_t)size_of(grid->type[CE_Z]);
+        few.apart = (uintptr_t)grid->class_stride[CE_Z];
+        few.next = NAME(is_unit)(grid, CE_Z, &x) ? (uintptr_t)x.at[CE_Z][0] + (uintptr_t)x.width * few.size : 0;
         for (int at = 0; !all_live && at < x.width; at += LANES)
             for (int64_t k = 0; k < n; k++)
                 LANE(l) panel[at * n + k * LANES + l] = few.t[at + l] >= 0 ? panel[at * n + k * LANES + l] : 0;
