@@ -42,7 +42,7 @@ static inline void stream(void *to, const void *from, size_t bytes)
     for (size_t i = 0; i < bytes; i += LINE) STREAM_LINE((char *)to + i, (const char *)from + i);
 }
 
-/* A vector register, seen as places of 16 bytes; and the halves of two vectors' places, number by number in turn. */
+/* A vector register of four places of 16 bytes, and the halves of two vectors' places, number by number in turn. */
 #if defined(__AVX512F__)
 #define VECTOR        64
 #define LOW_32(a, b)  _mm512_unpacklo_epi32(a, b)
@@ -51,70 +51,13 @@ static inline void stream(void *to, const void *from, size_t bytes)
 #define HIGH_64(a, b) _mm512_unpackhi_epi64(a, b)
 typedef __m512i vector;
 
-/* Its places come from, and go to, memory that is `step` bytes apart. */
+/* Its places come from memory that is `step` bytes apart. */
 static inline vector vector_from(const char *p, int64_t step)
 {
     __m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)p));
     x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + step)), 1);
     x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + 2 * step)), 2);
     return _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + 3 * step)), 3);
-}
-
-static inline void vector_to(char *p, int64_t step, vector x)
-{
-    _mm_storeu_si128((__m128i *)p, _mm512_castsi512_si128(x));
-    _mm_storeu_si128((__m128i *)(p + step), _mm512_extracti32x4_epi32(x, 1));
-    _mm_storeu_si128((__m128i *)(p + 2 * step), _mm512_extracti32x4_epi32(x, 2));
-    _mm_storeu_si128((__m128i *)(p + 3 * step), _mm512_extracti32x4_epi32(x, 3));
-}
-#elif defined(__AVX2__)
-#define VECTOR        32
-#define LOW_32(a, b)  _mm256_unpacklo_epi32(a, b)
-#define HIGH_32(a, b) _mm256_unpackhi_epi32(a, b)
-#define LOW_64(a, b)  _mm256_unpacklo_epi64(a, b)
-#define HIGH_64(a, b) _mm256_unpackhi_epi64(a, b)
-typedef __m256i vector;
-
-static inline vector vector_from(const char *p, int64_t step)
-{
-    const __m256i x = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p));
-    return _mm256_inserti128_si256(x, _mm_loadu_si128((const __m128i *)(p + step)), 1);
-}
-
-static inline void vector_to(char *p, int64_t step, vector x)
-{
-    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(x));
-    _mm_storeu_si128((__m128i *)(p + step), _mm256_extracti128_si256(x, 1));
-}
-#else
-#define VECTOR 16
-typedef int32_t vector __attribute__((vector_size(16)));
-typedef int64_t vector_64 __attribute__((vector_size(16)));
-#if defined(__clang__)
-#define LOW_32(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define HIGH_32(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#define LOW_64(a, b)  (vector) __builtin_shufflevector((vector_64)(a), (vector_64)(b), 0, 2)
-#define HIGH_64(a, b) (vector) __builtin_shufflevector((vector_64)(a), (vector_64)(b), 1, 3)
-#else
-#define LOW_32(a, b)  __builtin_shuffle(a, b, (vector){ 0, 4, 1, 5 })
-#define HIGH_32(a, b) __builtin_shuffle(a, b, (vector){ 2, 6, 3, 7 })
-#define LOW_64(a, b)  (vector) __builtin_shuffle((vector_64)(a), (vector_64)(b), (vector_64){ 0, 2 })
-#define HIGH_64(a, b) (vector) __builtin_shuffle((vector_64)(a), (vector_64)(b), (vector_64){ 1, 3 })
-#endif
-
-static inline vector vector_from(const char *p, int64_t step)
-{
-    vector x;
-
-    (void)step;
-    memcpy(&x, p, sizeof x);
-    return x;
-}
-
-static inline void vector_to(char *p, int64_t step, vector x)
-{
-    (void)step;
-    memcpy(p, &x, sizeof x);
 }
 #endif
 
