@@ -160,8 +160,8 @@ static void NAME(emit_long)(const ce_grid *grid, const ce_plan *plan, emission e
     }
 }
 
-static void NAME(lanes)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, int64_t first, int64_t last,
-                        double *sums)
+OUTLINE void NAME(lanes)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, int64_t first, int64_t last,
+                         double *sums)
 {
     const int64_t K = grid->classes, fit = K > 0 ? NAME(PANEL) / K : 1;
     const bool    whole = K <= NAME(PANEL), in_place = !grid->data[CE_OTHER] && !plan->curves;

@@ -41,7 +41,11 @@ INLINE void NAME(group_sum)(REAL *z, int64_t n, const REAL *m, REAL *sum, BITS *
     int64_t k = 0;
 
     LANE(l) count[l] = hits[l];
-    for (; k + 4 <= n; k += 4) NAME(add_classes)(z + k * LANES, 4, m, sums, count, keep);
+    for (; k + 4 <= n; k += 4) {
+        NAME(add_classes)(z + k * LANES, AT_ONCE, m, sums, count, keep);
+        if (AT_ONCE == 2)
+            NAME(add_classes)(z + (k + 2) * LANES, 2, m, sums + 2 * LANES, count, keep);
+    }
     if (n % 4 == 1)
         NAME(add_classes)(z + k * LANES, 1, m, sums, count, keep);
     else if (n % 4 == 2)

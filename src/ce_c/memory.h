@@ -44,6 +44,7 @@ static inline void stream(void *to, const void *from, size_t bytes)
 
 /* A vector register of four places of 16 bytes, and the halves of two vectors' places, number by number in turn. */
 #if defined(__AVX512F__)
+enum { AT_ONCE = 4 }; /* classes whose exponentials the registers hold */
 #define VECTOR        64
 #define LOW_32(a, b)  _mm512_unpacklo_epi32(a, b)
 #define HIGH_32(a, b) _mm512_unpackhi_epi32(a, b)
@@ -59,6 +60,8 @@ static inline vector vector_from(const char *p, int64_t step)
     x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + 2 * step)), 2);
     return _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + 3 * step)), 3);
 }
+#else
+enum { AT_ONCE = 2 };
 #endif
 
 #endif

@@ -202,7 +202,7 @@ static NAME(options) NAME(options_of)(const ce_job *job, double c)
                             (REAL)c };
 }
 
-static void NAME(run_points)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, double *sums)
+OUTLINE void NAME(run_points)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, double *sums)
 {
     REAL ones[NAME(SPAN)], copy[5][NAME(SPAN)], value[NAME(SPAN)], grad[NAME(SPAN)], hess[NAME(SPAN)];
     const NAME(loop) loop = NAME(points)[plan->job->loss - LINKS].loop;

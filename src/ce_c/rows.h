@@ -102,8 +102,8 @@ static int64_t NAME(row_numbers)(int64_t K, int derives)
 }
 
 /* Of short rows several together go through the link: as many as fit a block. */
-static void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, REAL *work, int64_t first,
-                       int64_t last, double *sums)
+OUTLINE void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, REAL *work, int64_t first,
+                        int64_t last, double *sums)
 {
     REAL *const   buffer = work + 4 * NAME(CHUNK);
     const int64_t K = grid->classes, room = NAME(steps_up)(K), fit = NAME(BLOCK) / room;

@@ -157,7 +157,7 @@ static void NAME(add_few)(const double *loss, int width, int place, double *sums
     for (int l = 0; l < LANES; l++) sums[(place + l) % LANES] = turned[l];
 }
 
-static void NAME(small)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, double *sums)
+OUTLINE void NAME(small)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, double *sums)
 {
     const int64_t     n = grid->classes, fit = NAME(FEW_PANEL) / n, most = NAME(FEW) / LANES;
     _Alignas(64) REAL panel[NAME(FEW_PANEL) * LANES], staged[NAME(GROUP) * LANES];

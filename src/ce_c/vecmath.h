@@ -48,6 +48,9 @@
 /* Loops around these functions vectorise only if they melt into them. */
 #define INLINE static inline __attribute__((always_inline))
 
+/* Of functions with large frames one is on the stack at a time. */
+#define OUTLINE static __attribute__((noinline))
+
 /* A pragma of the language, so that it can stand in a macro: no iteration depends on another. */
 #define SIMD _Pragma("omp simd")
 
