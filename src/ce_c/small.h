@@ -1,5 +1,5 @@
 /* small.h - cross-entropy of few classes with class indices and no further option, the most common of the short calls.
- * What lanes_*.h and cross_entropy.h do, to the bit, in one go: nothing between scan and emission leaves the registers.
+ * What lanes_*.h and cross_entropy.h do, to the bit, without what they need for all else.
  */
 
 static bool NAME(is_small)(const ce_grid *grid, const ce_plan *plan, const ce_link *link)
