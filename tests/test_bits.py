@@ -160,27 +160,6 @@ def test_some_of_the_inner_items(classes, dtype, isa):
 
 
 @both_floats
-@pytest.mark.parametrize("offset", [0, 3])
-@pytest.mark.parametrize("classes", [33, 4099])
-def test_outputs_too_large_for_the_caches(classes, offset, dtype, isa):
-    """From 32 MiB on they are stored in another way, which minds where lines of memory begin."""
-    items = 2**25 // (classes * np.dtype(dtype).itemsize) + 3
-    logits, target, _ = batch(classes, dtype, "rows", items * classes)
-    logits, target = logits[:items], target[:items]
-    memory = np.full(logits.size + 8, 7, dtype)
-    out = memory[offset : offset + logits.size].reshape(logits.shape)
-    assert out.nbytes >= 2**25
-    criterion = ce.CrossEntropyLoss(label_smoothing=0.1)
-    loss, grad = criterion.value_and_grad(logits, target, out=out)
-    assert_same_bits(memory[:offset], np.full(offset, 7, dtype), "memory before")
-    assert_same_bits(memory[offset + logits.size :], np.full(8 - offset, 7, dtype), "memory after")
-    place = logits.copy()
-    loss_in_place, _ = criterion.value_and_grad(place, target, out=place)
-    assert_same_bits(grad, place, "gradient")
-    assert_same_bits(loss_in_place, loss, "loss")
-
-
-@both_floats
 @pytest.mark.parametrize("offset", [0, 3, 16])
 def test_large_outputs_with_the_classes_in_the_middle(offset, dtype, isa, rng):
     """Stored by whole lines of memory, wherever these begin among the items."""

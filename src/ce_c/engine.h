@@ -99,12 +99,10 @@ static void NAME(check)(const ce_grid *grid, const ce_plan *plan, void *buffer, 
 #undef EXP_HIGH
 #undef EXP_LOW
 #undef EXP_SCALED
-#undef BY_1
 #undef BY_2_64
 #undef EXP_HI
 #undef MIN_NORMAL
 #undef MAX_FINITE
-#undef MIN_EXPONENT
 #undef ABS
 #undef BITS
 #undef FMA

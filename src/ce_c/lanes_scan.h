@@ -12,18 +12,14 @@ enum { NAME(GROUP) = 32 }; /* classes summed in the computing type */
     for (int l = 0; l < some * LANES; l++)
 
 /* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
- * each to its own sum, but for those that are 1, which are counted: z is m, give or take a subnormal. Stage by stage,
- * as in exp_step. */
+ * each to its own sum, but for those that are 1, which are counted: z is m, give or take a subnormal. */
 INLINE void NAME(add_classes)(REAL *z, int some, const REAL *m, REAL *sums, BITS *hits, bool keep)
 {
-    REAL x[NAME(STEP)], t[NAME(STEP)], r[NAME(STEP)], q[NAME(STEP)];
+    REAL x[NAME(STEP)], t[NAME(STEP)], q[NAME(STEP)];
 
     for (int k = 0; k < some; k++)
         LANE(l) x[k * LANES + l] = z[k * LANES + l] - m[l];
-    EACH(l) t[l] = EXP_WHOLE(x[l], BY_2_64);
-    EACH(l) r[l] = EXP_REST(x[l], t[l], BY_2_64);
-    EACH(l) q[l] = EXP_HIGH(r[l]);
-    EACH(l) q[l] = EXP_LOW(q[l], r[l]);
+    NAME(exp_stages)(q, t, x, some * LANES);
     EACH(l) q[l] = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
     if (!keep)
         EACH(l) z[l] = q[l];

@@ -29,7 +29,8 @@ static void NAME(exp_step)(REAL *e, const REAL *z, REAL m)
 {
     REAL q[NAME(STEP)], t[NAME(STEP)], x[NAME(STEP)];
 
-    NAME(exp_stages)(q, t, x, z, m);
+    STEPS(l) x[l] = z[l] - m;
+    NAME(exp_stages)(q, t, x, NAME(STEP));
     STEPS(l) e[l] = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
 }
 

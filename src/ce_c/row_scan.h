@@ -90,17 +90,21 @@ static void NAME(row_leave_out)(NAME(steps) * b, int64_t at)
     b->top = top;
 }
 
-/* exp(z - m) times 2^64 of STEP numbers, as exp_f32 and exp_f64, but stage by stage: each is a chain of operations that
- * wait for one another, and only so many wait at a time. This is all but the last stage, EXP_SCALED(q, t, x, lo). */
-INLINE void NAME(exp_stages)(REAL *q, REAL *t, REAL *x, const REAL *z, REAL m)
+/* exp(x) times 2^64 of n numbers, at most STEP, as exp_f32 and exp_f64, but stage by stage: each is a chain of
+ * operations that wait for one another, and only so many wait at a time. This is all but the last stage, EXP_SCALED(q,
+ * t, x, lo). */
+INLINE void NAME(exp_stages)(REAL *q, REAL *t, const REAL *x, int n)
 {
     REAL r[NAME(STEP)];
 
-    STEPS(l) x[l] = z[l] - m;
-    STEPS(l) t[l] = EXP_WHOLE(x[l], BY_2_64);
-    STEPS(l) r[l] = EXP_REST(x[l], t[l], BY_2_64);
-    STEPS(l) q[l] = EXP_HIGH(r[l]);
-    STEPS(l) q[l] = EXP_LOW(q[l], r[l]);
+    SIMD
+    for (int l = 0; l < n; l++) t[l] = EXP_WHOLE(x[l], BY_2_64);
+    SIMD
+    for (int l = 0; l < n; l++) r[l] = EXP_REST(x[l], t[l], BY_2_64);
+    SIMD
+    for (int l = 0; l < n; l++) q[l] = EXP_HIGH(r[l]);
+    SIMD
+    for (int l = 0; l < n; l++) q[l] = EXP_LOW(q[l], r[l]);
 }
 
 /* Sums, by lanes, of exp(z - m) times 2^64, which are kept, if asked for, also in place of z. Meanwhile memory brings
@@ -116,7 +120,9 @@ INLINE void NAME(row_sum)(double *sums, REAL *kept, const NAME(steps) * b, REAL 
             REAL q[NAME(STEP)], t[NAME(STEP)], x[NAME(STEP)];
 
             fetch_four(next, apart);
-            NAME(exp_stages)(q, t, x, NAME(step_at)(b, i), m);
+            const REAL *z = NAME(step_at)(b, i);
+            STEPS(l) x[l] = z[l] - m;
+            NAME(exp_stages)(q, t, x, NAME(STEP));
             STEPS(l)
             {
                 const REAL e = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
