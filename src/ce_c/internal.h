@@ -25,6 +25,12 @@ static inline int64_t size_of(ce_type type)
     return size[type];
 }
 
+/* a / b for numbers that are not negative: small ones, the rule, are divided in a third of the time. */
+static inline int64_t quotient(int64_t a, int64_t b)
+{
+    return (a | b) >> 32 ? a / b : (int64_t)((uint32_t)a / (uint32_t)b);
+}
+
 /* What one block of items adds up to. */
 typedef struct {
     double  loss, z;

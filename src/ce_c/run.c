@@ -18,6 +18,7 @@ enum {
     ISAS = sizeof tables / sizeof *tables,
     ROW_MIN = 161,          /* shorter rows do better side by side: each costs as much as 400 classes beside its own */
     BLOCK_ELEMENTS = 8192,  /* logits in a block: a few microseconds of work */
+    LANES_ELEMENTS = 32768, /* by lanes: so many that where the first line of memory begins does not matter */
     BLOCK_ITEMS = 1024,     /* the most items in a block, unless they are single numbers */
     TILE_ITEMS = 16,        /* the fewest, by lanes */
     WORK_ALONE = 65536,     /* about 20 us of work: not worth a second thread */
@@ -65,16 +66,10 @@ static int element_wise(const ce_job *job)
     return job->class_axis < 0;
 }
 
-/* a / b for numbers that are not negative: small ones, the rule, are divided in a third of the time. */
-static int64_t quotient(int64_t a, int64_t b)
-{
-    return (a | b) >> 32 ? a / b : (int64_t)((uint32_t)a / (uint32_t)b);
-}
-
 /* The order of float64 sums over items hangs on this number: it depends on K and the traversal alone. */
 static int64_t block_items(int64_t classes, int by_rows)
 {
-    const int64_t fit = quotient(BLOCK_ELEMENTS, classes > 0 ? classes : 1);
+    const int64_t fit = quotient(by_rows ? BLOCK_ELEMENTS : LANES_ELEMENTS, classes > 0 ? classes : 1);
 
     if (by_rows)
         return fit > 1 ? fit : 1;

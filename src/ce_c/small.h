@@ -70,19 +70,44 @@ static void NAME(scan_two)(REAL *panel, int width, NAME(few) * x)
     }
 }
 
-static void NAME(scan_few)(REAL *panel, int64_t n, int width, bool derives, NAME(few) * x)
+/* What class k adds to the maxima and to the targets' logits; it goes to the panel. */
+#define TAKE(m, from, k)                                                                                               \
+    LANE(l) {                                                                                                          \
+        const REAL z = ((const REAL *)(from))[l];                                                                      \
+        m[l] = z > m[l] ? z : m[l];                                                                                    \
+        panel[(k) * LANES + l] = z;                                                                                    \
+        aim[l] = t[l] == (BITS)(k) ? z : aim[l];                                                                       \
+    }
+
+/* The maxima of n classes that lie `step` bytes apart, and the logits of the targets. */
+INLINE void NAME(few_max)(REAL *panel, const char *from, int64_t step, int64_t n, const BITS *targets, REAL *m,
+                          REAL *z_t)
+{
+    REAL    a[LANES], b[LANES], aim[LANES] = { 0 };
+    BITS    t[LANES];
+    int64_t k = 0;
+
+    LANE(l) t[l] = targets[l];
+    LANE(l) a[l] = b[l] = -INFINITY;
+    for (; k + 2 <= n; k += 2, from += 2 * step) {
+        TAKE(a, from, k)
+        TAKE(b, from + step, k + 1)
+    }
+    if (k < n)
+        TAKE(a, from, k)
+    LANE(l) m[l] = b[l] > a[l] ? b[l] : a[l];
+    LANE(l) z_t[l] = aim[l];
+}
+
+#undef TAKE
+
+static void NAME(scan_few)(REAL *panel, const char *memory, int64_t apart, int64_t n, int width, bool derives,
+                           NAME(few) * x)
 {
     for (int at = 0; at < width; at += LANES) {
-        const REAL *const z = panel + at * n;
-        const BITS *const t = x->t + at;
-        REAL              z_t[LANES] = { 0 };
-        NAME(panel_max)(z, n, x->m + at);
-        for (int64_t k = 0; k < n; k++)
-            LANE(l) {
-                const REAL here = z[k * LANES + l];
-                z_t[l] = t[l] == (BITS)k ? here : z_t[l];
-            }
-        LANE(l) x->z_t[at + l] = z_t[l];
+        REAL *const       z = panel + at * n;
+        const char *const from = memory ? memory + at * (int64_t)sizeof(REAL) : (const char *)z;
+        NAME(few_max)(z, from, memory ? apart : LANES * (int64_t)sizeof(REAL), n, x->t + at, x->m + at, x->z_t + at);
         LANE(l) x->log_S[at + l] = x->m[at + l] > -INFINITY ? x->m[at + l] : 0;
         LANE(l) x->hits[at + l] = 0;
     }
@@ -91,14 +116,17 @@ static void NAME(scan_few)(REAL *panel, int64_t n, int width, bool derives, NAME
     for (int at = 0; at < width; at += LANES) {
         for (uintptr_t k = 0; x->next && k < (uintptr_t)n; k++)
             fetch(x->next + k * x->apart + (uintptr_t)at * x->size, LINE);
-        NAME(group_sum)(panel + at * n, n, x->log_S + at, x->sum + at, x->hits + at, false);
+        if (derives)
+            NAME(group_sum)(panel + at * n, n, x->log_S + at, x->sum + at, x->hits + at, false);
+        else
+            NAME(group_sum)(panel + at * n, n, x->log_S + at, x->sum + at, x->hits + at, true);
     }
     for (int at = 0; at < width; at += LANES)
         LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */
 }
 
 /* Losses, and what the gradients are made of. */
-static void NAME(link_few)(NAME(few) * x, int width, double c, bool derives)
+static void NAME(link_few)(NAME(few) * x, int64_t n, int width, double c, bool derives)
 {
     for (int at = 0; at < width; at += LANES)
         LANE(l) {
@@ -108,7 +136,10 @@ static void NAME(link_few)(NAME(few) * x, int width, double c, bool derives)
     for (int at = 0; at < width; at += LANES)
         LANE(l) x->sum[at + l] = NAME(normal)((REAL)x->s[at + l]);
     for (int at = 0; at < width; at += LANES)
-        LANE(l) x->log_S[at + l] = LOG1P(x->sum[at + l]);
+        if (n == 2)
+            LANE(l) x->log_S[at + l] = LOG1P_UNIT(x->sum[at + l]);
+        else
+            LANE(l) x->log_S[at + l] = LOG1P(x->sum[at + l]);
     for (int at = 0; derives && at < width; at += LANES) {
         double per_e[LANES];
         LANE(l) per_e[l] = x->t[at + l] >= 0 ? c * (double)(1 / (1 + x->sum[at + l])) : 0;
@@ -151,30 +182,35 @@ static void NAME(add_few)(const double *loss, int width, int place, double *sums
 {
     double turned[LANES];
 
-    for (int l = 0; l < LANES; l++) turned[l] = sums[(place + l) % LANES];
+    LANE(l) turned[l] = sums[l];
+    for (int l = 0; place % LANES != 0 && l < LANES; l++) turned[l] = sums[(place + l) % LANES];
     for (int at = 0; at < width; at += LANES)
         LANE(l) turned[l] += loss[at + l];
-    for (int l = 0; l < LANES; l++) sums[(place + l) % LANES] = turned[l];
+    LANE(l) sums[l] = turned[l];
+    for (int l = 0; place % LANES != 0 && l < LANES; l++) sums[(place + l) % LANES] = turned[l];
 }
 
 OUTLINE void NAME(small)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, double *sums)
 {
     const int64_t     n = grid->classes, fit = NAME(FEW_PANEL) / n, most = NAME(FEW) / LANES;
     _Alignas(64) REAL panel[NAME(FEW_PANEL) * LANES], staged[NAME(GROUP) * LANES];
+    const bool        pure = plan->streams || !plan->derives; /* what is read stays as it is */
     _Alignas(64) NAME(few) few;
     tile x;
 
     for (int64_t i = first, next; i < last; i = next) {
-        const bool ends = plan->streams && last - i < LANES && last - first >= LANES; /* again the last LANES items */
+        const bool    ends = pure && last - i < LANES && last - first >= LANES; /* again the last LANES items */
         const int64_t from = ends ? last - LANES : i;
         locate(grid, from, last, LANES, fit < most ? fit : most, &x);
-        const int line = plan->streams ? NAME(to_line)(grid, CE_GRAD, &x) : -1, skip = (int)(i - from);
+        const int line = pure ? NAME(to_line)(grid, plan->derives ? CE_GRAD : CE_Z, &x) : -1, skip = (int)(i - from);
         if (line > 0)
             x.width = LANES;
         next = line > 0 && !ends ? i + line : from + x.width;
         x.count = (int)((next < last ? next : last) - from);
         const bool all_live = NAME(few_targets)(grid, plan->job, &x, few.t);
-        NAME(load)(staged, panel, grid, CE_Z, &x, 0, n, n == 2);
+        const bool direct = n > 2 && all_live && grid->type[CE_Z] == TYPE && NAME(is_unit)(grid, CE_Z, &x);
+        if (!direct)
+            NAME(load)(staged, panel, grid, CE_Z, &x, 0, n, n == 2);
         few.size = (uintptr_t)size_of(grid->type[CE_Z]);
         few.apart = (uintptr_t)grid->class_stride[CE_Z];
         few.next = NAME(is_unit)(grid, CE_Z, &x) ? (uintptr_t)x.at[CE_Z][0] + (uintptr_t)x.width * few.size : 0;
@@ -184,11 +220,12 @@ OUTLINE void NAME(small)(const ce_grid *grid, const ce_plan *plan, int64_t first
         if (n == 2)
             NAME(scan_two)(panel, x.width, &few);
         else
-            NAME(scan_few)(panel, n, x.width, plan->derives, &few);
-        NAME(link_few)(&few, x.width, plan->c, plan->derives);
+            NAME(scan_few)(panel, direct ? x.at[CE_Z][0] : NULL, grid->class_stride[CE_Z], n, x.width, plan->derives,
+                           &few);
+        NAME(link_few)(&few, n, x.width, plan->c, plan->derives);
         if (plan->derives)
             NAME(emit_few)(panel, n, x.width, &few);
-        if (line >= 0)
+        if (line >= 0 && plan->derives)
             NAME(store_lines)(panel, grid, CE_GRAD, &x, skip, x.count, n);
         else if (plan->derives)
             NAME(store)(staged, panel, grid, CE_GRAD, &x, 0, n);

@@ -181,15 +181,21 @@ static void NAME(settle)(const ce_grid *grid, tile *x)
     }
 }
 
-/* log1p(s) and 1 / (1 + s). An s that is too small for the computing type is its own logarithm. */
-INLINE void NAME(log_items)(tile *x, int n)
+/* log1p(s) and 1 / (1 + s). An s that is too small for the computing type is its own logarithm; of two classes it is at
+ * most 1. */
+INLINE void NAME(log_items)(tile *x, int64_t classes, int n)
 {
     REAL s[ITEMS], log_S[ITEMS], inv_S[ITEMS];
 
     SIMD
     for (int l = 0; l < n; l++) s[l] = NAME(normal)((REAL)x->s[l]);
+    if (classes == 2)
+        SIMD
+    for (int l = 0; l < n; l++) log_S[l] = LOG1P_UNIT(s[l]);
+    else SIMD
+    for (int l = 0; l < n; l++) log_S[l] = LOG1P(s[l]);
     SIMD
-    for (int l = 0; l < n; l++) log_S[l] = LOG1P(s[l]), inv_S[l] = 1 / (1 + s[l]);
+    for (int l = 0; l < n; l++) inv_S[l] = 1 / (1 + s[l]);
     SIMD
     for (int l = 0; l < n; l++) {
         x->log_S[l] = x->s[l] < 0x1p-60 ? x->s[l] : (double)log_S[l];
@@ -206,9 +212,9 @@ static void NAME(link)(const ce_grid *grid, const ce_plan *plan, const ce_link *
     if (!finite && (link->emits == PROBABILITIES || link->emits == SHARES || link->emits == LOG_PROBS))
         NAME(settle)(grid, x);
     if (x->width == 1)
-        NAME(log_items)(x, 1);
+        NAME(log_items)(x, grid->classes, 1);
     else
-        NAME(log_items)(x, x->width);
+        NAME(log_items)(x, grid->classes, x->width);
     link->fill(plan, x);
     for (int l = 0; !x->all_live && l < x->width; l++)
         if (!x->live[l]) {

@@ -166,7 +166,7 @@ static inline int64_t begin_all(const ce_grid *grid, int64_t item, char **p)
 
     for (int a = 0; a < CE_ARRAYS; a++) p[a] = grid->data[a];
     for (int axis = grid->axes - 1; axis >= 0; axis--) {
-        const int64_t size = grid->size[axis], rest = axis > 0 ? item / size : 0, i = item - rest * size;
+        const int64_t size = grid->size[axis], rest = axis > 0 ? quotient(item, size) : 0, i = item - rest * size;
         for (int a = 0; a < CE_ARRAYS; a++)
             if (p[a])
                 p[a] += i * grid->stride[a][axis];
@@ -181,8 +181,9 @@ static inline char *begin_of(const ce_grid *grid, int array, int64_t item)
     char *p = grid->data[array];
 
     for (int axis = grid->axes - 1; axis > 0; axis--) {
-        p += item % grid->size[axis] * grid->stride[array][axis];
-        item /= grid->size[axis];
+        const int64_t rest = quotient(item, grid->size[axis]);
+        p += (item - rest * grid->size[axis]) * grid->stride[array][axis];
+        item = rest;
     }
     return p + item * grid->stride[array][0];
 }
