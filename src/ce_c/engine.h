@@ -2,6 +2,7 @@
 #include "storage.h"
 
 #include "softmax.h"
+#include "row_due.h"
 #include "row_scan.h"
 #include "transpose.h"
 #include "panel.h"
@@ -20,16 +21,18 @@ static void NAME(run)(const ce_grid *grid, const ce_plan *plan, void *buffer, in
 {
     const int loss = plan->job->loss;
 
+    if (loss < LINKS && grid->by_rows) {
+        NAME(rows)(grid, plan, links[loss], buffer, first, last);
+        return;
+    }
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block, end = from + grid->block, to = end < grid->items ? end : grid->items;
         double        sums[LANES] = { 0 };
 
         if (loss >= LINKS)
             NAME(run_points)(grid, plan, from, to, sums);
-        else if (!grid->by_rows && NAME(is_small)(grid, plan, links[loss]))
+        else if (NAME(is_small)(grid, plan, links[loss]))
             NAME(small)(grid, plan, from, to, sums);
-        else if (grid->by_rows)
-            NAME(rows)(grid, plan, links[loss], buffer, from, to, sums);
         else
             NAME(lanes)(grid, plan, links[loss], from, to, sums);
         plan->blocks[b].loss = tree_sum(sums, LANES);

@@ -2,28 +2,6 @@
  * again from logits that are still in L2.
  */
 
-/* How results come of exponentials e that stand times 2^64 and are those of z - m_b, m_b the maximum of their block:
- * exp(z - m) = e unit; (factor) exp(z - m) = (e a) b, or 0 where that would be subnormal: for e < least. */
-typedef struct {
-    REAL a, b, least, unit;
-} NAME(scale);
-
-static NAME(scale) NAME(scale_of)(double factor, double fade)
-{
-    const double by = factor * fade, size = fabs(by);
-    const bool   large = size >= 0x1p-60;
-
-    return (NAME(scale)){ (REAL)(large ? by * 0x1p-64 : 0x1p-64), (REAL)(large ? 1 : by),
-                          NAME(normal)((REAL)((double)MIN_NORMAL * 0x1p64 * (1 + 0x1p-20) / size)),
-                          NAME(normal)((REAL)(0x1p-64 * fade)) };
-}
-
-INLINE REAL NAME(scaled)(REAL e, NAME(scale) f)
-{
-    const REAL y = (e * f.a) * f.b;
-    return e < f.least ? 0 : y;
-}
-
 /* exp(z - m) times 2^64 of STEP numbers; also in place of z. */
 static void NAME(exp_step)(REAL *e, const REAL *z, REAL m)
 {

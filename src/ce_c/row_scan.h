@@ -38,24 +38,37 @@ static void NAME(steps_of)(NAME(steps) * b, const REAL *z, int64_t n)
         NAME(step_filled)(b->filled, z + b->last, n - b->last);
 }
 
-/* The maxima by lanes: of each chunk, of all. */
-static void NAME(row_max)(REAL (*top)[LANES], REAL *all, const NAME(steps) * b)
+/* How many numbers of z, at most n, lie before the first line of memory: loads that reach into two lines take twice the
+ * time. */
+static int64_t NAME(to_first_line)(const REAL *z, int64_t n)
 {
+    const uintptr_t past = (uintptr_t)z % LINE;
+    return past == 0 || past % sizeof(REAL) != 0 || n < 2 * NAME(STEP) ? 0 : (int64_t)((LINE - past) / sizeof(REAL));
+}
+
+/* The maxima by lanes: of each chunk from number `first` on, of all of them, and of the numbers before and after, maybe
+ * with some of the others. */
+static void NAME(row_max)(REAL (*top)[LANES], REAL *all, REAL *ends, const NAME(steps) * b, int64_t first)
+{
+    const REAL *const z = b->z, *const tail = b->n < NAME(STEP) ? b->filled : z + b->n - NAME(STEP);
+
     LANE(l) all[l] = -INFINITY;
-    for (int64_t c = 0; c < b->n; c += NAME(CHUNK), top++) {
+    for (int64_t c = first; c + NAME(STEP) <= b->n; c += NAME(CHUNK), top++) {
         const int64_t end = c + NAME(CHUNK) < b->n ? c + NAME(CHUNK) : b->n;
         REAL          a[NAME(STEP)];
 
         STEPS(l) a[l] = -INFINITY;
-        for (const REAL *z = b->z + c; z + NAME(STEP) <= b->z + end; z += NAME(STEP))
-            STEPS(l) a[l] = z[l] > a[l] ? z[l] : a[l];
-        if (end > b->last)
-            STEPS(l) a[l] = b->filled[l] > a[l] ? b->filled[l] : a[l];
+        for (int64_t i = c; i + NAME(STEP) <= end; i += NAME(STEP)) STEPS(l) a[l] = z[i + l] > a[l] ? z[i + l] : a[l];
         LANE(l) a[l] = a[LANES + l] > a[l] ? a[LANES + l] : a[l];
         LANE(l) a[2 * LANES + l] = a[3 * LANES + l] > a[2 * LANES + l] ? a[3 * LANES + l] : a[2 * LANES + l];
         LANE(l) (*top)[l] = a[2 * LANES + l] > a[l] ? a[2 * LANES + l] : a[l];
         LANE(l) all[l] = (*top)[l] > all[l] ? (*top)[l] : all[l];
     }
+    LANE(l) ends[l] = -INFINITY;
+    for (int i = 0; i < NAME(STEP); i += LANES)
+        LANE(l) ends[l] = tail[i + l] > ends[l] ? tail[i + l] : ends[l];
+    if (first > 0)
+        LANE(l) ends[l] = z[l] > ends[l] ? z[l] : ends[l];
 }
 
 static REAL NAME(largest)(const REAL *top)
@@ -69,15 +82,26 @@ static REAL NAME(largest)(const REAL *top)
     return x[LANES / 16] > x[0] ? x[LANES / 16] : x[0]; /* of 8 lanes, one is left */
 }
 
-/* Where the maximum stands: the first of the first lane that has it. */
-static int64_t NAME(row_argmax)(const REAL (*top)[LANES], const REAL *all, const REAL *z, int64_t n, REAL m)
+/* Where the maximum m stands first. */
+static int64_t NAME(row_argmax)(const REAL (*top)[LANES], const REAL *all, const REAL *z, int64_t n, int64_t first,
+                                REAL m)
 {
-    int64_t i = 0;
+    const int64_t rest = first + (n - first) / NAME(STEP) * NAME(STEP);
+    int64_t       at = rest;
 
-    while (i < LANES - 1 && all[i] != m) i++;
-    for (; i + NAME(CHUNK) < n && (*top)[i % LANES] != m; top++) i += NAME(CHUNK);
-    for (; i + LANES < n && z[i] != m; i += LANES);
-    return i;
+    for (int64_t i = 0; i < first; i++)
+        if (z[i] == m)
+            return i;
+    for (int l = 0; l < LANES; l++) {
+        int64_t chunk = 0, i;
+        if (all[l] != m)
+            continue;
+        while (top[chunk][l] != m) chunk++;
+        for (i = first + chunk * NAME(CHUNK) + l; z[i] != m;) i += LANES;
+        at = i < at ? i : at;
+    }
+    while (at >= rest && z[at] != m) at++;
+    return at;
 }
 
 /* Leaves the maximum out. */
@@ -108,10 +132,14 @@ INLINE void NAME(exp_stages)(REAL *q, REAL *t, const REAL *x, int n)
 }
 
 /* Sums, by lanes, of exp(z - m) times 2^64, which are kept, if asked for, also in place of z. Meanwhile memory brings
- * what comes next: with each step four lines or halves of them. */
-INLINE void NAME(row_sum)(double *sums, REAL *kept, const NAME(steps) * b, REAL m, uintptr_t next, uintptr_t apart,
-                          bool keeps)
+ * what comes next: with each step four lines or halves of them; and takes the gradient that is due. */
+INLINE void NAME(row_sum)(double *sums, const NAME(slot) * slot, const NAME(steps) * b, REAL m, uintptr_t next,
+                          uintptr_t apart, bool keeps, bool due)
 {
+    REAL *const kept = slot->kept, *const grad = slot->due;
+    const NAME(scale) f = slot->f;
+    REAL spill[NAME(STEP)];
+
     for (int64_t c = 0; c < b->n; c += NAME(CHUNK)) {
         const int64_t end = c + NAME(CHUNK) < b->n ? c + NAME(CHUNK) : b->n;
         REAL          a[NAME(STEP)] = { 0 };
@@ -121,7 +149,10 @@ INLINE void NAME(row_sum)(double *sums, REAL *kept, const NAME(steps) * b, REAL 
 
             fetch_four(next, apart);
             const REAL *z = NAME(step_at)(b, i);
+            REAL *const to = i == b->last ? spill : grad + i;
             STEPS(l) x[l] = z[l] - m;
+            if (due)
+                STEPS(l) to[l] = NAME(scaled)(kept[i + l], f);
             NAME(exp_stages)(q, t, x, NAME(STEP));
             STEPS(l)
             {
@@ -199,27 +230,28 @@ static const REAL *NAME(row_u)(const NAME(row) * row, const ce_plan *plan, int64
     return copy;
 }
 
-/* One block from class first on, n at most BLOCK; `more` numbers follow in memory. Of those that must be converted it
- * makes copies in `kept`, which keeps the exponentials, times 2^64, if asked for. */
+/* One block from class first on, n at most BLOCK; `more` numbers follow in memory. */
 static ce_pair NAME(row_block)(const NAME(row) * row, const ce_plan *plan, int64_t first, int64_t n, bool more,
-                               bool tilted, bool keeps, REAL *kept)
+                               bool tilted, const NAME(slot) * slot)
 {
     const uintptr_t   size = (uintptr_t)size_of(row->type), apart = NAME(STEP) * size / 4;
     const char *const memory = row->z + (uintptr_t)first * size;
-    const REAL *const z = NAME(view)(memory, row->type, n, kept);
+    const REAL *const z = NAME(view)(memory, row->type, n, slot->kept);
     const uintptr_t   next = (uintptr_t)memory + (more ? NAME(BLOCK) * size : 0);
-    REAL              top[NAME(BLOCK) / NAME(CHUNK)][LANES], all[LANES];
+    const int64_t     line = NAME(to_first_line)(z, n);
+    REAL              top[NAME(BLOCK) / NAME(CHUNK)][LANES], all[LANES], ends[LANES];
     double            s[LANES] = { 0 };
     int64_t           at = -1;
     ce_pair           sums = { 0, 0, 0, 0 };
     NAME(steps) b;
 
     NAME(steps_of)(&b, z, n);
-    NAME(row_max)(top, all, &b);
-    const REAL m = NAME(largest)(all),
+    NAME(row_max)(top, all, ends, &b, line);
+    LANE(l) ends[l] = all[l] > ends[l] ? all[l] : ends[l];
+    const REAL m = NAME(largest)(ends),
                from = m > -INFINITY ? m : 0; /* all -inf: sums to 0, or to NaN if one is there */
     if (ABS(m) < INFINITY) {
-        at = NAME(row_argmax)(top, all, z, n, m);
+        at = NAME(row_argmax)(top, all, z, n, line, m);
         NAME(row_leave_out)(&b, at);
     }
     for (int64_t i = 0; tilted && i < n; i += NAME(CHUNK)) {
@@ -229,13 +261,16 @@ static ce_pair NAME(row_block)(const NAME(row) * row, const ce_plan *plan, int64
         sums.tilt += 0x1p16 * NAME(row_tilt_any)(z + i, u, some, from);
         sums.u += u ? NAME(total)(u, some) : (double)some;
     }
-    if (keeps) {
-        NAME(row_sum)(s, kept, &b, from, next, apart, true);
-        if (at >= 0)
-            kept[at] = (REAL)0x1p64;
+    if (slot->due) {
+        NAME(slot_emit)(slot, b.last, n - b.last);
+        NAME(row_sum)(s, slot, &b, from, next, apart, true, true);
+    } else if (slot->keeps) {
+        NAME(row_sum)(s, slot, &b, from, next, apart, true, false);
     } else {
-        NAME(row_sum)(s, NULL, &b, from, next, apart, false);
+        NAME(row_sum)(s, slot, &b, from, next, apart, false, false);
     }
+    if (slot->keeps && at >= 0)
+        slot->kept[at] = (REAL)0x1p64;
     sums.m = NAME(normal)(m);
     sums.s = unscaled(tree_sum(s, LANES));
     return sums;

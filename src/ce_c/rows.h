@@ -32,9 +32,9 @@ static void NAME(row_gather)(NAME(gathering) * all, const ce_link *link, ce_pair
     all->pairs[all->n++] = next;
 }
 
-/* One block of row l of the tile, from class first on; kept: see row_block. */
+/* One block of row l of the tile, from class first on. */
 static ce_pair NAME(row_part)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, const tile *x, int l,
-                              bool more, int64_t first, bool keeps, REAL *kept)
+                              bool more, int64_t first, const NAME(slot) * slot)
 {
     const NAME(row) row = NAME(row_of)(grid, plan, x, l);
     const int64_t left = grid->classes - first, n = left < NAME(BLOCK) ? left : NAME(BLOCK);
@@ -43,7 +43,7 @@ static ce_pair NAME(row_part)(const ce_grid *grid, const ce_plan *plan, const ce
     if (link->emits == ONE_HOT)
         return (ce_pair){ 0, 0, 0, 0 };
     return is_dot(link->emits) ? NAME(row_dot)(&row, link, first, n)
-                               : NAME(row_block)(&row, plan, first, n, more || n < left, tilted, keeps, kept);
+                               : NAME(row_block)(&row, plan, first, n, more || n < left, tilted, slot);
 }
 
 /* As many items of one run as there are, up to `most`. */
@@ -101,38 +101,99 @@ static int64_t NAME(row_numbers)(int64_t K, int derives)
     return (keeps ? NAME(steps_up)(K) : NAME(BLOCK)) + 4 * NAME(CHUNK);
 }
 
+/* May a row's gradient wait for the scan of the next row? Neither reads what the other writes. */
+static bool NAME(can_wait)(const ce_grid *grid, const ce_plan *plan, const ce_link *link)
+{
+    return link->emits == PROBABILITIES && grid->classes <= NAME(KEPT) && grid->type[CE_Z] == TYPE &&
+           grid->data[CE_GRAD] && grid->type[CE_GRAD] == TYPE && grid->class_stride[CE_GRAD] == sizeof(REAL) &&
+           !plan->curves && plan->job->smoothing == 0;
+}
+
+/* Rows of a worker: what they share. */
+typedef struct {
+    REAL *work, *kept;
+    bool  keeps, waits;
+    NAME(due) due[LANES]; /* of row l of the tile before */
+    NAME(gathering) all;  /* pairs of the row, and, until they are overwritten, of the row before */
+} NAME(shift);
+
+/* Writes the gradient that is due, if one is, of row l of the tile before. */
+static void NAME(settle_due)(NAME(shift) * s, int l, int64_t K)
+{
+    NAME(due) *const due = &s->due[l];
+    REAL *const      kept = s->kept + l * NAME(steps_up)(K);
+
+    for (int64_t k = 0; due->to && k < K; k += NAME(BLOCK)) {
+        const double m = K > NAME(BLOCK) ? s->all.pairs[k / NAME(BLOCK)].m : due->m;
+        const NAME(slot) slot = NAME(slot_of)(kept + k, true, due, m, k);
+        NAME(slot_emit)(&slot, 0, K - k < NAME(BLOCK) ? K - k : NAME(BLOCK));
+    }
+    NAME(due_end)(due);
+}
+
+static void NAME(scan_row)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, NAME(shift) * s, tile *x,
+                           int l, bool more)
+{
+    const int64_t K = grid->classes;
+    REAL *const   kept = s->kept + (s->keeps ? l * NAME(steps_up)(K) : 0);
+
+    s->all.n = 0;
+    for (int64_t k = 0; k < K; k += NAME(BLOCK)) {
+        const double m = K > NAME(BLOCK) && s->due[l].to ? s->all.pairs[k / NAME(BLOCK)].m : s->due[l].m;
+        const NAME(slot) slot = NAME(slot_of)(kept + (s->keeps ? k : 0), s->keeps, &s->due[l], m, k);
+        NAME(row_gather)(&s->all, link, NAME(row_part)(grid, plan, link, x, l, more, k, &slot));
+    }
+    NAME(due_end)(&s->due[l]);
+    NAME(row_set)(x, l, NAME(row_gathered)(&s->all, link));
+}
+
+static void NAME(emit_row)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, NAME(shift) * s,
+                           const tile *x, int l)
+{
+    const int64_t K = grid->classes;
+    REAL *const   kept = s->keeps ? s->kept + l * NAME(steps_up)(K) : NULL;
+
+    if (!x->live[l])
+        NAME(row_ignore)(grid, x, l, 0, K);
+    else if (s->waits)
+        s->due[l] = (NAME(due)){ (REAL *)item_at(grid, x, CE_GRAD, l), x->per_e[l], x->m[l],
+                                 grid->data[CE_TARGET] ? x->t[l] : -1, NAME(normal)((REAL)x->grad_t[l]) };
+    else
+        NAME(row_emit)(grid, plan, link->emits, x, l, kept, kept && K > NAME(BLOCK) ? s->all.pairs : NULL, s->work, 0,
+                       K);
+}
+
 /* Of short rows several together go through the link: as many as fit a block. */
 OUTLINE void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, REAL *work, int64_t first,
-                        int64_t last, double *sums)
+                        int64_t last)
 {
-    REAL *const   buffer = work + 4 * NAME(CHUNK);
     const int64_t K = grid->classes, room = NAME(steps_up)(K), fit = NAME(BLOCK) / room;
-    const bool    keeps = plan->derives && is_by_e(link->emits) && K <= NAME(KEPT);
-    tile          x;
+    NAME(shift) s = { .work = work, .kept = work + 4 * NAME(CHUNK) };
+    tile x;
 
-    for (int64_t i = first; i < last; i += x.width) {
-        NAME(gathering) all;
+    s.keeps = plan->derives && is_by_e(link->emits) && K <= NAME(KEPT);
+    s.waits = NAME(can_wait)(grid, plan, link);
+    for (int64_t b = first; b < last; b++) {
+        const int64_t from = b * grid->block, end = from + grid->block, to = end < grid->items ? end : grid->items;
+        double        sums[LANES] = { 0 };
 
-        NAME(row_open)(grid, plan, i, last, fit > LANES ? LANES : fit > 1 ? fit : 1, &x);
-        for (int l = 0; l < x.width; l++) {
-            REAL *const kept = buffer + (keeps ? l * room : 0);
-            all.n = 0;
-            for (int64_t k = 0; x.live[l] && k < K; k += NAME(BLOCK))
-                NAME(row_gather)(
-                    &all, link,
-                    NAME(row_part)(grid, plan, link, &x, l, i + l + 1 < grid->items, k, keeps, kept + (keeps ? k : 0)));
-            NAME(row_set)(&x, l, x.live[l] ? NAME(row_gathered)(&all, link) : (ce_pair){ 0, 0, 0, 0 });
+        for (int64_t i = from; i < to; i += x.width) {
+            NAME(row_open)(grid, plan, i, to, fit > LANES ? LANES : fit > 1 ? fit : 1, &x);
+            for (int l = 0; l < x.width; l++) {
+                if (x.live[l]) {
+                    NAME(scan_row)(grid, plan, link, &s, &x, l, i + l + 1 < grid->items);
+                } else {
+                    NAME(settle_due)(&s, l, K);
+                    NAME(row_set)(&x, l, (ce_pair){ 0, 0, 0, 0 });
+                }
+            }
+            NAME(row_link)(grid, plan, link, &x);
+            for (int l = 0; plan->derives && l < x.width; l++) NAME(emit_row)(grid, plan, link, &s, &x, l);
+            NAME(row_close)(grid, &x, i - from, sums);
         }
-        NAME(row_link)(grid, plan, link, &x);
-        for (int l = 0; plan->derives && l < x.width; l++) {
-            if (x.live[l])
-                NAME(row_emit)(grid, plan, link->emits, &x, l, keeps ? buffer + l * room : NULL,
-                               keeps && K > NAME(BLOCK) ? all.pairs : NULL, work, 0, K);
-            else
-                NAME(row_ignore)(grid, &x, l, 0, K);
-        }
-        NAME(row_close)(grid, &x, i, sums);
+        plan->blocks[b].loss = tree_sum(sums, LANES);
     }
+    for (int l = 0; l < LANES; l++) NAME(settle_due)(&s, l, K);
 }
 
 /* In three phases. First each block of a row becomes a pair. */
@@ -145,7 +206,7 @@ static void NAME(scan)(const ce_grid *grid, const ce_plan *plan, void *buffer, i
         NAME(row_open)(grid, plan, item, item + 1, 1, &x);
         if (x.all_live)
             plan->pairs[i + item] = NAME(row_part)(grid, plan, links[plan->job->loss], &x, 0, item + 1 < grid->items,
-                                                   part * NAME(BLOCK), false, buffer);
+                                                   part * NAME(BLOCK), &(NAME(slot)){ .kept = buffer });
     }
 }
 

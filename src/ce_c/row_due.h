@@ -1,0 +1,70 @@
+/* row_due.h - from kept exponentials to the gradient of a long, contiguous row, which waits for the scan of the next
+ * one: so memory writes the one while it reads the other.
+ */
+
+/* How results come of exponentials e that stand times 2^64 and are those of z - m_b, m_b the maximum of their block:
+ * exp(z - m) = e unit; (factor) exp(z - m) = (e a) b, or 0 where that would be subnormal: for e < least. */
+typedef struct {
+    REAL a, b, least, unit;
+} NAME(scale);
+
+static NAME(scale) NAME(scale_of)(double factor, double fade)
+{
+    const double by = factor * fade, size = fabs(by);
+    const bool   large = size >= 0x1p-60;
+
+    return (NAME(scale)){ (REAL)(large ? by * 0x1p-64 : 0x1p-64), (REAL)(large ? 1 : by),
+                          NAME(normal)((REAL)((double)MIN_NORMAL * 0x1p64 * (1 + 0x1p-20) / size)),
+                          NAME(normal)((REAL)(0x1p-64 * fade)) };
+}
+
+INLINE REAL NAME(scaled)(REAL e, NAME(scale) f)
+{
+    const REAL y = (e * f.a) * f.b;
+    return e < f.least ? 0 : y;
+}
+
+/* A gradient that waits. */
+typedef struct {
+    REAL   *to; /* NULL: none does */
+    double  per_e, m;
+    int64_t t; /* where the target's number belongs; -1: nowhere */
+    REAL    put;
+} NAME(due);
+
+/* What the scan of one block does with its exponentials, and with those of the row before, which still stand there. */
+typedef struct {
+    REAL *kept;  /* room for those of the block, or for copies of its logits */
+    bool  keeps; /* the exponentials */
+    REAL *due;   /* where the gradient of the row before goes, or NULL */
+    NAME(scale) f;
+} NAME(slot);
+
+/* m: the maximum of the block that begins with class k, in the row before. */
+static NAME(slot) NAME(slot_of)(REAL *kept, bool keeps, const NAME(due) * due, double m, int64_t k)
+{
+    NAME(slot) slot = { kept, keeps, due->to ? due->to + k : NULL, { 0, 0, 0, 0 } };
+
+    if (due->to)
+        slot.f = NAME(scale_of)(due->per_e, m == due->m ? 1 : exp_f64(m - due->m, BY_1_F64, EXP_LO_F64));
+    return slot;
+}
+
+/* n numbers of the gradient, from number `first` of the slot on. */
+static void NAME(slot_emit)(const NAME(slot) * slot, int64_t first, int64_t n)
+{
+    const REAL *const e = slot->kept;
+    REAL *const       to = slot->due;
+    const NAME(scale) f = slot->f;
+
+    SIMD
+    for (int64_t i = first; i < first + n; i++) to[i] = NAME(scaled)(e[i], f);
+}
+
+/* After its last block. */
+static void NAME(due_end)(NAME(due) * due)
+{
+    if (due->to && due->t >= 0)
+        due->to[due->t] = due->put;
+    due->to = NULL;
+}
