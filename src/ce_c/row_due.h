@@ -40,13 +40,17 @@ typedef struct {
     NAME(scale) f;
 } NAME(slot);
 
-/* m: the maximum of the block that begins with class k, in the row before. */
-static NAME(slot) NAME(slot_of)(REAL *kept, bool keeps, const NAME(due) * due, double m, int64_t k)
+/* For the block that begins with class k; pairs tell the maxima of the blocks of the row before; NULL: it has but one.
+ */
+static inline NAME(slot) NAME(slot_of)(REAL *kept, bool keeps, const NAME(due) * due, const ce_pair *pairs, int64_t k)
 {
-    NAME(slot) slot = { kept, keeps, due->to ? due->to + k : NULL, { 0, 0, 0, 0 } };
+    NAME(slot) slot = { kept, keeps, NULL, { 0, 0, 0, 0 } };
 
-    if (due->to)
+    if (due->to) {
+        const double m = pairs ? pairs[k / NAME(BLOCK)].m : due->m;
+        slot.due = due->to + k;
         slot.f = NAME(scale_of)(due->per_e, m == due->m ? 1 : exp_f64(m - due->m, BY_1_F64, EXP_LO_F64));
+    }
     return slot;
 }
 

@@ -124,8 +124,7 @@ static void NAME(settle_due)(NAME(shift) * s, int l, int64_t K)
     REAL *const      kept = s->kept + l * NAME(steps_up)(K);
 
     for (int64_t k = 0; due->to && k < K; k += NAME(BLOCK)) {
-        const double m = K > NAME(BLOCK) ? s->all.pairs[k / NAME(BLOCK)].m : due->m;
-        const NAME(slot) slot = NAME(slot_of)(kept + k, true, due, m, k);
+        const NAME(slot) slot = NAME(slot_of)(kept + k, true, due, K > NAME(BLOCK) ? s->all.pairs : NULL, k);
         NAME(slot_emit)(&slot, 0, K - k < NAME(BLOCK) ? K - k : NAME(BLOCK));
     }
     NAME(due_end)(due);
@@ -139,8 +138,8 @@ static void NAME(scan_row)(const ce_grid *grid, const ce_plan *plan, const ce_li
 
     s->all.n = 0;
     for (int64_t k = 0; k < K; k += NAME(BLOCK)) {
-        const double m = K > NAME(BLOCK) && s->due[l].to ? s->all.pairs[k / NAME(BLOCK)].m : s->due[l].m;
-        const NAME(slot) slot = NAME(slot_of)(kept + (s->keeps ? k : 0), s->keeps, &s->due[l], m, k);
+        const NAME(slot) slot =
+            NAME(slot_of)(kept + (s->keeps ? k : 0), s->keeps, &s->due[l], K > NAME(BLOCK) ? s->all.pairs : NULL, k);
         NAME(row_gather)(&s->all, link, NAME(row_part)(grid, plan, link, x, l, more, k, &slot));
     }
     NAME(due_end)(&s->due[l]);
@@ -168,9 +167,11 @@ OUTLINE void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link 
                         int64_t last)
 {
     const int64_t K = grid->classes, room = NAME(steps_up)(K), fit = NAME(BLOCK) / room;
-    NAME(shift) s = { .work = work, .kept = work + 4 * NAME(CHUNK) };
+    NAME(shift) s;
     tile x;
 
+    s.work = work, s.kept = work + 4 * NAME(CHUNK);
+    for (int l = 0; l < LANES; l++) s.due[l].to = NULL;
     s.keeps = plan->derives && is_by_e(link->emits) && K <= NAME(KEPT);
     s.waits = NAME(can_wait)(grid, plan, link);
     for (int64_t b = first; b < last; b++) {
@@ -193,7 +194,7 @@ OUTLINE void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link 
         }
         plan->blocks[b].loss = tree_sum(sums, LANES);
     }
-    for (int l = 0; l < LANES; l++) NAME(settle_due)(&s, l, K);
+    for (int l = 0; s.waits && l < LANES; l++) NAME(settle_due)(&s, l, K);
 }
 
 /* In three phases. First each block of a row becomes a pair. */
