@@ -28,7 +28,8 @@ INLINE REAL NAME(scaled)(REAL e, NAME(scale) f)
 typedef struct {
     REAL   *to; /* NULL: none does */
     double  per_e, m;
-    int64_t t; /* where the target's number belongs; -1: nowhere */
+    REAL    shift; /* taken away from each number */
+    int64_t t;     /* where the target's number belongs; -1: nowhere */
     REAL    put;
 } NAME(due);
 
@@ -38,13 +39,14 @@ typedef struct {
     bool  keeps; /* the exponentials */
     REAL *due;   /* where the gradient of the row before goes, or NULL */
     NAME(scale) f;
+    REAL shift;
 } NAME(slot);
 
 /* For the block that begins with class k; pairs tell the maxima of the blocks of the row before; NULL: it has but one.
  */
 static inline NAME(slot) NAME(slot_of)(REAL *kept, bool keeps, const NAME(due) * due, const ce_pair *pairs, int64_t k)
 {
-    NAME(slot) slot = { kept, keeps, NULL, { 0, 0, 0, 0 } };
+    NAME(slot) slot = { kept, keeps, NULL, { 0, 0, 0, 0 }, due->shift };
 
     if (due->to) {
         const double m = pairs ? pairs[k / NAME(BLOCK)].m : due->m;
@@ -54,6 +56,12 @@ static inline NAME(slot) NAME(slot_of)(REAL *kept, bool keeps, const NAME(due) *
     return slot;
 }
 
+INLINE REAL NAME(late_grad)(REAL e, NAME(scale) f, REAL shift, bool shifts)
+{
+    const REAL y = NAME(scaled)(e, f);
+    return shifts ? NAME(normal)(y - shift) : y;
+}
+
 /* n numbers of the gradient, from number `first` of the slot on. */
 static void NAME(slot_emit)(const NAME(slot) * slot, int64_t first, int64_t n)
 {
@@ -61,8 +69,11 @@ static void NAME(slot_emit)(const NAME(slot) * slot, int64_t first, int64_t n)
     REAL *const       to = slot->due;
     const NAME(scale) f = slot->f;
 
-    SIMD
-    for (int64_t i = first; i < first + n; i++) to[i] = NAME(scaled)(e[i], f);
+    if (slot->shift != 0)
+        SIMD
+    for (int64_t i = first; i < first + n; i++) to[i] = NAME(late_grad)(e[i], f, slot->shift, true);
+    else SIMD
+    for (int64_t i = first; i < first + n; i++) to[i] = NAME(late_grad)(e[i], f, 0, false);
 }
 
 /* After its last block. */

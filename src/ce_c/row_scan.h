@@ -134,11 +134,12 @@ INLINE void NAME(exp_stages)(REAL *q, REAL *t, const REAL *x, int n)
 /* Sums, by lanes, of exp(z - m) times 2^64, which are kept, if asked for, also in place of z. Meanwhile memory brings
  * what comes next: with each step four lines or halves of them; and takes the gradient that is due. */
 INLINE void NAME(row_sum)(double *sums, const NAME(slot) * slot, const NAME(steps) * b, REAL m, uintptr_t next,
-                          uintptr_t apart, bool keeps, bool due)
+                          uintptr_t apart, bool keeps, bool due, bool shifts)
 {
     REAL *const kept = slot->kept, *const grad = slot->due;
     const NAME(scale) f = slot->f;
-    REAL spill[NAME(STEP)];
+    const REAL shift = slot->shift;
+    REAL       spill[NAME(STEP)];
 
     for (int64_t c = 0; c < b->n; c += NAME(CHUNK)) {
         const int64_t end = c + NAME(CHUNK) < b->n ? c + NAME(CHUNK) : b->n;
@@ -149,10 +150,10 @@ INLINE void NAME(row_sum)(double *sums, const NAME(slot) * slot, const NAME(step
 
             fetch_four(next, apart);
             const REAL *z = NAME(step_at)(b, i);
-            REAL *const to = i == b->last ? spill : grad + i;
+            REAL *const to = !due || i == b->last ? spill : grad + i;
             STEPS(l) x[l] = z[l] - m;
             if (due)
-                STEPS(l) to[l] = NAME(scaled)(kept[i + l], f);
+                STEPS(l) to[l] = NAME(late_grad)(kept[i + l], f, shift, shifts);
             NAME(exp_stages)(q, t, x, NAME(STEP));
             STEPS(l)
             {
@@ -261,14 +262,16 @@ static ce_pair NAME(row_block)(const NAME(row) * row, const ce_plan *plan, int64
         sums.tilt += 0x1p16 * NAME(row_tilt_any)(z + i, u, some, from);
         sums.u += u ? NAME(total)(u, some) : (double)some;
     }
-    if (slot->due) {
+    if (slot->due)
         NAME(slot_emit)(slot, b.last, n - b.last);
-        NAME(row_sum)(s, slot, &b, from, next, apart, true, true);
-    } else if (slot->keeps) {
-        NAME(row_sum)(s, slot, &b, from, next, apart, true, false);
-    } else {
-        NAME(row_sum)(s, slot, &b, from, next, apart, false, false);
-    }
+    if (slot->due && slot->shift != 0)
+        NAME(row_sum)(s, slot, &b, from, next, apart, true, true, true);
+    else if (slot->due)
+        NAME(row_sum)(s, slot, &b, from, next, apart, true, true, false);
+    else if (slot->keeps)
+        NAME(row_sum)(s, slot, &b, from, next, apart, true, false, false);
+    else
+        NAME(row_sum)(s, slot, &b, from, next, apart, false, false, false);
     if (slot->keeps && at >= 0)
         slot->kept[at] = (REAL)0x1p64;
     sums.m = NAME(normal)(m);

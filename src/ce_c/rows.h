@@ -106,7 +106,7 @@ static bool NAME(can_wait)(const ce_grid *grid, const ce_plan *plan, const ce_li
 {
     return link->emits == PROBABILITIES && grid->classes <= NAME(KEPT) && grid->type[CE_Z] == TYPE &&
            grid->data[CE_GRAD] && grid->type[CE_GRAD] == TYPE && grid->class_stride[CE_GRAD] == sizeof(REAL) &&
-           !plan->curves && plan->job->smoothing == 0;
+           !plan->curves && (plan->job->smoothing == 0 || !plan->job->w);
 }
 
 /* Rows of a worker: what they share. */
@@ -155,8 +155,12 @@ static void NAME(emit_row)(const ce_grid *grid, const ce_plan *plan, const ce_li
     if (!x->live[l])
         NAME(row_ignore)(grid, x, l, 0, K);
     else if (s->waits)
-        s->due[l] = (NAME(due)){ (REAL *)item_at(grid, x, CE_GRAD, l), x->per_e[l], x->m[l],
-                                 grid->data[CE_TARGET] ? x->t[l] : -1, NAME(normal)((REAL)x->grad_t[l]) };
+        s->due[l] = (NAME(due)){ .to = (REAL *)item_at(grid, x, CE_GRAD, l),
+                                 .per_e = x->per_e[l],
+                                 .m = x->m[l],
+                                 .shift = NAME(normal)((REAL)x->shift[l]),
+                                 .t = grid->data[CE_TARGET] ? x->t[l] : -1,
+                                 .put = NAME(normal)((REAL)x->grad_t[l]) };
     else
         NAME(row_emit)(grid, plan, link->emits, x, l, kept, kept && K > NAME(BLOCK) ? s->all.pairs : NULL, s->work, 0,
                        K);
@@ -171,7 +175,7 @@ OUTLINE void NAME(rows)(const ce_grid *grid, const ce_plan *plan, const ce_link 
     tile x;
 
     s.work = work, s.kept = work + 4 * NAME(CHUNK);
-    for (int l = 0; l < LANES; l++) s.due[l].to = NULL;
+    for (int l = 0; l < LANES; l++) s.due[l].to = NULL, s.due[l].shift = 0;
     s.keeps = plan->derives && is_by_e(link->emits) && K <= NAME(KEPT);
     s.waits = NAME(can_wait)(grid, plan, link);
     for (int64_t b = first; b < last; b++) {
