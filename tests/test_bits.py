@@ -144,6 +144,25 @@ def test_alone_or_in_a_batch(classes, layout, dtype, isa):
         assert_same_bits(ce.logsumexp(some, axis=1), lse[part], f"logsumexp of {part}")
 
 
+@pytest.mark.parametrize("classes", [2, 21, 513, 1000, 4097, 32000])
+@both_floats
+def test_anywhere_in_memory(classes, dtype, isa, rng):
+    """Wherever in a line of memory the logits begin, ties for the maximum included."""
+    inner = 48 if classes < 33 else 1
+    logits = np.rint(rng.standard_normal((7, classes, inner)) * 4).astype(dtype)
+    target = rng.integers(classes, size=(7, inner))
+    criterion = ce.CrossEntropyLoss()
+    value, grad = criterion.value_and_grad(logits, target)
+    for offset in (1, 4, 7, 15):
+        memory = np.empty(logits.size + offset, dtype)
+        z = memory[offset:].reshape(logits.shape)
+        z[:] = logits
+        assert_same_bits(criterion(z, target), value, f"value at {offset}")
+        assert_same_bits(criterion.value_and_grad(z, target)[1], grad, f"gradient at {offset}")
+        criterion.grad(z, target, out=z)
+        assert_same_bits(z, grad, f"gradient in place at {offset}")
+
+
 @some_lengths
 @both_floats
 def test_some_of_the_inner_items(classes, dtype, isa):

@@ -69,11 +69,11 @@ static void NAME(slot_emit)(const NAME(slot) * slot, int64_t first, int64_t n)
     REAL *const       to = slot->due;
     const NAME(scale) f = slot->f;
 
-    if (slot->shift != 0)
-        SIMD
-    for (int64_t i = first; i < first + n; i++) to[i] = NAME(late_grad)(e[i], f, slot->shift, true);
-    else SIMD
-    for (int64_t i = first; i < first + n; i++) to[i] = NAME(late_grad)(e[i], f, 0, false);
+    SIMD
+    for (int64_t i = first; i < first + (slot->shift == 0 ? n : 0); i++) to[i] = NAME(late_grad)(e[i], f, 0, false);
+    SIMD
+    for (int64_t i = first; i < first + (slot->shift == 0 ? 0 : n); i++)
+        to[i] = NAME(late_grad)(e[i], f, slot->shift, true);
 }
 
 /* After its last block. */

@@ -38,12 +38,12 @@ static void NAME(steps_of)(NAME(steps) * b, const REAL *z, int64_t n)
         NAME(step_filled)(b->filled, z + b->last, n - b->last);
 }
 
-/* How many numbers of z, at most n, lie before the first line of memory: loads that reach into two lines take twice the
- * time. */
+/* How many numbers of z lie before the first line of memory: loads that reach into two lines take twice the time. Of
+ * few numbers it does not matter. */
 static int64_t NAME(to_first_line)(const REAL *z, int64_t n)
 {
     const uintptr_t past = (uintptr_t)z % LINE;
-    return past == 0 || past % sizeof(REAL) != 0 || n < 2 * NAME(STEP) ? 0 : (int64_t)((LINE - past) / sizeof(REAL));
+    return past == 0 || past % sizeof(REAL) != 0 || n < NAME(CHUNK) ? 0 : (int64_t)((LINE - past) / sizeof(REAL));
 }
 
 /* The maxima by lanes: of each chunk from number `first` on, of all of them, and of the numbers before and after, maybe

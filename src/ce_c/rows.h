@@ -1,5 +1,5 @@
-/* rows.h - long, contiguous rows: scan, link, emission; and the same in three phases, for rows so few that several
- * threads share one.
+/* rows.h - long, contiguous rows: scan, link, emission, which may wait for the scan of the next row (row_due.h); and
+ * the same in three phases, for rows so few that several threads share one.
  */
 
 enum { NAME(PAIRS) = NAME(KEPT) / NAME(BLOCK) };

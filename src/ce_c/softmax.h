@@ -189,11 +189,10 @@ INLINE void NAME(log_items)(tile *x, int64_t classes, int n)
 
     SIMD
     for (int l = 0; l < n; l++) s[l] = NAME(normal)((REAL)x->s[l]);
-    if (classes == 2)
-        SIMD
-    for (int l = 0; l < n; l++) log_S[l] = LOG1P_UNIT(s[l]);
-    else SIMD
-    for (int l = 0; l < n; l++) log_S[l] = LOG1P(s[l]);
+    SIMD
+    for (int l = 0; l < (classes == 2 ? n : 0); l++) log_S[l] = LOG1P_UNIT(s[l]);
+    SIMD
+    for (int l = 0; l < (classes == 2 ? 0 : n); l++) log_S[l] = LOG1P(s[l]);
     SIMD
     for (int l = 0; l < n; l++) inv_S[l] = 1 / (1 + s[l]);
     SIMD
