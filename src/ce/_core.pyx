@@ -49,10 +49,12 @@ cdef extern from "ce.h":
         double grad_output
         int valued
         int threads
+        int (*stop)() noexcept nogil
         void *scratch
         double value
         double z
         int64_t bad
+        int stopped
     size_t ce_scratch_bytes(ce_job *) nogil
     void ce_run(ce_job *) nogil
     int ce_find_loss(const char *)
@@ -64,6 +66,7 @@ cdef extern from "ce.h":
     const char *ce_threads_runtime()
     int ce_threads_team(int)
     void ce_threads_before_fork()
+    void ce_threads_after_fork()
     void ce_threads_set_cpus(int)
 
 cdef extern from "internal.h":
@@ -163,6 +166,22 @@ cdef object begin(Call *c, int loss, str name, object x, object axis):
     return x
 
 
+cdef extern from *:
+    """
+    static inline int ce_raise(void) { return -1; }
+    """
+    int ce_raise() except -1  # the exception that a C function left set
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals()
+
+
+cdef int interrupted() noexcept nogil:
+    """Let signal handlers run, in the main thread; true if one raised an exception."""
+    with gil:
+        return PyErr_CheckSignals() < 0
+
+
 cdef int execute(Call *c) except -1:
     cdef int64_t few[FEW]
     cdef size_t bytes
@@ -180,11 +199,12 @@ cdef int execute(Call *c) except -1:
     if work < TINY:
         ce_run(&c.job)
     else:
+        c.job.stop = interrupted
         with nogil:
             ce_run(&c.job)
     if bytes > sizeof(few):
         free(c.job.scratch)
-    return 0
+    return ce_raise() if c.job.stopped else 0
 
 
 cdef int reduction_code(object reduction, bint has_batchmean) except -1:
@@ -538,6 +558,10 @@ def set_cpus(int cpus):
 
 def before_fork():
     ce_threads_before_fork()
+
+
+def after_fork():
+    ce_threads_after_fork()
 
 
 def find_loss(str name):

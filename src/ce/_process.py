@@ -65,8 +65,9 @@ def set_num_threads(n: int) -> None:
     """Set how many threads a large call may use, for the whole process.
 
     A call uses fewer where `n` exceeds the CPUs that the process may run on (affinity mask, cgroup
-    quota) or the limit of the OpenMP runtime (``OMP_NUM_THREADS``, threadpoolctl, joblib), and one
-    where there is little to do. Results do not depend on it, to the bit.
+    quota), less those that calls of other Python threads work on, or the limit of the OpenMP
+    runtime (``OMP_NUM_THREADS``, threadpoolctl, joblib); and one where there is little to do.
+    Results do not depend on it, to the bit.
 
     Parameters
     ----------
@@ -202,7 +203,7 @@ def _start() -> None:
     asked = _number_of_threads("CE_NUM_THREADS") or _number_of_threads("OMP_NUM_THREADS") or cpus
     _core.set_threads(_scope, asked)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_core.before_fork)
+        os.register_at_fork(before=_core.before_fork, after_in_child=_core.after_fork)
 
 
 _start()

@@ -69,16 +69,19 @@ typedef struct {
     double         delta;       /* where Huber's loss, or smooth L1, turns linear */
     double         grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
     int            valued;      /* the loss itself is asked for; else value may stay 0 */
-    int            threads;     /* asked for; then those that will work for a large call */
+    int            threads;     /* asked for; then the most that will work */
     void          *scratch;
+    int (*stop)(void); /* the calling thread asks it now and then: leave off? May be NULL */
 
     /* answers */
-    double  value; /* the reduced loss */
-    double  z;     /* Z, what the mean divides by */
-    int64_t bad;   /* position of the first class index or probability out of range, in C order; -1: none */
+    double  value;   /* the reduced loss */
+    double  z;       /* Z, what the mean divides by */
+    int64_t bad;     /* position of the first class index or probability out of range, in C order; -1: none */
+    int     stopped; /* stop said so: all else is undone, or half done */
+    int     isa;     /* that was current when scratch was asked for */
 } ce_job;
 
-size_t ce_scratch_bytes(ce_job *job); /* settles the number of threads, too */
+size_t ce_scratch_bytes(ce_job *job); /* settles threads and instruction set, too */
 void   ce_run(ce_job *job);
 int    ce_find_loss(const char *name); /* -1: no such loss */
 
@@ -93,6 +96,7 @@ void        ce_isa_use(int isa); /* one that runs here */
 const char *ce_threads_runtime(void);   /* "OpenMP 201511", "Grand Central Dispatch", "serial" */
 int         ce_threads_team(int asked); /* how many would work for a large call made here and now */
 void        ce_threads_before_fork(void);
+void        ce_threads_after_fork(void);   /* in the child */
 void        ce_threads_set_cpus(int cpus); /* affinity mask and cgroup quota, found by the caller */
 
 #endif

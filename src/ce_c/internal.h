@@ -96,9 +96,10 @@ typedef struct {
 /* True: the machine can run code of that level (x86-64: 1 to 4; elsewhere: 1). */
 int ce_cpu_has_level(int level);
 
-/* fn(context, worker, first, last) over [0, n), cut into contiguous ranges that a team of workers shares: numbers from
- * 0 up to the team's size, no two at work under the same. */
+/* fn(context, worker, first, last) over [0, n), cut into contiguous ranges of no more than `most` that a team of
+ * workers shares: numbers from 0 up to job->threads, no two at work under the same. True: job->stop said so, and the
+ * rest was left undone. */
 typedef void (*ce_range_fn)(void *context, int worker, int64_t first, int64_t last);
-void ce_parallel_for(int64_t n, int threads, ce_range_fn fn, void *context);
+int ce_parallel_for(const ce_job *job, int64_t n, int64_t most, ce_range_fn fn, void *context);
 
 #endif

@@ -2,10 +2,33 @@
  *
  * OpenMP where the compiler has it, Grand Central Dispatch on macOS (a second OpenMP runtime beside
  * torch's aborts the process there), serial elsewhere.
+ *
+ * The work is cut into pieces, contiguous ranges for one thread after the other to take: on a busy machine a thread
+ * that is held up does not hold up the rest. Between two pieces the calling thread asks, now and then, whether to stop.
  */
+#include <stdatomic.h>
+#include <time.h>
+
 #include "internal.h"
 
-static int cpus = 1;
+enum {
+    PIECES = 16,   /* for each thread, where the work is enough */
+    PATIENCE = 50, /* ms between two questions whether to stop */
+};
+
+static atomic_int cpus = 1;
+static atomic_int at_work; /* threads in all the calls of the process */
+
+/* One parallel loop. */
+typedef struct {
+    int64_t     n, pieces;
+    ce_range_fn fn;
+    void       *context;
+    int (*stop)(void);
+    int64_t         asked; /* when, in ms */
+    atomic_int      stopped;
+    _Atomic int64_t next;
+} loop;
 
 void ce_threads_set_cpus(int n)
 {
@@ -17,16 +40,28 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-#if defined(_OPENMP) || defined(__APPLE__)
-
-/* Contiguous ranges for one thread after the other to take: on a busy machine a thread that is held up does not
- * hold up the rest. */
-static int64_t piece_count(int64_t n, int team)
+static int64_t now(void)
 {
-    return n < 16 * (int64_t)team ? n : 16 * (int64_t)team;
+    struct timespec t;
+
+    timespec_get(&t, TIME_UTC);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-#endif
+static void take(loop *l, int64_t i, int worker, int calling)
+{
+    if (calling && l->stop) {
+        const int64_t ms = now() - l->asked;
+
+        if (ms > PATIENCE || ms < 0) {
+            if (l->stop())
+                l->stopped = 1;
+            l->asked = now();
+        }
+    }
+    if (!l->stopped)
+        l->fn(l->context, worker, l->n * i / l->pieces, l->n * (i + 1) / l->pieces);
+}
 
 #if defined(_OPENMP)
 
@@ -41,9 +76,9 @@ const char *ce_threads_runtime(void)
 }
 
 /* omp_get_max_threads is read at every call, so that threadpoolctl, joblib and dask are obeyed. */
-int ce_threads_team(int asked)
+static int allowed(void)
 {
-    return omp_in_parallel() ? 1 : smaller(smaller(asked, cpus), omp_get_max_threads());
+    return omp_in_parallel() ? 1 : omp_get_max_threads();
 }
 
 /* A forked child has none of the pool's threads and would wait for them for ever: give them back. */
@@ -53,50 +88,59 @@ void ce_threads_before_fork(void)
         omp_pause_resource_all(omp_pause_hard);
 }
 
-static void run_team(int64_t n, int team, ce_range_fn fn, void *context)
+void ce_threads_after_fork(void)
 {
-    const int64_t pieces = piece_count(n, team);
+    at_work = 0;
+}
 
+static void run_team(loop *l, int team)
+{
 #pragma omp parallel for schedule(dynamic, 1) num_threads(team)
-    for (int64_t i = 0; i < pieces; i++) fn(context, omp_get_thread_num(), n * i / pieces, n * (i + 1) / pieces);
+    for (int64_t i = 0; i < l->pieces; i++) take(l, i, omp_get_thread_num(), omp_get_thread_num() == 0);
 }
 
 #elif defined(__APPLE__)
 
 #include <dispatch/dispatch.h>
+#include <pthread.h>
 
 const char *ce_threads_runtime(void)
 {
     return "Grand Central Dispatch";
 }
 
-int ce_threads_team(int asked)
+static int allowed(void)
 {
-    return smaller(asked, cpus);
+    return cpus;
 }
 
 void ce_threads_before_fork(void)
 {
 }
 
+/* Grand Central Dispatch does not work in a forked child. */
+void ce_threads_after_fork(void)
+{
+    at_work = 0;
+    cpus = 1;
+}
+
 typedef struct {
-    int64_t         n, pieces;
-    _Atomic int64_t next;
-    ce_range_fn     fn;
-    void           *context;
+    loop     *work;
+    pthread_t caller;
 } share;
 
 static void run_share(void *context, size_t worker)
 {
-    share *s = context;
+    const share *s = context;
+    const int    calling = pthread_equal(pthread_self(), s->caller);
 
-    for (int64_t i; (i = s->next++) < s->pieces;)
-        s->fn(s->context, (int)worker, s->n * i / s->pieces, s->n * (i + 1) / s->pieces);
+    for (int64_t i; (i = s->work->next++) < s->work->pieces;) take(s->work, i, (int)worker, calling);
 }
 
-static void run_team(int64_t n, int team, ce_range_fn fn, void *context)
+static void run_team(loop *l, int team)
 {
-    share s = { n, piece_count(n, team), 0, fn, context };
+    share s = { l, pthread_self() };
     dispatch_apply_f((size_t)team, DISPATCH_APPLY_AUTO, &s, run_share);
 }
 
@@ -107,29 +151,59 @@ const char *ce_threads_runtime(void)
     return "serial";
 }
 
-int ce_threads_team(int asked)
+static int allowed(void)
 {
-    return smaller(asked, 1);
+    return 1;
 }
 
 void ce_threads_before_fork(void)
 {
 }
 
-static void run_team(int64_t n, int team, ce_range_fn fn, void *context)
+void ce_threads_after_fork(void)
 {
-    (void)team;
-    fn(context, 0, 0, n);
+    at_work = 0;
+}
+
+static void run_team(loop *l, int team)
+{
+    (void)l, (void)team;
 }
 
 #endif
 
-void ce_parallel_for(int64_t n, int threads, ce_range_fn fn, void *context)
+/* Those that others are not at work with: calls from several threads at once share the CPUs. */
+static int team_beside(int others, int asked)
 {
-    const int team = ce_threads_team(n < threads ? (int)n : threads);
+    const int idle = smaller(cpus - others, allowed());
+    return idle < 1 ? 1 : smaller(asked, idle);
+}
+
+int ce_threads_team(int asked)
+{
+    return team_beside(at_work, asked);
+}
+
+static int join(int asked)
+{
+    int others = at_work, team;
+
+    do team = team_beside(others, asked);
+    while (!atomic_compare_exchange_weak(&at_work, &others, others + team));
+    return team;
+}
+
+int ce_parallel_for(const ce_job *job, int64_t n, int64_t most, ce_range_fn fn, void *context)
+{
+    const int     team = join(n < job->threads ? (int)n : job->threads);
+    const int64_t shares = team > 1 ? (n < PIECES * (int64_t)team ? n : PIECES * (int64_t)team) : 1;
+    const int64_t needed = n / most + (n % most != 0);
+    loop          l = { n, shares > needed ? shares : needed, fn, context, job->stop, now(), 0, 0 };
 
     if (team > 1)
-        run_team(n, team, fn, context);
+        run_team(&l, team);
     else
-        fn(context, 0, 0, n);
+        for (int64_t i = 0; i < l.pieces && !l.stopped; i++) take(&l, i, 0, 1);
+    at_work -= team;
+    return l.stopped;
 }

@@ -1,5 +1,6 @@
 /* run.c - chooses the kernel, plans the blocks, adds the block sums in their order. */
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "internal.h"
@@ -16,20 +17,22 @@ static const ce_kernels *const tables[] = { CE_ISA_TABLES };
 
 enum {
     ISAS = sizeof tables / sizeof *tables,
-    ROW_MIN = 161,          /* shorter rows do better side by side: each costs as much as 400 classes beside its own */
-    BLOCK_ELEMENTS = 8192,  /* logits in a block: a few microseconds of work */
-    LANES_ELEMENTS = 32768, /* by lanes: so many that where the first line of memory begins does not matter */
-    BLOCK_ITEMS = 1024,     /* the most items in a block, unless they are single numbers */
-    TILE_ITEMS = 16,        /* the fewest, by lanes */
-    WORK_ALONE = 65536,     /* about 20 us of work: not worth a second thread */
-    STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
-    SPLIT_ITEMS = 64,       /* the most rows that threads share block by block */
-    SPLIT_SHARE = 8,        /* rows for each thread that share well by themselves */
-    WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
-    WORK_OF_ELEMENT = 4,    /* what an element costs of an element-wise loss */
+    ROW_MIN = 161,           /* shorter rows do better side by side: each costs as much as 400 classes beside its own */
+    BLOCK_ELEMENTS = 8192,   /* logits in a block: a few microseconds of work */
+    LANES_ELEMENTS = 32768,  /* by lanes: so many that where the first line of memory begins does not matter */
+    BLOCK_ITEMS = 1024,      /* the most items in a block, unless they are single numbers */
+    TILE_ITEMS = 16,         /* the fewest, by lanes */
+    WORK_ALONE = 65536,      /* about 20 us of work: not worth a second thread */
+    STREAM_BYTES = 1 << 25,  /* 32 MiB, with the logits 64: more than most last-level caches */
+    SPLIT_ITEMS = 64,        /* the most rows that threads share block by block */
+    SPLIT_SHARE = 8,         /* rows for each thread that share well by themselves */
+    WORK_OF_ITEM = 32,       /* what an item costs beside its classes, in classes */
+    WORK_OF_ELEMENT = 4,     /* what an element costs of an element-wise loss */
+    WORK_OF_PIECE = 1 << 22, /* milliseconds: a call can be stopped between two pieces */
+    ENDLESS_ROW = 1 << 24,   /* a row that is itself cut into pieces */
 };
 
-static int current;
+static atomic_int current;
 
 int ce_isa_count(void)
 {
@@ -162,7 +165,7 @@ static int streams(const ce_grid *grid, const ce_job *job)
 {
     const int64_t size = size_of(grid->type[CE_GRAD]);
 
-    return tables[current]->streams && !element_wise(job) && !grid->by_rows && grid->data[CE_GRAD] &&
+    return tables[job->isa]->streams && !element_wise(job) && !grid->by_rows && grid->data[CE_GRAD] &&
            grid->stride[CE_GRAD][grid->axes - 1] == size && grid->items * grid->classes * size >= STREAM_BYTES &&
            grid->data[CE_GRAD] != grid->data[CE_Z];
 }
@@ -170,11 +173,11 @@ static int streams(const ce_grid *grid, const ce_job *job)
 /* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */
 static int splits(const ce_grid *grid, const ce_job *job)
 {
-    const int64_t team = ce_threads_team(job->threads);
+    const int few = job->threads > 1 && grid->items < SPLIT_SHARE * (int64_t)job->threads;
 
-    return grid->by_rows && grid->block == 1 && team > 1 && grid->items <= SPLIT_ITEMS &&
-           grid->items < SPLIT_SHARE * team && grid->classes > tables[current]->real[job->real].part &&
-           grid->items * grid->classes >= WORK_ALONE;
+    return grid->by_rows && grid->block == 1 && grid->items <= SPLIT_ITEMS &&
+           grid->classes > tables[job->isa]->real[job->real].part && grid->items * grid->classes >= WORK_ALONE &&
+           (few || grid->classes >= ENDLESS_ROW);
 }
 
 /* Where things lie in the scratch memory, in bytes. */
@@ -200,9 +203,9 @@ static layout layout_of(const ce_job *job)
     if (!element_wise(job))
         block = block_items(K, by_rows(job));
     if (by_rows(job)) {
-        parts = items <= SPLIT_ITEMS ? K / tables[current]->real[job->real].part + 2 : 0;
+        parts = items <= SPLIT_ITEMS ? K / tables[job->isa]->real[job->real].part + 2 : 0;
         numbers = derives || job->array[CE_Z].type != job->real
-                      ? tables[current]->real[job->real].row_numbers(K, derives)
+                      ? tables[job->isa]->real[job->real].row_numbers(K, derives)
                       : 0;
     }
     at.pairs = (size_t)quotient(items + block - 1, block) * sizeof(ce_block);
@@ -226,6 +229,7 @@ static void lay_out(ce_plan *plan, const ce_job *job)
 size_t ce_scratch_bytes(ce_job *job)
 {
     job->threads = ce_threads_team(job->threads);
+    job->isa = current;
     return layout_of(job).all;
 }
 
@@ -248,22 +252,32 @@ static void run_range(void *context, int worker, int64_t first, int64_t last)
     }
 }
 
-static void share_out(const ce_grid *grid, const ce_plan *plan, ce_kernel kernel, int64_t n, int threads)
+/* Over n units, which are that much work together. */
+static void share_out(const call *c, ce_job *job, int64_t n, int64_t work)
 {
-    call c = { grid, plan, kernel, NULL };
-    ce_parallel_for(n, threads, run_range, &c);
+    const int64_t pieces = work / WORK_OF_PIECE + 1;
+
+    if (work < WORK_ALONE)
+        run_range((void *)c, 0, 0, n);
+    else
+        job->stopped = ce_parallel_for(job, n, n > pieces ? n / pieces : 1, run_range, (void *)c);
 }
 
-static void share_parts(const ce_grid *grid, ce_plan *plan, const ce_job *job)
+static void share_parts(const ce_grid *grid, ce_plan *plan, ce_job *job)
 {
-    const ce_kernels *table = tables[current];
+    const ce_kernels *table = tables[job->isa];
     const int64_t     part = table->real[job->real].part;
+    const call        scan = { grid, plan, table->real[job->real].scan, NULL };
+    const call        emit = { grid, plan, table->real[job->real].emit, NULL };
+    const int64_t     work = grid->items * grid->classes;
 
     plan->parts = (grid->classes + part - 1) / part;
-    share_out(grid, plan, table->real[job->real].scan, grid->items * plan->parts, job->threads);
+    share_out(&scan, job, grid->items * plan->parts, work);
+    if (job->stopped)
+        return;
     table->real[job->real].merge(grid, plan, NULL, 0, grid->items);
     if (plan->derives)
-        share_out(grid, plan, table->real[job->real].emit, grid->items * plan->parts, job->threads);
+        share_out(&emit, job, grid->items * plan->parts, work);
 }
 
 /* What the check found: are indices or probabilities in range, and what is Z? True if all is well. */
@@ -291,16 +305,17 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
         sum /= job->z;
     if (job->reduction == CE_PERPLEXITY)
         sum = sum > EXP_HI_F64 ? INFINITY : exp_wide_f64(sum);
-    return fabs(sum) < tables[current]->real[job->real].min_normal ? 0 : sum;
+    return fabs(sum) < tables[job->isa]->real[job->real].min_normal ? 0 : sum;
 }
 
 void ce_run(ce_job *job)
 {
-    const ce_kernels *table = tables[current];
+    const ce_kernels *table = tables[job->isa];
     ce_grid           grid;
     ce_plan           plan = { .job = job, .c = job->grad_output };
 
     job->bad = -1;
+    job->stopped = 0;
     lay_out(&plan, job);
     make_grid(&grid, job, 0);
     plan.classes = (double)grid.classes;
@@ -309,24 +324,26 @@ void ce_run(ce_job *job)
     plan.curves = grid.data[CE_HESS] != NULL;
     plan.streams = streams(&grid, job);
 
-    const int64_t   work = grid.items * (element_wise(job) ? WORK_OF_ELEMENT : grid.classes + WORK_OF_ITEM);
-    const int       threads = work < WORK_ALONE ? 1 : job->threads;
-    const ce_kernel check = table->real[job->real].check, run = table->real[job->real].run;
-    if (!element_wise(job) && !plan.derives && !grid.data[CE_VALUE] && !splits(&grid, job)) {
-        call both = { &grid, &plan, run, check }; /* nothing is written: targets need be read only once */
-        ce_parallel_for(grid.blocks, threads, run_range, &both);
-        if (passes(&grid, &plan, job))
+    const int64_t work = grid.items * (element_wise(job) ? WORK_OF_ELEMENT : grid.classes + WORK_OF_ITEM);
+    const call    check = { &grid, &plan, table->real[job->real].check, NULL };
+    call          run = { &grid, &plan, table->real[job->real].run, NULL };
+    const int     split = splits(&grid, job);
+    if (!element_wise(job) && !plan.derives && !grid.data[CE_VALUE] && !split) {
+        run.before = check.kernel; /* nothing is written: targets need be read only once */
+        share_out(&run, job, grid.blocks, work);
+        if (!job->stopped && passes(&grid, &plan, job))
             job->value = reduced(&grid, &plan);
         return;
     }
-    share_out(&grid, &plan, check, grid.blocks, grid.items < WORK_ALONE ? 1 : job->threads);
-    if (!passes(&grid, &plan, job))
+    share_out(&check, job, grid.blocks, grid.items);
+    if (job->stopped || !passes(&grid, &plan, job))
         return;
     if (element_wise(job))
         make_grid(&grid, job, 1);
-    if (splits(&grid, job))
+    if (split)
         share_parts(&grid, &plan, job);
     else
-        share_out(&grid, &plan, run, grid.blocks, threads);
-    job->value = reduced(&grid, &plan);
+        share_out(&run, job, grid.blocks, work);
+    if (!job->stopped)
+        job->value = reduced(&grid, &plan);
 }
