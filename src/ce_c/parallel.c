@@ -25,14 +25,22 @@ typedef struct {
     ce_range_fn fn;
     void       *context;
     int (*stop)(void);
-    int64_t         asked; /* when, in ms */
-    atomic_int      stopped;
-    _Atomic int64_t next;
+    int64_t    asked; /* when, in ms */
+    atomic_int stopped;
 } loop;
 
 void ce_threads_set_cpus(int n)
 {
     cpus = n;
+}
+
+/* In the child. Grand Central Dispatch does not work there. */
+void ce_threads_after_fork(void)
+{
+    at_work = 0;
+#if defined(__APPLE__)
+    cpus = 1;
+#endif
 }
 
 static int smaller(int a, int b)
@@ -88,11 +96,6 @@ void ce_threads_before_fork(void)
         omp_pause_resource_all(omp_pause_hard);
 }
 
-void ce_threads_after_fork(void)
-{
-    at_work = 0;
-}
-
 static void run_team(loop *l, int team)
 {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(team)
@@ -118,29 +121,23 @@ void ce_threads_before_fork(void)
 {
 }
 
-/* Grand Central Dispatch does not work in a forked child. */
-void ce_threads_after_fork(void)
-{
-    at_work = 0;
-    cpus = 1;
-}
-
 typedef struct {
-    loop     *work;
-    pthread_t caller;
+    loop           *work;
+    pthread_t       caller;
+    _Atomic int64_t next;
 } share;
 
 static void run_share(void *context, size_t worker)
 {
-    const share *s = context;
-    const int    calling = pthread_equal(pthread_self(), s->caller);
+    share    *s = context;
+    const int calling = pthread_equal(pthread_self(), s->caller) != 0;
 
-    for (int64_t i; (i = s->work->next++) < s->work->pieces;) take(s->work, i, (int)worker, calling);
+    for (int64_t i; (i = s->next++) < s->work->pieces;) take(s->work, i, (int)worker, calling);
 }
 
 static void run_team(loop *l, int team)
 {
-    share s = { l, pthread_self() };
+    share s = { l, pthread_self(), 0 };
     dispatch_apply_f((size_t)team, DISPATCH_APPLY_AUTO, &s, run_share);
 }
 
@@ -158,11 +155,6 @@ static int allowed(void)
 
 void ce_threads_before_fork(void)
 {
-}
-
-void ce_threads_after_fork(void)
-{
-    at_work = 0;
 }
 
 static void run_team(loop *l, int team)
@@ -198,7 +190,7 @@ int ce_parallel_for(const ce_job *job, int64_t n, int64_t most, ce_range_fn fn, 
     const int     team = join(n < job->threads ? (int)n : job->threads);
     const int64_t shares = team > 1 ? (n < PIECES * (int64_t)team ? n : PIECES * (int64_t)team) : 1;
     const int64_t needed = n / most + (n % most != 0);
-    loop          l = { n, shares > needed ? shares : needed, fn, context, job->stop, now(), 0, 0 };
+    loop          l = { n, shares > needed ? shares : needed, fn, context, job->stop, now(), 0 };
 
     if (team > 1)
         run_team(&l, team);
