@@ -1,76 +1,236 @@
-"""python -m bench.accuracy - loss and target gradient in float32 by the margin of the prediction.
+"""Measure the errors of every loss, gradient and Hessian: ``python -m bench.accuracy``.
 
-Logits (margin, 0) with target 0: the loss is log1p(e^-margin), the gradient -1 / (1 + e^margin).
-mpmath knows them; each library's figure stands with its relative error. Prints a Markdown table.
+    python -m bench.accuracy             everything, below five minutes
+    python -m bench.accuracy --quick     fewer numbers: below a minute
+    python -m bench.accuracy --isa NAME  one instruction set of ce only; may be repeated
+    python -m bench.accuracy --readme    write table and plot into README.md and docs/, too
+
+What an ulp is, and what counts as right where numbers vanish, stands in ulps.py; the truth is from
+mpmath, at the inputs as they are stored (truth.py, tails.py). "is 0", "is NaN" and "is inf" stand
+where that is the worst answer to a number that is not; a 0 is off by 2^23 to 2^24 ulps in float32.
+
+Where sums cancel, as in a gradient near its zero, ulps of the truth have no bound. So the full
+table has our errors as a fraction of what the tests allow (tests/*losses.py), too, which is
+relative to the absolute terms of the sum: more than 1 would fail them.
+
+Beside ours are the errors of torch, SciPy and scikit-learn at the same inputs, as far as they are
+installed and offer the loss, and for the functions of vecmath.h NumPy's. Needs the extras `bench`
+and `test`. Writes accuracy.md and accuracy.png.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import sys
+import tempfile
+import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import ml_dtypes
 import mpmath
 import numpy as np
 
 import ce
+from bench import accuracy_report, kernels, rivals, tails, truth
+from bench.ulps import Errors, Exact, ulps
 
-MARGINS = 5, 10, 16, 18, 30, 80
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests"))  # the table of losses, and the bounds that hold
 
-Result = tuple[Any, Any]
+from along_axis import AXIS_SUMS, NORMALISERS  # noqa: E402
+from losses import LOSSES, Loss  # noqa: E402
 
-
-def _ce(z: np.ndarray) -> Result:
-    loss, grad = ce.CrossEntropyLoss(axis=0).value_and_grad(z, 0)
-    return loss, grad[0]
-
-
-def _torch(z: np.ndarray) -> Result:
-    import torch
-
-    leaf = torch.from_numpy(z).requires_grad_()
-    loss = torch.nn.functional.cross_entropy(leaf, torch.tensor(0))
-    loss.backward()
-    return loss.detach().numpy(), leaf.grad.numpy()[0]
+DTYPES = list(map(np.dtype, (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)))
 
 
-def _scipy(z: np.ndarray) -> Result:
-    from scipy.special import log_softmax, softmax
+@dataclass(frozen=True)
+class Subject:
+    """A loss or a function: what ce answers, and what the tests allow."""
 
-    return -log_softmax(z)[0], softmax(z)[0] - np.float32(1)
-
-
-def _numpy(z: np.ndarray) -> Result:
-    shifted = z - z.max()
-    exps = np.exp(shifted)
-    return np.log(exps.sum()) - shifted[0], exps[0] / exps.sum() - np.float32(1)
+    label: str
+    answers: Callable[..., dict[str, np.ndarray]]
+    allowed: Callable[..., dict[str, np.ndarray]]
 
 
-LIBRARIES: dict[str, Callable[[np.ndarray], Result]] = {
-    "ce": _ce,
-    "torch": _torch,
-    "scipy": _scipy,
-    "numpy": _numpy,
-}
+def of_loss(loss: Loss, variant: str = "", **options) -> Subject:
+    options |= loss.fixed
+
+    def answers(x, y):
+        plain = getattr(ce, loss.criterion)(**options, reduction="none")
+        grad, hess = plain.grad_and_hess(x, y)
+        found = {"loss": plain(x, y), "gradient": grad, "Hessian": hess}
+        if loss.hessians:
+            found["Gauss-Newton"] = plain.grad_and_hess(x, y, hessian="gauss_newton")[1]
+        mean = getattr(ce, loss.criterion)(**options, reduction="mean")
+        return found | {"mean loss": np.asarray(mean(x, y))}
+
+    def allowed(x, y):
+        exact = loss.define(x, y, **options, reduction="none")
+        found = {"loss": exact.loss, "gradient": exact.grad, "Hessian": exact.hess}
+        if loss.hessians:
+            more = loss.define(x, y, **options, reduction="none", hessian="gauss_newton")
+            found["Gauss-Newton"] = more.hess
+        found["mean loss"] = loss.define(x, y, **options, reduction="mean").loss
+        return {quantity: e.error for quantity, e in found.items()}
+
+    return Subject(loss.label + variant, answers, allowed)
 
 
-def _cell(got: Any, true: mpmath.mpf) -> str:
-    error = abs((mpmath.mpf(float(got)) - true) / true)
-    return f"{float(got) or 0.0:.3g} ({float(error):.0e})"
+def of_function(function) -> Subject:
+    return Subject(
+        function.name,
+        lambda *arrays: {"value": getattr(ce, function.name)(*arrays, axis=1)},
+        lambda *arrays: {"value": function.define(*arrays, 1).error},
+    )
+
+
+def subjects() -> list[Subject]:
+    """Every loss of the tests' table, and the functions along an axis."""
+    losses = [of_loss(loss) for loss in LOSSES]
+    smoothed, logits = LOSSES[0], next(x for x in LOSSES if x.criterion == "BCEWithLogitsLoss")
+    losses += [of_loss(smoothed, "-smoothing", label_smoothing=0.1), of_loss(logits, "-soft")]
+    # logsumexp_backward is softmax times a number
+    functions = [f for f in [*NORMALISERS, *AXIS_SUMS] if f.name != "logsumexp_backward"]
+    order = list(truth.TRUTHS)
+    return sorted(losses, key=lambda x: order.index(x.label)) + list(map(of_function, functions))
+
+
+@dataclass
+class Row:
+    """A quantity of a loss in a dtype: the errors of ce by instruction set, those of others."""
+
+    label: str
+    quantity: str
+    dtype: str
+    ours: dict[str, Errors] = field(default_factory=dict)
+    others: dict[str, Errors] = field(default_factory=dict)
+    used: dict[str, float] = field(default_factory=dict)  # of what the tests allow
+
+    @property
+    def worst(self) -> Errors:
+        return max(self.ours.values(), key=lambda e: (np.isnan(e.largest), e.largest))
+
+
+Answers = list[dict[str, np.ndarray]]  # by quantity, of each batch
+
+
+def fraction_used(got: np.ndarray, exact: Exact, allowed: np.ndarray) -> float:
+    """The largest error as a fraction of what is allowed; correctly rounded numbers use nothing."""
+    off = exact.off(got)
+    with np.errstate(all="ignore"):
+        fine = got.reshape(off.shape) == exact.high.astype(got.dtype)
+        used = off / np.broadcast_to(np.asarray(allowed, np.float64), got.shape).reshape(off.shape)
+    used = np.where(fine | (ulps(got, exact) == 0), 0, np.nan_to_num(used, nan=np.inf))
+    return float(used.max(initial=0))
+
+
+def true_numbers(subject: Subject, batches: list[tuple[np.ndarray, ...]]) -> list[dict[str, Exact]]:
+    """The truth of every batch, the mean loss included."""
+    found = [truth.TRUTHS[subject.label](*arrays) for arrays in batches]
+    for numbers in found:
+        if "loss" in numbers:
+            with mpmath.workdps(60):
+                numbers["mean loss"] = [mpmath.fsum(numbers["loss"]) / len(numbers["loss"])]
+    return [{quantity: Exact.of(x) for quantity, x in numbers.items()} for numbers in found]
+
+
+def errors_of(answers: Answers, exact: list[dict[str, Exact]], quantity: str) -> Errors | None:
+    """The errors of a quantity over the batches for which there is an answer."""
+    pairs = zip(answers, exact, strict=True)
+    pairs = [(got[quantity], true[quantity]) for got, true in pairs if quantity in got]
+    if not pairs:
+        return None
+    got = np.concatenate([np.ravel(answer) for answer, _ in pairs])
+    parts = [np.concatenate([getattr(e, part) for _, e in pairs]) for part in ("high", "low")]
+    return Errors.of(got, Exact(*parts))
+
+
+def measured(subject: Subject, dtype: np.dtype, isas: list[str], n: int) -> list[Row]:
+    """The rows of a loss in a dtype."""
+    rng = np.random.default_rng(20240613)
+    batches = list(tails.INPUTS[subject.label](rng, n, dtype))
+    exact = true_numbers(subject, batches)
+    allowed = [subject.allowed(*arrays) for arrays in batches]
+    rows = {q: Row(subject.label, q, dtype.name) for q in exact[0]}
+    before = ce._core.isa()
+    try:
+        for isa in isas:
+            ce._core.use_isa(isa)
+            answers = [subject.answers(*arrays) for arrays in batches]
+            for quantity, row in rows.items():
+                row.ours[isa] = errors_of(answers, exact, quantity)
+                row.used[isa] = max(
+                    fraction_used(np.asarray(got[quantity]), true[quantity], most[quantity])
+                    for got, true, most in zip(answers, exact, allowed, strict=True)
+                )
+    finally:
+        ce._core.use_isa(before)
+    for name, library in rivals.LIBRARIES.items():
+        if importlib.util.find_spec(name):
+            answers = [library(subject.label, *arrays) for arrays in batches]
+            found = {quantity: errors_of(answers, exact, quantity) for quantity in rows}
+            for quantity, errors in found.items():
+                if errors:
+                    rows[quantity].others[name] = errors
+    return list(rows.values())
+
+
+def of_kernels(folder: Path, isas: list[str], quick: bool) -> list[tuple]:
+    """Name, type, instruction set (or NumPy) and errors of the functions of vecmath.h."""
+    found = []
+    for isa in isas:
+        print(f"the functions of vecmath.h, {isa}", flush=True)
+        library = kernels.build(folder, isa)
+        if library is None:
+            print("there is no C compiler: the functions of vecmath.h are left out")
+            return []
+        for kernel in kernels.KERNELS:
+            for real in kernels.types(library, kernel):
+                every = kernel.name == "exp" and isa == isas[-1]
+                step = 1009 if quick else 1 if every else 31
+                found.append((kernel.name, real, isa, kernels.measure(library, kernel, real, step)))
+                if kernel.numpy and isa == isas[-1]:
+                    errors = kernels.measure(library, kernel, real, max(step, 31), numpy=True)
+                    found.append((kernel.name, real, "NumPy", errors))
+    return found
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.accuracy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    known = ce._core.isas()
+    parser.add_argument("--quick", action="store_true", help="fewer numbers")
+    parser.add_argument("--isa", action="append", metavar="NAME", choices=known)
+    parser.add_argument("--output", type=Path, default=ROOT / "bench" / "results", metavar="DIR")
+    parser.add_argument("--readme", action="store_true", help="write into README.md and docs/, too")
+    options = parser.parse_args()
+    options.isa = [isa for isa in known if not options.isa or isa in options.isa]
+    return options
 
 
 def main() -> None:
-    mpmath.mp.dps = 60
-    installed = [name for name in LIBRARIES if importlib.util.find_spec(name)]
-    print("| margin | quantity | true | " + " | ".join(installed) + " |")
-    print("|---:|---|---:|" + "---:|" * len(installed))
-    for margin in MARGINS:
-        results = {name: LIBRARIES[name](np.float32([margin, 0])) for name in installed}
-        e = mpmath.exp(-margin)
-        truths = {"loss": mpmath.log1p(e), "gradient": -e / (1 + e)}
-        for i, (quantity, true) in enumerate(truths.items()):
-            cells = " | ".join(_cell(results[name][i], true) for name in installed)
-            print(f"| {margin} | {quantity} | {float(true):.3g} | {cells} |")
+    options, began, rows = arguments(), time.perf_counter(), []
+    options.output.mkdir(parents=True, exist_ok=True)
+    listed = subjects()
+    for step, subject in enumerate(listed, start=1):
+        seconds = time.perf_counter() - began
+        print(f"[{step}/{len(listed)}] {subject.label}  ({seconds:.0f} s)", flush=True)
+        for dtype in DTYPES:
+            rows += measured(subject, dtype, options.isa, 200 if options.quick else 1600)
+    with tempfile.TemporaryDirectory() as folder:
+        functions = of_kernels(Path(folder), options.isa, options.quick)
+    accuracy_report.write(rows, functions, options.isa, options.output)
+    if options.readme:
+        accuracy_report.into_readme(
+            rows, functions, options.isa, options.output, ROOT / "README.md"
+        )
+    print(f"written to {options.output}  ({time.perf_counter() - began:.0f} s)")
 
 
 if __name__ == "__main__":
