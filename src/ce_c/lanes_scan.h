@@ -195,7 +195,7 @@ static void NAME(scan_whole)(const ce_grid *grid, const ce_plan *plan, const ce_
     const bool    tilted = plan->job->smoothing != 0 || link->emits == SHARES, aims = grid->data[CE_TARGET] && n > 0;
     REAL          z_t[ITEMS], e_t[ITEMS];
 
-    for (int l = 0; l < x->width; l++) x->spot[l] = (int32_t)(l / LANES * n + x->t[l]) * LANES + l % LANES;
+    for (int l = 0; aims && l < x->width; l++) x->spot[l] = (int32_t)(l / LANES * n + x->t[l]) * LANES + l % LANES;
     for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->dot[l] = x->lost[l] = 0;
     if (link->emits == ONE_HOT)
         NAME(gather_targets)(grid, x);
