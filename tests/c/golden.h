@@ -1,0 +1,275 @@
+/* golden.h - the lines of golden.txt as jobs. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "golden_numbers.h"
+
+#define LINE_FORMAT "%-27s %-8s %-9s %c %-10s %-31s"
+
+typedef struct {
+    int      number; /* in the file */
+    char     loss[32], dtype[16], shape[32], order, reduction[16], options[64];
+    uint64_t hash[3]; /* of value, gradient, Hessian */
+} line;
+
+typedef struct {
+    ce_job      job;
+    const char *outputs;
+    int         by_class; /* a softmax loss; else element-wise */
+    int64_t     shape[3], items_shape[3];
+    int64_t     items, classes, inner; /* inner: items that lie beyond the class axis */
+    int64_t     strides[CE_ARRAYS][3];
+    int         in_order[CE_ARRAYS]; /* in C order, without gaps */
+    size_t      bytes[CE_ARRAYS];
+    char       *memory[CE_ARRAYS], *w;
+    char       *last[CE_ARRAYS]; /* of outputs: what they were last time, and its hash */
+    uint64_t    last_hash[CE_ARRAYS];
+} problem;
+
+/* Of each loss what its first two arrays hold: z logits, l log-probabilities, p probabilities, t class indices;
+ * and what it gives: value, gradient, Hessian. */
+static const struct {
+    const char *name;
+    int         by_class;
+    const char *inputs, *outputs;
+} losses[] = {
+    { "cross_entropy", 1, "zt", "vgh" },
+    { "cross_entropy_probabilities", 1, "zp", "vgh" },
+    { "nll", 1, "lt", "vgh" },
+    { "focal", 1, "zt", "vgh" },
+    { "softmax", 1, "z", "g" },
+    { "log_softmax", 1, "z", "g" },
+    { "logsumexp", 1, "z", "v" },
+    { "softmax_backward", 1, "pz", "g" },
+    { "log_softmax_backward", 1, "lz", "g" },
+    { "entropy", 1, "p", "v" },
+    { "relative_entropy", 1, "pp", "v" },
+    { "cross_entropy_between", 1, "pp", "v" },
+    { "mse", 0, "zz", "vgh" },
+    { "l1", 0, "zz", "vgh" },
+    { "huber", 0, "zz", "vgh" },
+    { "smooth_l1", 0, "zz", "vgh" },
+    { "bce", 0, "pp", "vgh" },
+    { "bce_with_logits", 0, "zp", "vgh" },
+    { "sigmoid_focal", 0, "zp", "vgh" },
+    { "kl_div", 0, "lp", "vgh" },
+    { "kl_div_log", 0, "ll", "vgh" },
+};
+
+/* Does this array have the axes of the logits? */
+static int has_classes(const problem *p, int a)
+{
+    return p->by_class && a < CE_TARGET;
+}
+
+static int rank_of(const problem *p, int a)
+{
+    return p->job.axes - (p->by_class && a >= CE_TARGET);
+}
+
+static const int64_t *shape_of(const problem *p, int a)
+{
+    return p->by_class && a >= CE_TARGET ? p->items_shape : p->shape;
+}
+
+static int64_t count_of(const problem *p, int a)
+{
+    return has_classes(p, a) ? p->items * p->classes : p->items;
+}
+
+/* Where number i in C order lies, in bytes. */
+static int64_t offset_of(const problem *p, int a, int64_t i)
+{
+    const int64_t *shape = shape_of(p, a), *strides = p->strides[a];
+    int64_t        at = 0;
+
+    if (p->in_order[a])
+        return i * size_of(p->job.array[a].type);
+    for (int axis = rank_of(p, a); axis-- > 0; i /= shape[axis]) at += i % shape[axis] * strides[axis];
+    return at;
+}
+
+/* Where an option's number begins, such as that of gamma=1.5, or NULL: there is no such option. */
+static const char *option(const line *l, const char *name)
+{
+    const size_t length = strlen(name);
+
+    for (const char *at = l->options; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (strncmp(at, name, length) == 0 && (at[length] == '=' || at[length] == ',' || !at[length]))
+            return at + length + (at[length] == '=');
+    return NULL;
+}
+
+static double number_of(const line *l, const char *name, double otherwise)
+{
+    const char *at = option(l, name);
+    return at ? strtod(at, NULL) : otherwise;
+}
+
+/* Memory for an array: in C order, in F order, or every second number of twice the memory. Those of items always lie
+ * in C order. */
+static void add_array(problem *p, int a, ce_type type, char order)
+{
+    const int      rank = rank_of(p, a), by_items = p->by_class && a >= CE_TARGET;
+    const int64_t *shape = shape_of(p, a);
+    int64_t        step = size_of(type) * (order == 'S' && !by_items ? 2 : 1);
+
+    for (int i = 0; i < rank; i++) {
+        const int axis = order == 'F' && !by_items ? i : rank - 1 - i;
+        p->strides[a][axis] = step;
+        step *= shape[axis];
+    }
+    p->in_order[a] = order == 'C' || by_items;
+    p->bytes[a] = (size_t)step;
+    p->memory[a] = malloc((size_t)step);
+    p->job.array[a] = (ce_array){ p->memory[a], p->strides[a], type };
+}
+
+static void add_numbers(problem *p, int a, char kind, ce_type type, const line *l)
+{
+    const int beyond = option(l, "extreme") ? EXTREME : option(l, "subnormal") ? SUBNORMAL : ORDINARY;
+
+    add_array(p, a, type, l->order);
+    for (int64_t i = 0; i < count_of(p, a); i++) {
+        const int64_t item = has_classes(p, a) ? i / (p->classes * p->inner) * p->inner + i % p->inner : i;
+        store(p->memory[a] + offset_of(p, a, i), type, number(kind, hash_at(a, i), item, type, beyond));
+    }
+}
+
+static void add_output(problem *p, int a, ce_type type, char order)
+{
+    add_array(p, a, type, order);
+    p->last[a] = malloc(p->bytes[a]);
+    memset(p->last[a], 0xa5, p->bytes[a]);
+}
+
+static void add_target(problem *p, const line *l)
+{
+    const int ignores = option(l, "ignore") != NULL;
+
+    add_array(p, CE_TARGET, CE_INT64, l->order);
+    for (int64_t i = 0; i < p->items; i++) {
+        const uint64_t h = hash_at(CE_TARGET, i);
+        const int64_t  t = ignores && h >> 61 == 0 ? p->job.ignore_index : (int64_t)(h % (uint64_t)p->classes);
+        memcpy(p->memory[CE_TARGET] + offset_of(p, CE_TARGET, i), &t, 8);
+    }
+}
+
+static void add_class_weights(problem *p)
+{
+    const int64_t size = size_of(p->job.real);
+
+    p->w = malloc((size_t)(p->classes * size));
+    for (int64_t k = 0; k < p->classes; k++) store(p->w + k * size, p->job.real, weight(hash_at(CE_ARRAYS, k)));
+    p->job.w = p->w;
+}
+
+static int parse(line *l, const char *text)
+{
+    char hash[3][20];
+
+    if (sscanf(text, "%31s %15s %31s %c %15s %63s %19s %19s %19s", l->loss, l->dtype, l->shape, &l->order, l->reduction,
+               l->options, hash[0], hash[1], hash[2]) != 9)
+        return 0;
+    for (int i = 0; i < 3; i++) l->hash[i] = strtoull(hash[i], NULL, 16);
+    return 1;
+}
+
+/* Where in a table a name is, -1 for nowhere; the entries are names, or structures that begin with theirs. */
+#define PLACE(name, table) place_of(name, table, sizeof *(table), (int)(sizeof(table) / sizeof *(table)))
+
+static int place_of(const char *name, const void *table, size_t size, int n)
+{
+    while (n-- > 0)
+        if (strcmp(*(const char *const *)((const char *)table + (size_t)n * size), name) == 0)
+            break;
+    return n;
+}
+
+static void set_shape(problem *p, const char *text)
+{
+    char *end;
+
+    p->items = p->classes = p->inner = 1;
+    for (p->job.axes = 0; p->job.axes < 3; text = end + 1) {
+        const int     axis = p->job.axes++;
+        const int64_t n = p->shape[axis] = strtoll(text, &end, 10);
+        if (p->by_class && axis == 1)
+            p->classes = n;
+        else {
+            p->items *= n;
+            p->items_shape[axis > 0 && p->by_class ? axis - 1 : axis] = n;
+        }
+        if (p->by_class && axis == 2)
+            p->inner = n;
+        if (*end != 'x')
+            break;
+    }
+}
+
+static void set_options(problem *p, const line *l)
+{
+    static const char *const reductions[] = { "none", "sum", "mean", "batchmean", "perplexity" };
+    const double             alpha = number_of(l, "alpha", -1);
+
+    p->job.reduction = (ce_reduction)PLACE(l->reduction, reductions);
+    p->job.hessian = option(l, "gauss_newton") ? CE_GAUSS_NEWTON : option(l, "abs") ? CE_ABS : CE_EXACT;
+    p->job.ignore_index = -100;
+    p->job.smoothing = number_of(l, "smoothing", 0);
+    p->job.gamma = number_of(l, "gamma", 0);
+    p->job.alpha[0] = alpha < 0 ? 1 : 1 - alpha;
+    p->job.alpha[1] = alpha < 0 ? 1 : alpha;
+    p->job.delta = number_of(l, "delta", 0);
+    p->job.grad_output = 1;
+}
+
+/* False: the line is not understood. */
+static int make_problem(problem *p, const line *l)
+{
+    const int loss = PLACE(l->loss, losses), z = PLACE(l->dtype, floats);
+
+    memset(p, 0, sizeof *p);
+    if (loss < 0 || z < 0)
+        return 0;
+    const ce_type type = (ce_type)z, real = type == CE_FLOAT64 ? CE_FLOAT64 : CE_FLOAT32;
+    const ce_type of_items = losses[loss].by_class ? real : type;
+    const char   *in = losses[loss].inputs;
+
+    p->outputs = strcmp(l->reduction, "perplexity") == 0 ? "v" : losses[loss].outputs;
+    p->by_class = losses[loss].by_class;
+    set_shape(p, l->shape);
+    set_options(p, l);
+    p->job.loss = ce_find_loss(l->loss);
+    p->job.real = real;
+    p->job.class_axis = p->by_class ? 1 : -1;
+    p->job.shape = p->shape;
+    add_numbers(p, CE_Z, in[0], type, l);
+    if (in[1] == 't')
+        add_target(p, l);
+    else if (in[1])
+        add_numbers(p, CE_OTHER, in[1], type, l);
+    if (option(l, "v"))
+        add_numbers(p, CE_V, 'w', of_items, l);
+    if (option(l, "pos"))
+        add_numbers(p, CE_POS, 'w', type, l);
+    if (option(l, "upstream"))
+        add_numbers(p, CE_UPSTREAM, 'u', of_items, l);
+    if (option(l, "w"))
+        add_class_weights(p);
+    if (strchr(p->outputs, 'g'))
+        add_output(p, CE_GRAD, type, l->order);
+    if (strchr(p->outputs, 'h'))
+        add_output(p, CE_HESS, type, l->order);
+    if (strchr(p->outputs, 'v') && p->job.reduction == CE_NONE)
+        add_output(p, CE_VALUE, real, l->order);
+    return p->job.loss >= 0 && (int)p->job.reduction >= 0;
+}
+
+static void free_problem(problem *p)
+{
+    for (int a = 0; a < CE_ARRAYS; a++) {
+        free(p->memory[a]);
+        free(p->last[a]);
+    }
+    free(p->w);
+}
