@@ -1,0 +1,607 @@
+/* fuzz.c - the kernels under libFuzzer: the bytes of an input choose a job, its arrays and what they hold.
+ *
+ * Build, replay the corpus (seconds), fuzz for 30 minutes (Clang):
+ *     cmake -S . -B BUILD -DCE_PROGRAMS=ON -DCE_SANITIZE=address,undefined,fuzzer-no-link -DCMAKE_C_COMPILER=clang \
+ *         -DCMAKE_BUILD_TYPE=Release && cmake --build BUILD --target fuzz
+ *     BUILD/tests/c/fuzz tests/c/corpus/?*
+ *     BUILD/tests/c/fuzz -max_len=192 -max_total_time=1800 FOUND tests/c/corpus
+ * With GCC (and without fuzzer-no-link) the same program replays, but cannot fuzz.
+ *
+ * Jobs are those that the boundary lets through: aligned arrays in any strides, in place only with the strides of the
+ * logits. Each array is as large as its strides reach and no larger, so AddressSanitizer sees an access beyond it.
+ * The program itself sees to it that
+ *     - only elements of outputs change, and none of them after a job that was refused;
+ *     - a job is refused for the first class index or probability that is out of range, and for nothing else;
+ *     - another number of threads gives the same bits, and so does another instruction set from x86-64-v3 on.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+enum { AXES = 5, FEW = 1 << 11, MANY = 1 << 17, THREADS = 3, LEAD = 3, VALUED = 1, GRADED = 2, CURVED = 4 };
+
+/* What a job has beside CE_Z. */
+typedef enum { INDICES, PROBABILITIES, ONE, TWO, NORMALISER, BACKWARD, LSE, LSE_BACKWARD, ELEMENTS } family;
+
+static struct {
+    const char *name;
+    family      family;
+    int         number;
+} losses[] = {
+    { "cross_entropy", INDICES, 0 },
+    { "nll", INDICES, 0 },
+    { "focal", INDICES, 0 },
+    { "cross_entropy_probabilities", PROBABILITIES, 0 },
+    { "entropy", ONE, 0 },
+    { "relative_entropy", TWO, 0 },
+    { "cross_entropy_between", TWO, 0 },
+    { "softmax", NORMALISER, 0 },
+    { "log_softmax", NORMALISER, 0 },
+    { "softmax_backward", BACKWARD, 0 },
+    { "log_softmax_backward", BACKWARD, 0 },
+    { "logsumexp", LSE, 0 },
+    { "softmax", LSE_BACKWARD, 0 },
+    { "mse", ELEMENTS, 0 },
+    { "l1", ELEMENTS, 0 },
+    { "huber", ELEMENTS, 0 },
+    { "smooth_l1", ELEMENTS, 0 },
+    { "bce", ELEMENTS, 0 },
+    { "bce_with_logits", ELEMENTS, 0 },
+    { "sigmoid_focal", ELEMENTS, 0 },
+    { "kl_div", ELEMENTS, 0 },
+    { "kl_div_log", ELEMENTS, 0 },
+};
+
+static int isas[16], isa_count; /* those that run here */
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "fuzz: %s\n", what);
+    abort();
+}
+
+/* -- the input ---------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const uint8_t *at, *end;
+} bytes;
+
+static unsigned take(bytes *in)
+{
+    return in->at < in->end ? *in->at++ : 0;
+}
+
+static unsigned below(bytes *in, unsigned n)
+{
+    return take(in) % n;
+}
+
+static uint64_t take_long(bytes *in)
+{
+    uint64_t x = 0;
+    for (int i = 0; i < 8; i++) x = x << 8 | take(in);
+    return x;
+}
+
+static double take_double(bytes *in)
+{
+    static const double some[] = { 1, 0, -1, 0.5, 2, 1e-40, 1e40, 1e-320, INFINITY, -INFINITY, NAN, 3.25 };
+    const unsigned      n = sizeof some / sizeof *some, i = take(in);
+    const uint64_t      bits = i < 255 ? 0 : take_long(in);
+    double              x;
+
+    memcpy(&x, &bits, sizeof x);
+    return i < 255 ? some[i % n] : x;
+}
+
+/* In [low, high]; most often one of the ends or a power of 2 in between. */
+static double take_within(bytes *in, double low, double high)
+{
+    const double x = fabs(take_double(in));
+    return x >= low && x <= high ? x : x < low ? low : high;
+}
+
+static int64_t take_size(bytes *in)
+{
+    static const int edges[] = { 7,   8,   9,   15,  16,  17,   31,   32,   33,   63,   64,   65,   127,  128,  129,
+                                 160, 161, 162, 255, 256, 257,  511,  512,  513,  1023, 1024, 1025, 2047, 2048, 2049,
+                                 95,  96,  97,  300, 639, 1536, 4095, 4096, 4097, 8191, 8192, 8193, 16385 };
+    const unsigned   x = take(in);
+
+    if (x < 64)
+        return x % 11;
+    if (x < 192)
+        return edges[x % (sizeof edges / sizeof *edges)];
+    return (int64_t)(x & 15) << 8 | take(in);
+}
+
+/* -- arrays ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char   *memory, *before, *answer; /* before: what it held at first; answer: and after the first run */
+    size_t  bytes;
+    int     axes;
+    int64_t shape[AXES], strides[AXES];
+} block;
+
+static int64_t count(int axes, const int64_t *shape)
+{
+    int64_t n = 1;
+    for (int i = 0; i < axes; i++) n *= shape[i];
+    return n;
+}
+
+static char *element(const block *b, char *data, int64_t position)
+{
+    for (int i = b->axes - 1; i >= 0; position /= b->shape[i--]) data += position % b->shape[i] * b->strides[i];
+    return data;
+}
+
+/* Strides: C order, or axes in any order, with gaps, backwards; those of inputs also 0 or so that elements overlap. */
+static void choose_strides(bytes *in, block *b, int64_t size, int is_output)
+{
+    const unsigned mode = take(in);
+    int            order[AXES];
+    int64_t        step = size;
+
+    for (int i = 0; i < b->axes; i++) order[i] = b->axes - 1 - i;
+    for (int i = b->axes - 1; mode & 1 && i > 0; i--) {
+        const int j = (int)below(in, (unsigned)i + 1), kept = order[i];
+        order[i] = order[j], order[j] = kept;
+    }
+    for (int i = 0; i < b->axes; i++) {
+        const int      axis = order[i];
+        const unsigned how = mode & 2 ? take(in) : 0;
+
+        step += (how & 3) * size;
+        b->strides[axis] = how & 4 ? -step : step;
+        if (!is_output && how & 8)
+            b->strides[axis] = how & 16 ? 0 : how & 4 ? -size : size;
+        else
+            step *= b->shape[axis] > 1 ? b->shape[axis] : 1;
+    }
+}
+
+/* Memory for it, before which lie some numbers that are not its own. */
+static void make(bytes *in, block *b, ce_array *array, int64_t size)
+{
+    const int64_t lead = take(in) & LEAD;
+    int64_t       low = 0, high = size;
+
+    for (int i = 0; i < b->axes; i++) {
+        if (b->shape[i] == 0)
+            high = low;
+        else if (b->strides[i] < 0)
+            low += (b->shape[i] - 1) * b->strides[i];
+        else
+            high += (b->shape[i] - 1) * b->strides[i];
+    }
+    if (count(b->axes, b->shape) == 0)
+        low = high = 0;
+    b->bytes = (size_t)(high - low + lead * size);
+    b->memory = malloc(b->bytes);
+    b->before = malloc(b->bytes);
+    b->answer = malloc(b->bytes);
+    array->data = b->memory + lead * size - low;
+    array->strides = b->strides;
+}
+
+/* -- what they hold ----------------------------------------------------------------------------------------------- */
+
+static uint64_t random_bits(uint64_t *state)
+{
+    *state ^= *state << 13, *state ^= *state >> 7, *state ^= *state << 17;
+    return *state * 0x2545f4914f6cdd1du;
+}
+
+/* The bits of a floating number: of any size, of middling size, in [0, 1), or special. */
+static uint64_t random_real(uint64_t *state, ce_type type, unsigned kind)
+{
+    const int      width = (int)size_of(type) * 8, mantissa = type == CE_FLOAT32   ? 23
+                                                              : type == CE_FLOAT64 ? 52
+                                                              : type == CE_FLOAT16 ? 10
+                                                                                   : 7;
+    const uint64_t bits = random_bits(state), sign = bits >> 63 << (width - 1), most = 1ull << (width - 1 - mantissa);
+    const uint64_t low = bits & ((1ull << mantissa) - 1), one = (most / 2 - 1) << mantissa, r = bits >> 55 & 7;
+
+    switch (kind) {
+    case 0: return sign | (one + ((r % 6) << mantissa) - (2ull << mantissa)) | low;
+    case 1: return (one - ((r + 1) << mantissa)) | low;
+    case 2: return bits >> (64 - width);
+    default:
+        switch (r) {
+        case 0: return sign;
+        case 1: return sign | (most - 1) << mantissa;                          /* infinity */
+        case 2: return sign | (most - 1) << mantissa | 1ull << (mantissa - 1); /* NaN */
+        case 3: return sign | low;                                             /* subnormal */
+        case 4: return sign | ((most - 1) << mantissa) - 1;                    /* the largest */
+        case 5: return sign | 1ull << mantissa;                                /* the smallest but for subnormals */
+        case 6: return one;
+        default: return sign | one | low;
+        }
+    }
+}
+
+static uint64_t random_index(uint64_t *state, unsigned kind, int64_t classes, int64_t ignored)
+{
+    const uint64_t bits = random_bits(state), r = bits >> 56;
+
+    if (kind == 3 || (kind == 2 && r == 0))
+        return r & 1 ? bits << 8 >> 8 : r & 2 ? (uint64_t)classes : -(bits & 0xfff);
+    if (kind > 0 && r < 64)
+        return (uint64_t)ignored;
+    return classes > 0 ? bits % (uint64_t)classes : (uint64_t)ignored;
+}
+
+/* Some inputs are tiled with the rest of the fuzzer's bytes, the others made from them. */
+static void fill(bytes *in, char *memory, size_t size, ce_type type, int64_t classes, int64_t ignored)
+{
+    const size_t   width = (size_t)size_of(type);
+    const unsigned kind = below(in, 6);
+    uint64_t       state = 0x9e3779b97f4a7c15u + take(in);
+
+    for (size_t i = 0; i < size / width; i++) {
+        uint64_t bits;
+        if (kind == 5 && in->at + width <= in->end) {
+            memcpy(memory + i * width, in->at + i * width % (size_t)(in->end - in->at - (ptrdiff_t)width + 1), width);
+            continue;
+        }
+        if (type >= CE_INT8)
+            bits = random_index(&state, kind, classes, ignored);
+        else
+            bits = random_real(&state, type, kind < 4 ? kind : random_bits(&state) >> 62 ? 0 : 3);
+        memcpy(memory + i * width, &bits, width); /* little-endian, as all machines of this test */
+    }
+}
+
+/* -- what must hold ----------------------------------------------------------------------------------------------- */
+
+static int in_range(const char *p, ce_type type, int64_t classes, int64_t ignored)
+{
+    int64_t t;
+
+    switch (type) {
+    case CE_INT8: t = *(const int8_t *)p; break;
+    case CE_INT16: t = *(const int16_t *)p; break;
+    case CE_INT32: t = *(const int32_t *)p; break;
+    case CE_INT64: t = *(const int64_t *)p; break;
+    case CE_UINT8: t = *(const uint8_t *)p; break;
+    case CE_UINT16: t = *(const uint16_t *)p; break;
+    case CE_UINT32: t = *(const uint32_t *)p; break;
+    default:
+        if (*(const uint64_t *)p > INT64_MAX)
+            return 0;
+        t = *(const int64_t *)p;
+    }
+    return t == ignored || (t >= 0 && t < classes);
+}
+
+static int in_unit(const char *p, ce_type type)
+{
+    const uint16_t half = *(const uint16_t *)p;
+
+    switch (type) {
+    case CE_FLOAT32: return *(const float *)p >= 0 && *(const float *)p <= 1;
+    case CE_FLOAT64: return *(const double *)p >= 0 && *(const double *)p <= 1;
+    case CE_FLOAT16: return half <= 0x3c00 || half == 0x8000;
+    default: return half <= 0x3f80 || half == 0x8000;
+    }
+}
+
+/* Where the job ought to be refused, or -1. Before it is run: in place the input is overwritten. */
+static int64_t first_bad(const ce_job *job, const block *b, int is_bce)
+{
+    const block *items = is_bce ? &b[CE_Z] : &b[CE_TARGET];
+    const int    of_classes = job->array[CE_TARGET].data != NULL;
+
+    for (int64_t i = 0; (is_bce || of_classes) && i < count(items->axes, items->shape); i++) {
+        if (of_classes && !in_range(element(items, job->array[CE_TARGET].data, i), job->array[CE_TARGET].type,
+                                    job->shape[job->class_axis], job->ignore_index))
+            return i;
+        for (int a = CE_Z; is_bce && a <= CE_OTHER; a += CE_OTHER - CE_Z)
+            if (!in_unit(element(&b[a], job->array[a].data, i), job->array[a].type))
+                return i;
+    }
+    return -1;
+}
+
+static void check_untouched(const block *b, const ce_array *array, int is_output)
+{
+    const size_t size = (size_t)size_of(array->type);
+    char        *mask;
+
+    if (!is_output) {
+        if (memcmp(b->memory, b->before, b->bytes) != 0)
+            fail("an input, or an output of a job that was refused, has changed");
+        return;
+    }
+    mask = calloc(1, b->bytes);
+    for (int64_t i = 0; i < count(b->axes, b->shape); i++)
+        memset(mask + (element(b, array->data, i) - b->memory), 1, size);
+    for (size_t i = 0; i < b->bytes; i++)
+        if (!mask[i] && b->memory[i] != b->before[i])
+            fail("memory between the elements of an output has changed");
+    free(mask);
+}
+
+static int is_nan(const char *p, ce_type type)
+{
+    uint16_t half;
+
+    memcpy(&half, p, sizeof half);
+    switch (type) {
+    case CE_FLOAT32: return *(const float *)p != *(const float *)p;
+    case CE_FLOAT64: return *(const double *)p != *(const double *)p;
+    case CE_FLOAT16: return (half & 0x7fff) > 0x7c00;
+    default: return (half & 0x7fff) > 0x7f80;
+    }
+}
+
+/* NaNs may differ. */
+static void check_same(const char *a, const char *b, size_t bytes, ce_type type)
+{
+    const size_t size = (size_t)size_of(type);
+
+    if (memcmp(a, b, bytes) == 0)
+        return;
+    for (size_t i = 0; i < bytes; i += size)
+        if (memcmp(a + i, b + i, size) != 0 && !(is_nan(a + i, type) && is_nan(b + i, type)))
+            fail("another number of threads, or instruction set, gives other bits");
+}
+
+/* -- a job -------------------------------------------------------------------------------------------------------- */
+
+static int is_output(int array)
+{
+    return array == CE_GRAD || array == CE_HESS || array == CE_VALUE;
+}
+
+typedef struct {
+    ce_job  job;
+    int64_t shape[AXES];
+    block   blocks[CE_ARRAYS];
+    int     shares[CE_ARRAYS]; /* the output whose memory an input is, or -1 */
+    void   *w;
+    size_t  w_bytes;
+    int     is_bce;
+} problem;
+
+/* Adds an array: of the logits' axes or the items'. */
+static void add(bytes *in, problem *p, int array, ce_type type)
+{
+    const ce_job *job = &p->job;
+    block        *b = &p->blocks[array];
+    ce_array     *a = &p->job.array[array];
+    const int64_t size = size_of(type);
+
+    for (int i = 0; i < job->axes; i++)
+        if (array < CE_TARGET || i != job->class_axis)
+            b->shape[b->axes++] = p->shape[i];
+    a->type = type;
+    if (p->shares[array] >= 0) {
+        *b = p->blocks[p->shares[array]];
+        *a = job->array[p->shares[array]];
+        return;
+    }
+    /* an input that is an output's memory has an output's strides */
+    int as_output = is_output(array);
+    for (int o = 0; o < CE_ARRAYS; o++) as_output |= p->shares[o] == array;
+    choose_strides(in, b, size, as_output);
+    make(in, b, a, size);
+    fill(in, b->memory, b->bytes, type, job->class_axis < 0 ? 0 : p->shape[job->class_axis], job->ignore_index);
+}
+
+static void choose_shape(bytes *in, problem *p, int is_of_classes)
+{
+    const unsigned x = take(in);
+    int64_t        room = x & 0x18 ? FEW : MANY;
+
+    p->job.axes = (int)(x & 7) % (AXES + 1);
+    if (p->job.axes < is_of_classes)
+        p->job.axes = 1;
+    p->job.class_axis = is_of_classes ? (int)(x >> 5) % p->job.axes : -1;
+    for (int i = 0; i < p->job.axes; i++) {
+        const int64_t size = take_size(in);
+        p->shape[i] = size < room ? size : room;
+        room = p->shape[i] > 1 ? room / p->shape[i] : room;
+    }
+    p->job.shape = p->shape;
+}
+
+static void choose_options(bytes *in, problem *p, family kind, const char *name)
+{
+    static const int64_t ignored[] = { -100, 0, 1, -1, 255, INT64_MIN, INT64_MAX, 3 };
+    ce_job              *job = &p->job;
+    const int            is_kl = strncmp(name, "kl_div", 6) == 0, has_kind = strstr(name, "focal") != NULL;
+
+    job->ignore_index = ignored[below(in, 8)];
+    if (kind == PROBABILITIES && job->ignore_index >= 0)
+        job->ignore_index = -100;
+    if (kind == INDICES || kind == PROBABILITIES || kind == ELEMENTS)
+        job->reduction = (ce_reduction)below(in, is_kl && job->axes > 0 ? 4 : 3);
+    job->hessian = has_kind ? (ce_hessian)below(in, 3) : CE_EXACT;
+    if (strncmp(name, "cross_entropy", 13) == 0)
+        job->smoothing = take_within(in, 0, 1);
+    if (has_kind)
+        job->gamma = take_within(in, 0, 1e6);
+    job->alpha[1] = take_within(in, 0, 1);
+    job->alpha[0] = 1 - job->alpha[1];
+    if (strcmp(name, "huber") == 0)
+        job->delta = take_within(in, 5e-324, 1.7e308);
+    if (strcmp(name, "smooth_l1") == 0)
+        job->delta = take_within(in, 0, 1.7e308);
+    job->grad_output = take_double(in);
+}
+
+/* Outputs, and then what else the family has; `what` is a sum of VALUED, GRADED, CURVED. */
+static void add_arrays(bytes *in, problem *p, family kind, unsigned has, int what, ce_type type, ce_type other)
+{
+    ce_job *job = &p->job;
+
+    job->valued = what & VALUED;
+    add(in, p, CE_Z, type);
+    if (kind == PROBABILITIES || kind == TWO || kind == BACKWARD || kind == ELEMENTS)
+        add(in, p, CE_OTHER, kind == BACKWARD ? type : other);
+    if (what & (GRADED | CURVED))
+        add(in, p, CE_GRAD, type);
+    if (what & CURVED)
+        add(in, p, CE_HESS, type);
+    if (kind == INDICES)
+        add(in, p, CE_TARGET, (ce_type)(CE_INT8 + below(in, 8)));
+    if (has & 1 && (kind == INDICES || kind == PROBABILITIES || kind == ELEMENTS))
+        add(in, p, CE_V, kind == ELEMENTS ? other : job->real);
+    if (has & 2 && kind == ELEMENTS)
+        add(in, p, CE_POS, other);
+    if (kind == LSE_BACKWARD || (has & 4 && job->reduction == CE_NONE && kind <= PROBABILITIES) ||
+        (has & 4 && job->reduction == CE_NONE && kind == ELEMENTS))
+        add(in, p, CE_UPSTREAM, kind == ELEMENTS ? other : job->real);
+    if (what & VALUED && job->reduction == CE_NONE && job->axes > (kind != ELEMENTS))
+        add(in, p, CE_VALUE, job->real);
+    if (has & 8 && (kind == INDICES || kind == PROBABILITIES)) {
+        p->w_bytes = (size_t)(p->shape[job->class_axis] * size_of(job->real));
+        p->w = malloc(p->w_bytes);
+        fill(in, p->w, p->w_bytes, job->real, 0, 0);
+        job->w = p->w;
+    }
+}
+
+static void choose(bytes *in, problem *p)
+{
+    static const int whats[] = { VALUED, GRADED, VALUED | GRADED, GRADED | CURVED };
+    const unsigned   n = sizeof losses / sizeof *losses, l = below(in, n), flags = take(in), in_place = take(in);
+    const family     kind = losses[l].family;
+    const ce_type    type = (ce_type)(flags & 3);
+    const ce_type    real = type == CE_FLOAT64 ? CE_FLOAT64 : CE_FLOAT32;
+    const ce_type    other = real == CE_FLOAT64 || !(flags & 12) ? real : flags & 4 ? CE_FLOAT16 : CE_BFLOAT16;
+    int              what = whats[flags >> 4 & 3];
+
+    if (kind == NORMALISER || kind == BACKWARD || kind == LSE_BACKWARD)
+        what = GRADED;
+    else if (kind == ONE || kind == TWO || kind == LSE)
+        what = VALUED;
+    p->job.loss = losses[l].number;
+    p->job.real = real;
+    p->is_bce = strcmp(losses[l].name, "bce") == 0;
+    for (int a = 0; a < CE_ARRAYS; a++) p->shares[a] = -1;
+    if (in_place & 1 && what & (GRADED | CURVED))
+        p->shares[in_place & 2 && what & CURVED ? CE_HESS : CE_GRAD] =
+            kind == BACKWARD && in_place & 4 ? CE_OTHER : CE_Z;
+    choose_shape(in, p, kind != ELEMENTS);
+    choose_options(in, p, kind, losses[l].name);
+    add_arrays(in, p, kind, in_place >> 4, what, type, other);
+    if (kind == INDICES && l == 0 && what == VALUED && flags >> 6 == 3)
+        p->job.reduction = CE_PERPLEXITY;
+}
+
+/* Runs it with scratch memory that is as large as it must be and not larger. */
+static void run(ce_job *job, int isa, int threads)
+{
+    ce_isa_use(isas[isa]);
+    job->threads = threads;
+    job->scratch = malloc(ce_scratch_bytes(job));
+    ce_run(job);
+    free(job->scratch);
+}
+
+static int is_changed(const problem *p, int array)
+{
+    int changed = is_output(array);
+    for (int o = 0; o < CE_ARRAYS; o++) changed |= p->shares[o] == array;
+    return changed;
+}
+
+static void examine(problem *p, int64_t bad)
+{
+    if (p->job.bad != bad)
+        fail("refused for the wrong number, or not refused");
+    for (int a = 0; a < CE_ARRAYS; a++)
+        if (p->job.array[a].data)
+            check_untouched(&p->blocks[a], &p->job.array[a], is_changed(p, a) && bad < 0);
+}
+
+static void try_twice(bytes *in, problem *p)
+{
+    const unsigned x = take(in), y = take(in);
+    const int isa = (int)(x >> 4) % isa_count, other = y >> 4 && isa > 0 ? 1 + (int)(y >> 4) % (isa_count - 1) : isa;
+    const int64_t bad = first_bad(&p->job, p->blocks, p->is_bce);
+    ce_job       *job = &p->job;
+
+    for (int a = 0; a < CE_ARRAYS; a++)
+        if (job->array[a].data && p->shares[a] < 0)
+            memcpy(p->blocks[a].before, p->blocks[a].memory, p->blocks[a].bytes);
+    run(job, isa, 1 + (int)(x & 15) % THREADS);
+    examine(p, bad);
+    const double value = job->value, z = job->z;
+    for (int a = 0; a < CE_ARRAYS; a++)
+        if (job->array[a].data && p->shares[a] < 0) {
+            memcpy(p->blocks[a].answer, p->blocks[a].memory, p->blocks[a].bytes);
+            memcpy(p->blocks[a].memory, p->blocks[a].before, p->blocks[a].bytes);
+        }
+    run(job, other, 1 + (int)(y & 15) % THREADS);
+    examine(p, bad);
+    if (bad >= 0)
+        return;
+    check_same((const char *)&value, (const char *)&job->value, sizeof value, CE_FLOAT64);
+    check_same((const char *)&z, (const char *)&job->z, sizeof z, CE_FLOAT64);
+    for (int a = 0; a < CE_ARRAYS; a++)
+        if (job->array[a].data && p->shares[a] < 0)
+            check_same(p->blocks[a].answer, p->blocks[a].memory, p->blocks[a].bytes, job->array[a].type);
+}
+
+static void set_up(void)
+{
+    for (size_t l = 0; l < sizeof losses / sizeof *losses; l++)
+        if ((losses[l].number = ce_find_loss(losses[l].name)) < 0)
+            fail("there is no such loss");
+    for (int i = 0; i < ce_isa_count(); i++)
+        if (ce_isa_runs_here(i))
+            isas[isa_count++] = i;
+    ce_threads_set_cpus(THREADS);
+#if defined(_OPENMP)
+    omp_set_num_threads(THREADS);
+#endif
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    bytes   in = { data, data + size };
+    problem p = { .job = { .bad = -1 } };
+
+    if (isa_count == 0)
+        set_up();
+    choose(&in, &p);
+    try_twice(&in, &p);
+    for (int a = 0; a < CE_ARRAYS; a++)
+        if (p.job.array[a].data && p.shares[a] < 0)
+            free(p.blocks[a].memory), free(p.blocks[a].before), free(p.blocks[a].answer);
+    free(p.w);
+    return 0;
+}
+
+#if defined(REPLAY_ONLY) /* there is no libFuzzer: each argument is the name of a file */
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        uint8_t input[4096];
+        FILE   *file = fopen(argv[i], "rb");
+
+        if (!file)
+            fail("an input cannot be read");
+        const size_t size = fread(input, 1, sizeof input, file);
+        fclose(file);
+        uint8_t *exact = malloc(size);
+        memcpy(exact, input, size);
+        LLVMFuzzerTestOneInput(exact, size);
+        free(exact);
+    }
+    printf("%d inputs\n", argc - 1);
+    return 0;
+}
+#endif
