@@ -11,6 +11,11 @@
 
 #include "internal.h"
 
+#if defined(_OPENMP)
+#include <omp.h>
+#pragma weak omp_pause_resource_all /* GCC 8's runtime, which the wheels for manylinux_2_28 take along, lacks it */
+#endif
+
 enum {
     PIECES = 16,   /* for each thread, where the work is enough */
     PATIENCE = 50, /* ms between two questions whether to stop */
@@ -34,12 +39,15 @@ void ce_threads_set_cpus(int n)
     cpus = n;
 }
 
-/* In the child. Grand Central Dispatch does not work there. */
+/* In the child. Grand Central Dispatch does not work there, nor OpenMP with the parent's threads. */
 void ce_threads_after_fork(void)
 {
     at_work = 0;
 #if defined(__APPLE__)
     cpus = 1;
+#elif defined(_OPENMP)
+    if (!omp_pause_resource_all)
+        cpus = 1;
 #endif
 }
 
@@ -73,8 +81,6 @@ static void take(loop *l, int64_t i, int worker, int calling)
 
 #if defined(_OPENMP)
 
-#include <omp.h>
-
 #define STRING_OF(x) #x
 #define STRING(x)    STRING_OF(x)
 
@@ -92,7 +98,7 @@ static int allowed(void)
 /* A forked child has none of the pool's threads and would wait for them for ever: give them back. */
 void ce_threads_before_fork(void)
 {
-    if (!omp_in_parallel())
+    if (omp_pause_resource_all && !omp_in_parallel())
         omp_pause_resource_all(omp_pause_hard);
 }
 
