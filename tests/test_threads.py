@@ -1,21 +1,19 @@
-"""Thread counts: their scopes, their sources, concurrent callers, and fork."""
+"""Thread counts: their scopes, their sources, and concurrent callers."""
 
 import asyncio
 import contextvars
 import os
 import re
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from interpreter import printed, run
 from problems import assert_same_bits
 
 import ce
-
-SETTINGS = ("CE_NUM_THREADS", "OMP_NUM_THREADS", "CE_ISA")
 
 
 @pytest.fixture(autouse=True)
@@ -24,26 +22,6 @@ def restored():
     before = ce.get_num_threads()
     yield
     ce.set_num_threads(before)
-
-
-def run(code, **environment):
-    """Run the code in a fresh interpreter with these settings and no others of ours."""
-    env = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env=env | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def printed(code, **environment):
-    """What the code prints; it must not fail."""
-    result = run(code, **environment)
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
 
 
 def test_default_is_positive():
@@ -213,38 +191,3 @@ def test_concurrent_callers_do_not_disturb_each_other(isa):
             for k, (loss, grad) in enumerate(results):
                 assert_same_bits(loss, expected[(i + k) % 8][0])
                 assert_same_bits(grad, expected[(i + k) % 8][1])
-
-
-FORK = """
-import os, signal, numpy as np, ce
-ce.set_num_threads(2)
-logits = np.random.default_rng(0).standard_normal((20000, 100), np.float32)
-target = np.zeros(20000, int)
-expected = ce.CrossEntropyLoss().value_and_grad(logits, target)
-
-def check(code):
-    loss, grad = ce.CrossEntropyLoss().value_and_grad(logits, target)
-    if loss != expected[0] or (grad != expected[1]).any():
-        os._exit(code)
-
-def family(generations):
-    signal.alarm(50)  # a child that hangs is killed, and its parent tells
-    check(3)
-    if generations:
-        child = os.fork()
-        if child == 0:
-            family(generations - 1)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] != 0:
-            os._exit(4)
-        check(5)
-
-family(2)
-print("all well")
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_fork_after_a_parallel_call():
-    """Child, grandchild and then their parents compute, instead of waiting for lost threads."""
-    assert printed(FORK) == "all well"
