@@ -1,0 +1,244 @@
+"""The table of calls: every public function and method, called rightly and in each wrong way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from exact import BFLOAT16
+from losses import LOSSES, Loss
+
+import ce
+
+WRONG_FIELDS = {
+    "label_smoothing": (1.5, "much", 10**400),
+    "ignore_index": (1.5, 2**63),
+    "gamma": (-1.0, "much"),
+    "delta": (-1.0, None),
+    "beta": (-1.0, None),
+    "axis": (5, 1.0),
+    "reduction": ("average", None),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call: error is what it must raise; make is called with fields, for the function."""
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    error: tuple[type[Exception], ...] = ()
+    method: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, lend=lambda x: x) -> None:
+        """Call it; arguments, but for outputs, pass through `lend` first."""
+        args = [lend(x) for x in self.args]
+        options = {k: v if k == "out" else lend(v) for k, v in self.options.items()}
+        fields = {k: lend(v) for k, v in self.fields.items()}
+        try:
+            function = self.function
+            if self.method:
+                function = getattr(function(**fields), self.method)
+            function(*args, **options)
+        except self.error:
+            return
+        assert not self.error, "there is no error"
+
+    @property
+    def arguments(self) -> list[Any]:
+        """All that is passed in."""
+        passed = [*self.args, *self.options.values(), *self.fields.values()]
+        return [y for x in passed for y in (x if isinstance(x, tuple) else (x,))]
+
+
+class Unreadable:
+    """It promises to be an array."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("unreadable")
+
+
+def released():
+    view = memoryview(np.zeros(3, np.float32))
+    view.release()
+    return view
+
+
+def no_arrays():
+    return {
+        "complex": np.zeros((4, 3), complex), "text": np.full((4, 3), "a"), "None": None,
+        "objects": np.zeros((4, 3), object), "dates": np.zeros((4, 3), "M8[s]"),
+        "record": np.zeros((4, 3), "f4,f4"), "unreadable": Unreadable(), "released": released(),
+    }  # fmt: skip
+
+
+def problem(loss: Loss, dtype=np.float32):
+    """Arguments in (0, 1), which every loss takes."""
+    x = np.linspace(0.125, 0.875, 12).reshape(4, 3).astype(dtype)
+    return x, np.array([0, 1, 2, 0]) if loss.indices else x[::-1, ::-1].copy()
+
+
+def right(loss: Loss):
+    """(method, arguments, options of the call, fields)."""
+    for dtype in (np.float32, np.float64, np.float16, BFLOAT16.type):
+        x, t = problem(loss, dtype)
+        yield "value_and_grad", (x, t), {}, {}
+        yield "value_and_grad", (x, t), {"out": np.empty_like(x)}, {"reduction": "none"}
+        yield "grad_and_hess", (x, t), {"out": (np.empty_like(x), np.empty_like(x))}, {}
+    x, t = problem(loss)
+    yield "__call__", (x, t), {}, {"reduction": "none"}
+    yield "grad", (x, t), {"grad_output": 2.0}, {}
+    yield "grad_and_hess", (x, t), {}, {}
+    yield "value_and_grad", (x.astype(">f4"), t.astype(t.dtype.newbyteorder())), {}, {}
+    yield "grad", (x, t), {"out": np.empty((4, 6), np.float32)[:, ::2]}, {}
+    yield "grad", (x, t), {"out": np.empty((4, 3), np.float32, "F")}, {}
+    yield "grad", (x, t), {"out": np.empty((4, 3), np.float32)[::-1]}, {}
+    yield "__call__", (x.tolist(), t.tolist()), {}, {}
+    if loss.name != "binary_cross_entropy":  # whose gradient is no probability
+        yield "grad", (x, t), {"out": x}, {}
+    g = np.ones(4 if loss.classes else (4, 3), np.float32)
+    yield "grad", (x, t), {"grad_output": g}, {"reduction": "none"}
+    if loss.classes:
+        for v in (g, g.astype(int)):
+            yield "grad", (x, t), {"sample_weight": v}, {}
+    weight = weight_of(loss)
+    if weight:
+        w = np.ones(3, np.float32)
+        for v in (w, w.astype(int), np.repeat(w, 2)[::2], w.tolist()):
+            yield "value_and_grad", (x, t), {}, {weight: v}
+    large = np.full((20, 1000) if loss.classes else (60, 3000), 0.5, np.float32)
+    labels = np.zeros(20, int)
+    yield "grad", (large, labels if loss.indices else large), {"out": np.empty_like(large)}, {}
+
+
+def weight_of(loss: Loss) -> str:
+    """The name of an option that takes an array."""
+    names = {option.name for sweep in loss.sweeps for option in sweep}
+    return "weight" if "weight" in names else "alpha" if loss.name == "focal_loss" else ""
+
+
+def wrong(loss: Loss):
+    """The same, with what is wrong."""
+    x, t = problem(loss)
+    for name, no_array in no_arrays().items():
+        yield "input: " + name, "grad", (no_array, t), {}, {}
+        yield "target: " + name, "grad", (x, no_array), {}, {}
+        if loss.classes and no_array is not None:
+            yield "sample_weight: " + name, "grad", (x, t), {"sample_weight": no_array}, {}
+        weight = weight_of(loss)
+        if weight and no_array is not None:
+            yield f"{weight}: {name}", "grad", (x, t), {}, {weight: no_array}
+        if no_array is not None:
+            options = {"grad_output": no_array}
+            yield "grad_output: " + name, "grad", (x, t), options, {"reduction": "none"}
+    bad = t.copy()
+    bad[-1] = 3
+    if loss.indices:
+        yield "index", "value_and_grad", (x, bad), {"out": np.empty_like(x)}, {}
+        large, labels = np.zeros((20, 1000), np.float32), np.zeros(20, int)
+        labels[19] = 1000
+        yield "index of many", "grad", (large, labels), {"out": large}, {}
+    if loss.name == "binary_cross_entropy":
+        yield "probability", "value_and_grad", (x, bad), {"out": np.empty_like(x)}, {}
+        yield "probability", "value_and_grad", (x + 1, t), {"out": np.empty_like(x)}, {}
+    yield "shape of the target", "grad", (x, t[:3]), {}, {}
+    yield "integers", "grad", (x.astype(int), t), {}, {}
+    yield "shape of grad_output", "grad", (x, t), {"grad_output": t[:3]}, {"reduction": "none"}
+    yield "grad_output of the mean", "grad", (x, t), {"grad_output": x}, {}
+    yield "unknown option", "grad", (x, t), {"nonesuch": x}, {}
+    if loss.classes:
+        yield "shape of sample_weight", "grad", (x, t), {"sample_weight": x}, {}
+        yield "no class axis", "grad", (x[0, 0], t), {}, {}
+    read_only = np.empty_like(x)
+    read_only.flags.writeable = False
+    memory = np.full(24, 0.5, np.float32)
+    low = memory[:12].reshape(4, 3)
+    for name, z, out in (
+        ("shape", x, np.empty((3, 4), np.float32)), ("dtype", x, np.empty((4, 3))),
+        ("read-only", x, read_only), ("no array", x, x.tolist()), ("other", x, memoryview(x)),
+        ("meets itself", x, np.broadcast_to(x[:1], (4, 3))),
+        ("meets the input", low, memory[3:15].reshape(4, 3)), ("reversed", low, low[::-1]),
+    ):  # fmt: skip
+        for method in ("grad", "value_and_grad"):
+            yield "out: " + name, method, (z, t), {"out": out}, {}
+        yield "out[0]: " + name, "grad_and_hess", (z, t), {"out": (out, np.empty_like(x))}, {}
+        yield "out[1]: " + name, "grad_and_hess", (z, t), {"out": (np.empty_like(x), out)}, {}
+    yield "out: no pair", "grad_and_hess", (x, t), {"out": x}, {}
+    yield "out: twice", "grad_and_hess", (x, t), {"out": (low, low)}, {}
+    fields = getattr(ce, loss.criterion).__dataclass_fields__
+    for name in fields.keys() & WRONG_FIELDS.keys():
+        for value in WRONG_FIELDS[name]:
+            yield f"{name}: {value!r:.9}", "value_and_grad", (x, t), {}, {name: value}
+    if weight_of(loss):
+        w = np.ones((5, 5), np.float32)
+        yield "shape of the weight", "grad", (x, t), {}, {weight_of(loss): w}
+        yield "shape of the weight", "grad", (x, t), {}, {weight_of(loss): w[0]}
+
+
+REFUSED = (TypeError, ValueError, IndexError)
+
+
+def of_losses():
+    for loss in LOSSES:
+        make = getattr(ce, loss.criterion)
+        for method, args, options, fields in right(loss):
+            name = f"{loss.label}, {method}"
+            yield Call(name, make, args, options, (), method, loss.fixed | fields)
+        for what, method, args, options, fields in wrong(loss):
+            name = f"{loss.label}, {what}"
+            yield Call(name, make, args, options, REFUSED, method, loss.fixed | fields)
+        x, t = problem(loss)
+        yield Call(loss.label, getattr(ce, loss.name), (x, t), loss.fixed)
+        yield Call(loss.label, getattr(ce, loss.name), (x, None), loss.fixed, REFUSED)
+
+
+def of_functions():
+    """Those that are no losses."""
+    x, g, t = np.full((4, 3), 0.5, np.float32), np.ones(4, np.float32), np.array([0, 1, 2, 0])
+    large, labels = np.full((20, 1000), 0.5, np.float32), np.full(20, 999)
+    into = {
+        ce.softmax: (x,), ce.log_softmax: (x,), ce.logsumexp: (x,), ce.softmax_backward: (x, x),
+        ce.log_softmax_backward: (x, x), ce.logsumexp_backward: (g, x),
+    }  # fmt: skip
+    for function, args in into.items():
+        fit, met = np.zeros_like(g if function is ce.logsumexp else x), np.full(20, 0.5, np.float32)
+        yield Call("out", function, args, {"out": fit})
+        shared = met[2 : 2 + fit.size].reshape(fit.shape)
+        args = (*args[:-1], met[:12].reshape(4, 3))
+        for out in (np.empty((2, 2), np.float32), fit.astype(int), fit.tolist(), shared):
+            yield Call("wrong out", function, args, {"out": out}, REFUSED)
+    sums = {ce.entropy: (x,), ce.relative_entropy: (x, x), ce.cross_entropy_between: (x, x)}
+    for function, args in (into | sums).items():
+        yield Call("right", function, args)
+        yield Call("foreign", function, tuple(z.astype(">f4") for z in args))
+        many = [large if z is x else np.ones(20, np.float32) for z in args]
+        yield Call("large", function, tuple(many))
+        for axis in (5, 0.5, None):
+            yield Call("axis", function, args, {"axis": axis}, REFUSED)
+    into |= sums | {ce.perplexity: (x, t), ce.one_hot: (t, 3)}
+    for function, args in into.items():
+        for name, no_array in no_arrays().items():
+            for i in range(1 if function is ce.one_hot else len(args)):
+                given = (*args[:i], no_array, *args[i + 1 :])
+                yield Call(f"{name} for {i}", function, given, {}, REFUSED)
+    for function, args in into.items():
+        if len(args) > 1 and function is not ce.one_hot:
+            yield Call("shape", function, (args[0][:3], args[1]), {}, REFUSED)
+    yield Call("right", ce.perplexity, (x, t))
+    yield Call("large", ce.perplexity, (large, labels))
+    yield Call("index", ce.perplexity, (large, labels + 1), {}, REFUSED)
+    yield Call("right", ce.one_hot, (t, 3))
+    for args in ((t, 2), (-t, 3), (t, 2.5), (t.astype(float), 3)):
+        yield Call("wrong", ce.one_hot, args, {}, REFUSED)
+    yield Call("axis", ce.one_hot, (t, 3), {"axis": 5}, REFUSED)
+    for count in (0, 1.5):
+        yield Call("wrong", ce.set_num_threads, (count,), {}, REFUSED)
+    yield Call("wrong", ce.show_config, ("nonesuch",), {}, REFUSED)
+
+
+CALLS = [*of_losses(), *of_functions()]
