@@ -113,3 +113,15 @@ def test_what_is_not_finite(bad):
     z[...] = bad
     every_way(ce.CrossEntropyLoss(), z, t)
     same_for_all_threads(lambda: (ce.softmax(z), ce.log_softmax(z), ce.logsumexp(z, axis=1)))
+
+
+def test_rows_cut_for_their_length_alone():
+    """So that a call can be stopped; by one thread, too. Beside many others they are not cut."""
+    z = logits((1, 2**24 + 77), np.float16)
+    many = np.broadcast_to(z, (65, z.size))
+    ce.set_num_threads(1)
+    for call in (
+        ce.logsumexp,
+        lambda x, **_: ce.CrossEntropyLoss(reduction="none")(x, [5] * len(x)),
+    ):
+        assert_same_bits(call(z, axis=1), call(many, axis=1)[:1])
