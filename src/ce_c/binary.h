@@ -23,7 +23,7 @@ INLINE NAME(point) NAME(bce)(NAME(input) in, NAME(options) o)
     const REAL p_low = p < least ? least : p, rest_low = rest < least ? least : rest;
 
     (void)o;
-    return (NAME(point)){ -(yes * a + no * b), NAME(normal)(p - yes) / (both < least ? least : both),
+    return (NAME(point)){ -(yes * a + no * b), (p - yes) / (both < least ? least : both),
                           yes / (p_low * p_low) + no / (rest_low * rest_low) };
 }
 

@@ -22,7 +22,7 @@
 #define BITS        int64_t /* as wide as REAL */
 #define LOG         log_f64
 #define LOG1P       log1p_f64
-#define WIDEN       normal_f64
+#define WIDEN       (double)
 #define POW         pow_f64
 #define HALVES(X)
 #define VIEWED(n)  1 /* no view has to copy */

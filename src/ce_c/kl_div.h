@@ -18,7 +18,7 @@ INLINE NAME(point) NAME(kl_div_log)(NAME(input) in, NAME(options) o)
     const REAL p = NAME(exp_any)(in.y);
 
     (void)o;
-    return (NAME(point)){ NAME(times)(p, NAME(normal)(NAME(normal)(in.y) - NAME(normal)(in.x))), -p, 0 };
+    return (NAME(point)){ NAME(times)(p, in.y - in.x), -p, 0 };
 }
 
 POINTWISE(kl_div, false)

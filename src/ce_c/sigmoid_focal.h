@@ -20,11 +20,10 @@ INLINE NAME(point) NAME(focal_by)(NAME(input) in, NAME(options) o, bool squared)
     const REAL d = NAME(odd)(in.x, 1 - 2 * in.y), slope = S * FMA(-v, e, u), V = ZERO_IF(e == 0, e * S / mix);
     const REAL V_ce = o.gamma * ZERO_IF(e == 0, V * ce);
     const REAL grad = NAME(odd)(in.x, Q * FMA(d, V_ce, slope)), hits = S * FMA(u, e, v);
-    const REAL up = (REAL)0x1p64, down = (REAL)0x1p-64; /* no term of a small sum is subnormal */
-    const REAL exact = Q * (up * e * S * S + 2 * o.gamma * d * (up * V) * slope +
-                            up * V_ce * ((o.gamma - 1) * d * d * V + d * S * (e - 1)));
+    const REAL exact =
+        Q * (e * S * S + 2 * o.gamma * d * V * slope + V_ce * ((o.gamma - 1) * d * d * V + d * S * (e - 1)));
 
-    return (NAME(point)){ NAME(times)(Q, ce), grad, o.hessian == CE_EXACT ? exact * down : ABS(grad) * hits };
+    return (NAME(point)){ NAME(times)(Q, ce), grad, o.hessian == CE_EXACT ? exact : ABS(grad) * hits };
 }
 
 INLINE NAME(point) NAME(sigmoid_focal_any)(NAME(input) in, NAME(options) o)
