@@ -433,7 +433,7 @@ def axis_sum(int loss, p, q, axis):
     clear(&c)
     try:
         x = begin(&c, loss, "p", p, _check.no_none(axis))
-        if q is not None:
+        if loss != _ENTROPY:
             take_numbers(&c, CE_OTHER, "q", q, True)
             if not fits(&c, &c.view[CE_OTHER], CE_OTHER):
                 _check.bad_shape("q", shape_of(&c.view[CE_OTHER]), c_shape(&c))
@@ -598,6 +598,7 @@ def compiler():
 
 cdef int _CROSS_ENTROPY = find_loss("cross_entropy")
 cdef int _CROSS_ENTROPY_PROBABILITIES = find_loss("cross_entropy_probabilities")
+cdef int _ENTROPY = find_loss("entropy")
 cdef int _NLL = find_loss("nll")
 cdef int _FOCAL = find_loss("focal")
 cdef int _BCE = find_loss("bce")

@@ -3,7 +3,7 @@
  *     exp_f32(x, by, lo), exp_f64(...)  e^x times 2^0 or 2^64; exactly 0 where x < lo; NaN where x is NaN
  *     exp_wide_f32(x), exp_wide_f64(x)  e^x up to x = EXP_HI_*, a little slower
  *     log_f32(x), log_f64(x)            log x; -inf at 0, NaN below
- *     log1p_f32(x), log1p_f64(x)        log(1 + x) for x >= 0
+ *     log1p_f32(x), log1p_f64(x)        log(1 + x) for 0 <= x <= 2^126 (float64: 2^1022)
  *     pow_f32(x, g), pow_f64(x, g)      x^g for x <= 1 and finite g >= 0; 0^0 = 1; NaN below 0; 0 where it would be
  * subnormal
  *
