@@ -1,4 +1,4 @@
-/* cpu.c - which instruction sets this machine, and its operating system, can run. */
+/* cpu.c - which instruction sets this machine, and its operating system, can run; the mode of its arithmetic. */
 #include "internal.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -57,3 +57,67 @@ int ce_cpu_has_level(int level)
 }
 
 #endif
+
+/* The control word of a thread's arithmetic: rounding, subnormal numbers, traps. */
+#if defined(__x86_64__) || defined(_M_X64)
+
+#include <xmmintrin.h>
+
+enum { STANDARD = 0x1f80, FLAGS = 0x3f }; /* what has happened counts not */
+
+static uint64_t control(void)
+{
+    return _mm_getcsr() & ~(unsigned)FLAGS;
+}
+
+static void set_control(uint64_t word)
+{
+    _mm_setcsr((unsigned)word);
+}
+
+#elif defined(__aarch64__)
+
+enum { STANDARD = 0 };
+
+static uint64_t control(void)
+{
+    uint64_t word;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(word));
+    return word;
+}
+
+static void set_control(uint64_t word)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"(word));
+}
+
+#else
+
+enum { STANDARD = 0 };
+
+static uint64_t control(void)
+{
+    return STANDARD;
+}
+
+static void set_control(uint64_t word)
+{
+    (void)word;
+}
+
+#endif
+
+uint64_t ce_cpu_standard_mode(void)
+{
+    const uint64_t before = control();
+
+    if (before != STANDARD)
+        set_control(STANDARD);
+    return before;
+}
+
+void ce_cpu_restore_mode(uint64_t before)
+{
+    if (before != STANDARD)
+        set_control(before);
+}

@@ -96,6 +96,11 @@ typedef struct {
 /* True: the machine can run code of that level (x86-64: 1 to 4; elsewhere: 1). */
 int ce_cpu_has_level(int level);
 
+/* Round to nearest, keep subnormal numbers, trap nothing, whatever other libraries told this thread; returns what that
+ * was, to be restored. */
+uint64_t ce_cpu_standard_mode(void);
+void     ce_cpu_restore_mode(uint64_t before);
+
 /* fn(context, worker, first, last) over [0, n), cut into contiguous ranges of no more than `most` that a team of
  * workers shares: numbers from 0 up to job->threads, no two at work under the same. True: job->stop said so, and the
  * rest was left undone. */

@@ -1,7 +1,7 @@
 /* parallel.c - the only file with threads.
  *
- * OpenMP where the compiler has it, Grand Central Dispatch on macOS (a second OpenMP runtime beside
- * torch's aborts the process there), serial elsewhere.
+ * OpenMP; Grand Central Dispatch on macOS and the system's thread pool on Windows (Clang's OpenMP runtime beside
+ * torch's aborts the process there); serial elsewhere.
  *
  * The work is cut into pieces, contiguous ranges for one thread after the other to take: on a busy machine a thread
  * that is held up does not hold up the rest. Between two pieces the calling thread asks, now and then, whether to stop.
@@ -75,8 +75,12 @@ static void take(loop *l, int64_t i, int worker, int calling)
             l->asked = now();
         }
     }
-    if (!l->stopped)
+    if (!l->stopped) {
+        const uint64_t mode = ce_cpu_standard_mode();
+
         l->fn(l->context, worker, l->n * i / l->pieces, l->n * (i + 1) / l->pieces);
+        ce_cpu_restore_mode(mode);
+    }
 }
 
 #if defined(_OPENMP)
@@ -145,6 +149,56 @@ static void run_team(loop *l, int team)
 {
     share s = { l, pthread_self(), 0 };
     dispatch_apply_f((size_t)team, DISPATCH_APPLY_AUTO, &s, run_share);
+}
+
+#elif defined(_WIN32)
+
+#include <windows.h>
+
+const char *ce_threads_runtime(void)
+{
+    return "Windows thread pool";
+}
+
+static int allowed(void)
+{
+    return cpus;
+}
+
+void ce_threads_before_fork(void)
+{
+}
+
+typedef struct {
+    loop           *work;
+    _Atomic int64_t next;
+    atomic_int      workers;
+} share;
+
+static void take_all(share *s, int worker)
+{
+    for (int64_t i; (i = s->next++) < s->work->pieces;) take(s->work, i, worker, worker == 0);
+}
+
+static VOID CALLBACK run_share(PTP_CALLBACK_INSTANCE instance, PVOID context, PTP_WORK work)
+{
+    share *s = context;
+
+    (void)instance, (void)work;
+    take_all(s, ++s->workers);
+}
+
+static void run_team(loop *l, int team)
+{
+    share          s = { l, 0, 0 };
+    const PTP_WORK others = CreateThreadpoolWork(run_share, &s, NULL); /* NULL: no memory, the caller works alone */
+
+    for (int i = 1; others && i < team; i++) SubmitThreadpoolWork(others);
+    take_all(&s, 0);
+    if (others) {
+        WaitForThreadpoolWorkCallbacks(others, TRUE); /* those that have not begun need not */
+        CloseThreadpoolWork(others);
+    }
 }
 
 #else

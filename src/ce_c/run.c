@@ -305,10 +305,12 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
         sum /= job->z;
     if (job->reduction == CE_PERPLEXITY)
         sum = sum > EXP_HI_F64 ? INFINITY : exp_wide_f64(sum);
-    return fabs(sum) < tables[job->isa]->real[job->real].min_normal ? 0 : sum;
+    if (fabs(sum) < tables[job->isa]->real[job->real].min_normal)
+        return 0;
+    return job->real == CE_FLOAT32 ? (float)sum : sum;
 }
 
-void ce_run(ce_job *job)
+static void run_job(ce_job *job)
 {
     const ce_kernels *table = tables[job->isa];
     ce_grid           grid;
@@ -346,4 +348,12 @@ void ce_run(ce_job *job)
         share_out(&run, job, grid.blocks, work);
     if (!job->stopped)
         job->value = reduced(&grid, &plan);
+}
+
+void ce_run(ce_job *job)
+{
+    const uint64_t mode = ce_cpu_standard_mode();
+
+    run_job(job);
+    ce_cpu_restore_mode(mode);
 }
