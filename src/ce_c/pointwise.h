@@ -252,7 +252,7 @@ static int64_t NAME(first_outside)(const REAL *x, int64_t n)
     int64_t good = 0, i = 0;
 
     for (int64_t j = 0; j < n; j++) good += (x[j] >= 0) & (x[j] <= 1);
-    while (good < n && x[i] >= 0 && x[i] <= 1) i++;
+    while (good < n && i < n - 1 && x[i] >= 0 && x[i] <= 1) i++; /* another thread may write meanwhile */
     return good < n ? i : n;
 }
 

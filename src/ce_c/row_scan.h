@@ -82,7 +82,7 @@ static REAL NAME(largest)(const REAL *top)
     return x[LANES / 16] > x[0] ? x[LANES / 16] : x[0]; /* of 8 lanes, one is left */
 }
 
-/* Where the maximum m stands first. */
+/* Where the maximum m stands first. It may have gone meanwhile, if another thread writes: then any place will do. */
 static int64_t NAME(row_argmax)(const REAL (*top)[LANES], const REAL *all, const REAL *z, int64_t n, int64_t first,
                                 REAL m)
 {
@@ -97,11 +97,11 @@ static int64_t NAME(row_argmax)(const REAL (*top)[LANES], const REAL *all, const
         if (all[l] != m)
             continue;
         while (top[chunk][l] != m) chunk++;
-        for (i = first + chunk * NAME(CHUNK) + l; z[i] != m;) i += LANES;
+        for (i = first + chunk * NAME(CHUNK) + l; i < rest && z[i] != m;) i += LANES;
         at = i < at ? i : at;
     }
-    while (at >= rest && z[at] != m) at++;
-    return at;
+    while (at >= rest && at < n - 1 && z[at] != m) at++;
+    return at < n ? at : n - 1;
 }
 
 /* Leaves the maximum out. */
