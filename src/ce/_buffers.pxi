@@ -31,8 +31,11 @@ cdef bint see(Call *c, int which, object x) noexcept:
     """The same of an ndarray, in a tenth of the time; False: ask the buffer."""
     cdef Py_buffer *v = &c.view[which]
     cdef const Ndarray *array = <const Ndarray *><PyObject *>x
-    cdef int i, type_met
-    if type(x) is not ndarray or numpy_api == NULL or array.nd > FEW_AXES:
+    cdef int i, rank, type_met
+    if type(x) is not ndarray or numpy_api == NULL:
+        return False
+    rank = array.nd
+    if rank > FEW_AXES:
         return False
     type_met = type_of_ndarray(array)
     if type_met < 0:
@@ -41,11 +44,11 @@ cdef bint see(Call *c, int which, object x) noexcept:
     v.buf = array.data
     v.itemsize = v.len = size_of(<ce_type>type_met)
     v.readonly = not is_writeable(array)
-    v.ndim = array.nd
+    v.ndim = rank
     v.shape = &c.axes[which][0]
     v.strides = &c.axes[which][FEW_AXES]
     v.suboffsets = NULL
-    for i in range(array.nd):  # copied: another thread may give the array a new shape
+    for i in range(rank):  # copied: another thread may give the array a new shape
         v.shape[i] = array.dimensions[i]
         v.strides[i] = array.strides[i] if v.shape[i] != 1 else v.itemsize  # those mean nothing
         v.len *= v.shape[i]
