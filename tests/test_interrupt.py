@@ -18,6 +18,8 @@ import numpy as np
 import ce
 from endless import ENDLESS, interrupted
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs us may ignore it
+
 rng = np.random.default_rng(0)
 logits, target = rng.normal(size=(3000, 70)).astype("f4"), rng.integers(0, 70, 3000)
 criterion = ce.CrossEntropyLoss()

@@ -527,7 +527,12 @@ def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
 # -- the process --------------------------------------------------------------------------------
 
 cdef object _get_scope = None  # of a ContextVar; its value is the scope's thread count or None
-cdef int _default = 1
+cdef extern from *:
+    """
+    #include <stdatomic.h>
+    static atomic_int ce_default = 1;
+    """
+    int _default "ce_default"
 
 
 cdef int _threads_asked() except -1:
@@ -535,9 +540,15 @@ cdef int _threads_asked() except -1:
     return _default if asked is None else asked
 
 
-def set_threads(scope, int default):
-    global _get_scope, _default
-    _get_scope, _default = scope.get, default
+def set_scope(scope):
+    """Once, at import: later, a call in another thread could meet the old one on its way out."""
+    global _get_scope
+    _get_scope = scope.get
+
+
+def set_threads(int default):
+    global _default
+    _default = default
 
 
 def threads_asked():

@@ -88,7 +88,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> ce.set_num_threads(before)
     """
-    _core.set_threads(_scope, _check.threads(n))
+    _core.set_threads(_check.threads(n))
 
 
 def get_num_threads() -> int:
@@ -201,7 +201,8 @@ def _start() -> None:
     cpus = available_cpus()
     _core.set_cpus(cpus)
     asked = _number_of_threads("CE_NUM_THREADS") or _number_of_threads("OMP_NUM_THREADS") or cpus
-    _core.set_threads(_scope, asked)
+    _core.set_scope(_scope)
+    _core.set_threads(asked)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_core.before_fork, after_in_child=_core.after_fork)
 
