@@ -28,7 +28,7 @@ import ce
 
 EXAMPLES = int(os.environ.get("CE_HOSTILE_EXAMPLES", "0"))
 campaign = settings(
-    max_examples=EXAMPLES or 60,
+    max_examples=EXAMPLES or 10,
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,
