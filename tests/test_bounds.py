@@ -169,7 +169,7 @@ def survives(code):
     """The code runs to its end in a fresh interpreter."""
     result = subprocess.run(
         [sys.executable, "-c", GUARDED + code],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
         capture_output=True,
         text=True,
         timeout=300,
