@@ -404,7 +404,7 @@ def bad_probability(probs: Any, target: Any, position: int) -> NoReturn:
 
 
 def pair(out: Any) -> tuple[Any, Any]:
-    if not isinstance(out, Sequence) or len(out) != 2:
+    if not isinstance(out, tuple | list) or len(out) != 2:
         raise TypeError("out must be a pair of arrays: (gradient, Hessian)")
     return out[0], out[1]
 
