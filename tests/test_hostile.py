@@ -477,7 +477,7 @@ class Call:
                     lambda: as_strided(good, good.shape, [good.itemsize] * good.ndim),
                     lambda: good.astype(np.float64),
                     lambda: good.view("u2") if good.itemsize == 2 else good,
-                    lambda: good[..., :1],
+                    lambda: good[..., :1] if good.ndim else good[None],
                     lambda: good[None],
                     self.any_of(OBJECTS),
                 ]
@@ -517,10 +517,14 @@ def assert_equal(result, expected):
             np.testing.assert_allclose(*wide, rtol=tolerance, atol=tolerance / 10)
 
 
+ARRAYS = ("weight", "pos_weight", "alpha", "sample_weight", "grad_output")  # not flags
+
+
 def copy(arguments, options):
     """Plain copies, taken before the call; None where an argument is no array at all."""
     try:
-        return [plain(x) for x in arguments], {k: plain(v) for k, v in options.items()}
+        given = {k: plain(v) if k in ARRAYS else v for k, v in options.items()}
+        return [plain(x) for x in arguments], given
     except (TypeError, ValueError, MemoryError, OwnError):
         return None
 
