@@ -1,26 +1,15 @@
 """Python without the GIL: it stays off, and settings may change while other threads compute."""
 
-import os
-import subprocess
-import sys
 import sysconfig
+from functools import partial
 
+import interpreter
 import pytest
 
-
-def printed(code):
-    """What the code prints in a fresh interpreter, which must not fail, nor warn."""
-    env = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-X", "faulthandler", "-c", code],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
+# A warning is what a module that is not safe brings; an empty PYTHON_GIL is none.
+printed = partial(
+    interpreter.printed, seconds=300, PYTHONWARNINGS="error", PYTHONFAULTHANDLER="1", PYTHON_GIL=""
+)
 
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a Python with a GIL")

@@ -5,12 +5,11 @@ fast they end is not asserted here, `python tests/endless.py` measures it.
 """
 
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from interpreter import printed
 
 PRELUDE = """
 import os, signal, threading, time
@@ -39,16 +38,13 @@ FREE = ce._core.threads_team(8)
 def run(code):
     """The code runs to its end in a fresh interpreter, within a time far below that of a call."""
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    result = subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(code) + "\nprint('all well')"],
-        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "3"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    said = printed(
+        PRELUDE + textwrap.dedent(code) + "\nprint('all well')",
+        seconds=60,
+        PYTHONPATH=path,
+        OMP_NUM_THREADS="3",
     )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.strip().endswith("all well")
+    assert said.endswith("all well")
 
 
 @pytest.mark.parametrize("threads", [1, 3])
