@@ -34,10 +34,11 @@ def _log_softmax(x: np.ndarray, axis: int) -> Exact:
 
 
 def _softmax_backward(g: np.ndarray, y: np.ndarray, axis: int) -> Exact:
-    """y_k (g_k - sum_j g_j y_j); the error is relative to the absolute terms."""
+    """y_k (g_k - sum_j g_j y_j), summed in double: what that loses shows if g_k is nearly all."""
     g, wide, u = g.astype(WIDE), y.astype(WIDE), UNIT[y.dtype]
     inner, size = ((x * wide).sum(axis, keepdims=True) for x in (g, abs(g)))
-    return stored(Exact(wide * (g - inner), 12 * u * abs(wide) * (abs(g) + size)), y.dtype)
+    lost = (y.shape[axis] + 4) * UNIT[np.dtype(np.float64)] * size
+    return stored(Exact(wide * (g - inner), abs(wide) * (12 * u * abs(g - inner) + lost)), y.dtype)
 
 
 def _log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int) -> Exact:

@@ -200,6 +200,41 @@ def test_probability_and_log_probability_of_confident_rows(dtype, isa):
         assert_within(p, Exact(np.delete(grad.value, 4), np.delete(grad.error, 4)), "softmax")
 
 
+@both_floats
+@layouts
+@pytest.mark.parametrize("classes", [2, 3, 21, 40, 513, 5000])
+@pytest.mark.parametrize("rest", [1e-3, 1e-7, 1e-10])
+def test_probabilities_near_one_class(dtype, layout, classes, rest, isa, rng):
+    """dz_k = p_k sum_{j != k} q_j - q_k sum_{j != k} p_j, where q_k is all but all of the sum.
+
+    Allowed is, besides a few u of both terms, what adding the classes up in double rounds off.
+    """
+    margins = [margin for margin in MARGINS[dtype] if margin <= 40]
+    z, q = np.zeros((2, len(margins), classes), dtype)
+    z[:], top = rng.normal(0, 0.1, z.shape), classes // 2
+    z[:, top] = margins
+    q[:] = rng.uniform(0, 2 * rest / classes, q.shape)
+    q[:, top] = 1 - rest
+    criterion = ce.CrossEntropyLoss(reduction="sum")
+    if layout == "rows":
+        grad = criterion.grad(z, q)
+    else:
+        grad = criterion.grad(placed(z, layout), placed(q, layout))[0].T
+    u, wide_q = UNIT[np.dtype(dtype)], q.astype(WIDE)
+    gap = (z.max(axis=1, keepdims=True) - z).astype(WIDE)
+    e = np.exp(-gap)
+
+    def of_others(x):
+        total = x.sum(axis=1, keepdims=True) - x
+        total[:, top] = np.delete(x, top, axis=1).sum(axis=1)
+        return total
+
+    taken, given, total = e * of_others(wide_q), wide_q * of_others(e), e.sum(axis=1, keepdims=True)
+    error = (gap + gap.max() * e + 12) * u * (taken + given)
+    error += (classes + 4) * UNIT[np.dtype(np.float64)] * e * wide_q.sum(axis=1, keepdims=True)
+    assert_within(grad, Exact((taken - given) / total, error / total), "grad")
+
+
 @pytest.mark.parametrize("dtype", COMPARED_FLOATS)
 @pytest.mark.parametrize("margin", [0.5, 17, 60])
 def test_long_double_definition_agrees_with_mpmath(dtype, margin, rng):

@@ -47,15 +47,16 @@ static void NAME(panel_hess)(REAL *panel, int64_t n, emission emits, const tile 
 static void NAME(panel_linear)(const REAL *z, const REAL *other, REAL *to, int64_t n, emission emits, const tile *x,
                                int at)
 {
-    REAL m[LANES], shift[LANES], dot[LANES];
+    REAL m[LANES], shift[LANES], dot[LANES], low[LANES];
 
     LANE(l) m[l] = (REAL)x->m[at + l], shift[l] = NAME(normal)((REAL)x->shift[at + l]), dot[l] = (REAL)x->dot[at + l];
+    LANE(l) low[l] = NAME(low_of)(x->dot[at + l], dot[l]);
     if (emits == ONE_HOT)
         EMIT(0);
     else if (emits == LOG_PROBS)
         EMIT((z[i + l] - m[l]) - shift[l]);
     else if (emits == DOT)
-        EMIT(NAME(normal)(z[i + l] * (other[i + l] - dot[l])));
+        EMIT(NAME(normal)(z[i + l] * (other[i + l] - dot[l] - low[l])));
     else
         EMIT(NAME(normal)(other[i + l] - NAME(exp_any)(z[i + l]) * dot[l]));
 }
@@ -65,7 +66,7 @@ static void NAME(panel_grad)(const REAL *e, const REAL *u, REAL *to, const REAL 
                              bool smooth, const tile *x, int at)
 {
     NAME(scales) f;
-    REAL s[LANES], shift[LANES], u_sum[LANES], r[LANES];
+    REAL s[LANES], shift[LANES], sum[LANES], low[LANES], inv[LANES];
 
     NAME(scales_of)(x->per_e + at, &f);
     if (emits == PROBABILITIES && !smooth) {
@@ -81,10 +82,10 @@ static void NAME(panel_grad)(const REAL *e, const REAL *u, REAL *to, const REAL 
         return;
     }
     for (int l = 0; l < LANES; l++) {
-        s[l] = NAME(normal)((REAL)x->s[at + l]), u_sum[l] = (REAL)x->u_sum[at + l],
-        r[l] = NAME(rest_of)(x->u_sum[at + l]);
+        const NAME(shared) all = NAME(shared_of)(x->u_sum[at + l]);
+        s[l] = NAME(normal)((REAL)x->s[at + l]), sum[l] = all.sum, low[l] = all.low, inv[l] = all.inv;
     }
-    EMIT(NAME(normal)(SCALED(e[i + l]) * (NAME(normal)(u_sum[l] - u[i + l]) * r[l]) -
+    EMIT(NAME(normal)(SCALED(e[i + l]) * (NAME(normal)(sum[l] - u[i + l] + low[l]) * inv[l]) -
                       NAME(normal)(shift[l] * u[i + l]) * (s[l] + (1 - e[i + l] * (REAL)0x1p-64))));
 }
 

@@ -37,8 +37,9 @@ static void NAME(row_grad)(const REAL *e, const REAL *u, REAL *to, int64_t n, em
     const REAL shift = NAME(normal)((REAL)x->shift[at]);
 
     if (emits == SHARES) {
-        const REAL s = NAME(normal)((REAL)x->s[at]), u_sum = (REAL)x->u_sum[at], r = NAME(rest_of)(x->u_sum[at]);
-        EMIT(NAME(share_of)(e[i], NAME(scaled)(e[i], f), f.unit, u[i], u_sum, r, s, shift));
+        const NAME(shared) all = NAME(shared_of)(x->u_sum[at]);
+        const REAL s = NAME(normal)((REAL)x->s[at]);
+        EMIT(NAME(share_of)(e[i], NAME(scaled)(e[i], f), f.unit, u[i], all, s, shift));
     } else if (shift == 0 && f.b == 1) {
         EMIT(e[i] < f.least ? 0 : e[i] * f.a);
     } else if (shift == 0) {
@@ -62,14 +63,15 @@ static void NAME(row_hess)(const REAL *e, REAL *to, int64_t n, double fade, cons
 /* Without exponentials; y: the second input. */
 static void NAME(row_linear)(const REAL *z, const REAL *y, REAL *to, int64_t n, emission emits, const tile *x, int at)
 {
-    const REAL m = (REAL)x->m[at], shift = NAME(normal)((REAL)x->shift[at]), dot = (REAL)x->dot[at];
+    const REAL m = (REAL)x->m[at], shift = NAME(normal)((REAL)x->shift[at]);
+    const REAL dot = (REAL)x->dot[at], low = NAME(low_of)(x->dot[at], dot);
 
     if (emits == ONE_HOT)
         EMIT(0);
     else if (emits == LOG_PROBS)
         EMIT((z[i] - m) - shift);
     else if (emits == DOT)
-        EMIT(NAME(normal)(z[i] * (y[i] - dot)));
+        EMIT(NAME(normal)(z[i] * (y[i] - dot - low)));
     else
         EMIT(NAME(normal)(y[i] - NAME(exp_any)(z[i]) * dot));
 }

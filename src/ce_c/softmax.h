@@ -65,18 +65,30 @@ INLINE REAL NAME(hess_of)(REAL e, REAL c_p, REAL unit, REAL s, REAL part, NAME(b
     return NAME(normal)(c_p * FMA(b.bend, e * b.unit, (s + (1 - e * unit)) * part));
 }
 
-/* c p (u_sum - u) / u_sum - shift u (s + 1 - p) with p = e unit and c p given, r = 1 / u_sum: with u all of u_sum, as
- * for a hard target, the first term vanishes. */
-INLINE REAL NAME(share_of)(REAL e, REAL c_p, REAL unit, REAL u, REAL u_sum, REAL r, REAL s, REAL shift)
+/* What rounding x to `high` left. Where terms all but cancel, it is what remains. */
+static inline REAL NAME(low_of)(double x, REAL high)
 {
-    const REAL rest = NAME(normal)(u_sum - u) * r;
-    return NAME(normal)(c_p * rest - NAME(normal)(shift * u) * (s + (1 - e * unit)));
+    return fabs((double)high) < INFINITY ? (REAL)(x - (double)high) : 0;
 }
 
-/* 1 / u_sum; 0 where there is nothing to share. */
-static inline REAL NAME(rest_of)(double u_sum)
+/* The sum of an item's shares u: rounded, what rounding left (u may be all of the sum but for that), and 1 / sum, 0
+ * where there is nothing to share. */
+typedef struct {
+    REAL sum, low, inv;
+} NAME(shared);
+
+static inline NAME(shared) NAME(shared_of)(double u_sum)
 {
-    return u_sum == 0 ? 0 : NAME(normal)((REAL)(1 / u_sum));
+    const REAL sum = (REAL)u_sum;
+    return (NAME(shared)){ sum, NAME(low_of)(u_sum, sum), u_sum == 0 ? 0 : NAME(normal)((REAL)(1 / u_sum)) };
+}
+
+/* c p (u_sum - u) / u_sum - shift u (s + 1 - p) with p = e unit and c p given: with u all of u_sum, as for a hard
+ * target, the first term vanishes. */
+INLINE REAL NAME(share_of)(REAL e, REAL c_p, REAL unit, REAL u, NAME(shared) all, REAL s, REAL shift)
+{
+    const REAL rest = NAME(normal)(all.sum - u + all.low) * all.inv;
+    return NAME(normal)(c_p * rest - NAME(normal)(shift * u) * (s + (1 - e * unit)));
 }
 
 /* u = w (q (1 - eps) + eps / K); w = 1 if absent. */
