@@ -8,15 +8,16 @@ from interpreter import printed
 
 every_method = pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 
-# Two threads work, whatever the machine has, but where a process starts afresh.
+# Two threads work, whatever the machine has, but where a process starts afresh. Rows of that length
+# need memory beside the arrays.
 PROBLEM = """
 import os
 import numpy as np, ce
 
 ce._core.set_cpus(2)
 ce.set_num_threads(2)
-logits = np.random.default_rng(0).standard_normal((4000, 50), np.float32)
-target = np.arange(4000) % 50
+logits = np.random.default_rng(0).standard_normal((1000, 200), np.float32)
+target = np.arange(1000) % 200
 criterion = ce.CrossEntropyLoss()
 work = [(logits, target)] * 12
 with ce.threads(1):
@@ -67,18 +68,22 @@ with ProcessPoolExecutor(4, context, ce.set_num_threads, (2,)) as pool:
 
 
 def test_sixteen_threads_share_inputs_and_criterion():
-    """Each with an output of its own, and some in place."""
+    """Four problems, so that what calls share by mistake shows; outputs, and some in place."""
     works("""
 import threading
 from concurrent.futures import ThreadPoolExecutor
+problems = [logits * np.float32(1 + k) for k in range(4)]
+with ce.threads(1):
+    right = [criterion.value_and_grad(x, target) for x in problems]
 ce._core.set_cpus(8)
 barrier = threading.Barrier(16)
 def work_of(i):
-    out = np.empty_like(logits)
+    x, (loss, grad) = problems[i % 4], right[i % 4]
+    out = np.empty_like(x)
     barrier.wait(60)
     for k in range(20):
-        if i % 4 == 0: np.copyto(out, logits)
-        got = criterion.value_and_grad(out if i % 4 == 0 else logits, target, out=out)
+        if i < 4: np.copyto(out, x)
+        got = criterion.value_and_grad(out if i < 4 else x, target, out=out)
         assert got[1] is out
         assert got[0].tobytes() == loss.tobytes() and out.tobytes() == grad.tobytes()
         out[...] = -k
