@@ -107,15 +107,15 @@ def test_fork_from_another_thread(before):
 def test_fork_while_another_thread_is_inside_a_call():
     family("""
 import time
-wide, inside, stop = np.tile(logits, (100, 1)), threading.Event(), threading.Event()
-many = np.tile(target, 100)
+wide, inside, stop = np.tile(logits, (25, 1)), threading.Event(), threading.Event()
+many = np.tile(target, 25)
 def work():
     while not stop.is_set():
         inside.set()
         criterion(wide, many)
 thread = threading.Thread(target=work, daemon=True)
 thread.start()
-for i in range(30):
+for i in range(20):
     inside.clear()
     assert inside.wait(60)
     time.sleep(0.001 * (i % 3))
