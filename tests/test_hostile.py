@@ -14,6 +14,7 @@ import fractions
 import inspect
 import io
 import os
+import sys
 from contextlib import redirect_stdout
 
 import numpy as np
@@ -207,7 +208,7 @@ OBJECTS = [
     lambda: memoryview(bytes(6)).cast("?"),
     lambda: array.array("d", [0.1, 0.2, 0.7]),
     lambda: array.array("d"),
-    lambda: array.array("u", "abc"),
+    lambda: array.array("u" if sys.version_info < (3, 13) else "w", "abc"),
     lambda: (ctypes.c_float * 3)(0.1, 0.2, 0.7),
     lambda: (ctypes.c_double * 3 * 2)(),
     lambda: ctypes.c_double(1),
