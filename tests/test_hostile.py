@@ -2,7 +2,7 @@
 
 Whatever comes in, a call ends with a result, which is that of plain contiguous copies of the same
 numbers, or with an exception of the documented kinds, and then nothing has been written. The long
-campaign, some fifteen minutes, with other examples in each run:
+campaign, with other examples in each run:
 
     CE_HOSTILE_EXAMPLES=2000 pytest -q tests/test_hostile.py
 """
