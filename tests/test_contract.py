@@ -1,8 +1,10 @@
 """What is refused, with which words, and that a refused call writes nothing."""
 
 import re
+from fractions import Fraction
 from functools import partial
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -246,12 +248,52 @@ def test_ignore_index_beyond_int64(ignored):
 
 
 @pytest.mark.parametrize(
-    ("options", "error"),
-    [({"label_smoothing": 10**400}, ValueError), ({"label_smoothing": "0.1"}, TypeError)],
+    "number",
+    [
+        "0.1",
+        b"0.1",
+        bytearray(b"0"),
+        memoryview(b"0"),
+        np.array("0.1"),
+        np.array([0.1]),
+        np.complex64(0),
+        np.array(0.1, object),
+        np.void(b"0"),
+        np.timedelta64(0, "s"),
+        1j,
+        None,
+        [0.1],
+    ],
+    ids=lambda x: type(x).__name__,
 )
-def test_numbers_that_are_none(options, error):
-    with pytest.raises(error, match="label_smoothing"):
-        ce.cross_entropy(np.zeros((2, 3)), [0, 1], **options)
+def test_options_that_are_no_number(number):
+    with pytest.raises(TypeError, match=r"label_smoothing is .* it must be a number"):
+        ce.cross_entropy(np.zeros((2, 3)), [0, 1], label_smoothing=number)
+    with pytest.raises(TypeError, match=r"delta is .* it must be a number"):
+        ce.huber_loss(np.zeros(3), np.ones(3), delta=number)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        1,
+        True,
+        np.float16(1),
+        np.longdouble(1),
+        np.uint8(1),
+        np.array(1),
+        Fraction(1),
+        ml_dtypes.bfloat16(1),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_options_that_are_a_number(number):
+    assert ce.huber_loss(np.zeros(3), np.ones(3), delta=number) == 0.5
+
+
+def test_a_number_beyond_float64():
+    with pytest.raises(ValueError, match="label_smoothing is beyond the range of float64"):
+        ce.cross_entropy(np.zeros((2, 3)), [0, 1], label_smoothing=10**400)
 
 
 def test_weights_beyond_float32_are_infinite_without_a_warning():

@@ -28,8 +28,11 @@ from problems import INTEGERS
 import ce
 
 EXAMPLES = int(os.environ.get("CE_HOSTILE_EXAMPLES", "0"))
-# Earlier NumPy only warns where a bool of its own is to be an integer.
-pytestmark = pytest.mark.filterwarnings("ignore:.*interpreted as an index:DeprecationWarning")
+# Earlier NumPy only warns of its own bool as an integer, and of an empty array as a truth value.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*interpreted as an index:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*truth value of an empty array:DeprecationWarning"),
+]
 
 campaign = settings(
     max_examples=EXAMPLES or 50,

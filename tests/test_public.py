@@ -127,6 +127,9 @@ def test_configuration(capsys):
     assert isinstance(config, dict)
     assert ce.__version__ in str(config)
     assert capsys.readouterr().out == ""
+    for mode in ("nonesuch", None, np.zeros(0), np.array(["stdout", "dicts"])):
+        with pytest.raises(ValueError, match="it must be 'stdout' or 'dicts'"):
+            ce.show_config(mode)
 
 
 def test_instruction_sets_can_be_switched(isa):

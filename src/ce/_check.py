@@ -282,13 +282,18 @@ def ignore_index(value: Any, probabilities: bool) -> int:
 
 
 def _number(name: str, value: Any) -> float:
-    try:
-        if not isinstance(value, str | bytes):
-            return float(value)
-    except OverflowError:
-        raise ValueError(f"{name} is beyond the range of float64") from None
-    except (TypeError, ValueError):
-        pass
+    """What float() gives, of a single real number only: no text, no array with axes, no complex."""
+    if type(value) is float:
+        return value
+    of_numpy = isinstance(value, np.generic | np.ndarray)
+    real = not of_numpy or np.can_cast(value.dtype, np.float64, "same_kind")
+    if real and getattr(value, "ndim", 0) == 0:
+        try:
+            return math.ldexp(value, 0)  # as float(), but it reads no text
+        except OverflowError:
+            raise ValueError(f"{name} is beyond the range of float64") from None
+        except (TypeError, ValueError):
+            pass
     raise TypeError(f"{name} is {value!r}; it must be a number")
 
 

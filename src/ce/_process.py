@@ -181,7 +181,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     >>> ce.show_config(mode="dicts")["version"] == ce.__version__
     True
     """
-    if mode not in ("stdout", "dicts"):
+    if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
         raise ValueError(f"mode is {mode!r}; it must be 'stdout' or 'dicts'")
     configuration = _configuration()
     if mode == "dicts":
