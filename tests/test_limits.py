@@ -12,7 +12,7 @@ from ce import _process
 
 # Threads that calls really use, counted by the system. Up to eight could work on any machine.
 COUNT = """
-import os
+import os, time
 {first}
 import numpy as np, ce
 from threadpoolctl import threadpool_limits
@@ -27,6 +27,7 @@ def used():
     most = 0
     for _ in range(5):
         ce.softmax(np.zeros((8000, 50), np.float32))
+        time.sleep(0.01)  # threads that have ended are gone
         most = max(most, tasks() - start + 1)
     return most
 """
@@ -90,6 +91,26 @@ with threadpool_limits({limits}):
 print(team(8), used())
 """
     assert counted(code, OMP_NUM_THREADS="8") == [allowed, allowed, 8, 8]
+
+
+@counts
+@openmp
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer needs the address space"
+)
+def test_threads_that_the_system_refuses():
+    """There is room for the stacks of some. OpenMP alone would end the process."""
+    code = """
+import resource
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+for limit in (now + 24 * 2**20, resource.RLIM_INFINITY):
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    print(used())
+"""
+    some, all_of_them = counted(code, CE_NUM_THREADS="8", OMP_NUM_THREADS="8")
+    assert 1 <= some < 8
+    assert all_of_them == 8
 
 
 @counts
