@@ -1,9 +1,11 @@
 /* ce.h - the C contract: what a call asks for, and the functions that answer it.
  *
- *     ce_run      checks every class index or probability, then value, gradient and Hessian of one job
+ *     ce_start     a job of a loss, no option given
+ *     ce_scratch   the memory that it needs
+ *     ce_run       checks every class index or probability, then value, gradient and Hessian of one job
  *
  * Letters: z logits, t target, K classes, w class weights, v sample weights, g gradient, h Hessian.
- * Nothing here allocates: the caller lends ce_scratch_bytes(job) bytes.
+ * Nothing here allocates: the caller lends the scratch memory. Losses and options: losses.def; dtypes: dtypes.def.
  */
 #ifndef CE_H
 #define CE_H
@@ -11,24 +13,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CE_MAX_AXES = 64 }; /* NumPy's limit */
+#include "dtypes.def"
+#include "losses.def"
 
-/* How a number lies in memory. The first two are also what is computed with. */
-typedef enum {
-    CE_FLOAT32,
-    CE_FLOAT64,
-    CE_FLOAT16,
-    CE_BFLOAT16,
-    CE_INT8,
-    CE_INT16,
-    CE_INT32,
-    CE_INT64,
-    CE_UINT8,
-    CE_UINT16,
-    CE_UINT32,
-    CE_UINT64,
-    CE_REALS = CE_FLOAT16
-} ce_type;
+enum { CE_MAX_AXES = 64, CE_IGNORED = -100 }; /* NumPy's limit; torch's ignore_index */
+
+/* How a number lies in memory: CE_FLOAT32, CE_FLOAT64, then those of 16 bits, then the integers. */
+#define CE_TYPE_OF_REAL(type, ...)    type,
+#define CE_TYPE_OF_HALF(type, ...)    type,
+#define CE_TYPE_OF_INTEGER(type, ...) type,
+typedef enum { CE_DTYPES(CE_TYPE_OF_REAL, CE_TYPE_OF_HALF, CE_TYPE_OF_INTEGER) CE_TYPES } ce_type;
+
+enum { CE_REALS = 2 }; /* computing types */
+
 typedef enum { CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY } ce_reduction;
 typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS } ce_hessian;
 
@@ -53,8 +50,11 @@ typedef struct {
     ce_type        type;
 } ce_array;
 
+#define CE_FIELD_OF_NUMBER(bit, keyword, ...) double keyword;
+#define CE_FIELD_OF_OTHER(...)
+
 typedef struct {
-    int            loss; /* ce_find_loss */
+    int            loss; /* its row in losses.def, from 0 on */
     ce_type        real; /* what is computed with */
     ce_reduction   reduction;
     ce_hessian     hessian;
@@ -63,14 +63,11 @@ typedef struct {
     ce_array       array[CE_ARRAYS];
     const void    *w; /* class weights: K numbers of the computing type, or NULL */
     int64_t        ignore_index;
-    double         smoothing;   /* of labels */
-    double         gamma;       /* focusing exponent of focal losses */
-    double         alpha[2];    /* weights of y = 0 and y = 1 in the sigmoid focal loss */
-    double         delta;       /* where Huber's loss, or smooth L1, turns linear */
-    double         grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
-    int            valued;      /* the loss itself is asked for; else value may stay 0 */
-    int            threads;     /* asked for; then the most that will work */
-    void          *scratch;
+    CE_OPTIONS(CE_FIELD_OF_NUMBER, CE_FIELD_OF_OTHER)
+    double grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
+    int    valued;      /* the loss itself is asked for; else value may stay 0 */
+    int    threads;     /* asked for; then the most that will work */
+    void  *scratch;
     int (*stop)(void); /* the calling thread asks it now and then: leave off? May be NULL */
 
     /* answers */
@@ -81,16 +78,72 @@ typedef struct {
     int     isa;     /* that was current when scratch was asked for */
 } ce_job;
 
-size_t ce_scratch_bytes(ce_job *job); /* settles threads and instruction set, too */
+void   ce_start(ce_job *job, int loss);
+size_t ce_scratch_bytes(ce_job *job); /* chooses threads and instruction set, too */
 void   ce_run(ce_job *job);
-int    ce_find_loss(const char *name); /* -1: no such loss */
+
+/* Rows of losses.def and dtypes.def. What an input holds; UNIT: probabilities that are checked. */
+typedef enum {
+    CE_NOTHING,
+    CE_LOGITS,
+    CE_LOG_PROBS,
+    CE_PROBS,
+    CE_UNIT,
+    CE_NUMBERS,
+    CE_CLASSES,
+    CE_UPSTREAMS,      /* a gradient, one number for each of the first input */
+    CE_UPSTREAM_ITEMS, /* one for each item, in CE_UPSTREAM */
+} ce_content;
+typedef enum { CE_BY_COUNT, CE_BY_WEIGHT } ce_divisor;
+
+#define CE_PLACE_OF_OPTION(bit, ...) bit##_PLACE,
+#define CE_BIT_OF_OPTION(bit, ...)   bit = 1 << bit##_PLACE,
+enum { CE_OPTIONS(CE_PLACE_OF_OPTION, CE_PLACE_OF_OPTION) CE_OPTION_COUNT };
+enum { CE_OPTIONS(CE_BIT_OF_OPTION, CE_BIT_OF_OPTION) CE_FEW_CLASSES = 1 << CE_OPTION_COUNT };
+
+typedef struct {
+    const char *name;
+    int         has_classes; /* items are rows of classes; else element-wise */
+    ce_content  first, second;
+    const char *outputs; /* of v, g, h */
+    ce_divisor  mean;
+    unsigned    options; /* bits */
+} ce_loss;
+
+typedef struct {
+    const char *keyword;
+    size_t      field; /* in ce_job, of an option that is one number; else 0 */
+    double      absent, least, most;
+    const char *rule;
+} ce_option;
+
+typedef struct {
+    const char *name;
+    int         size, digits, least, most; /* digits 0: an integer */
+    char        format;
+    int         number; /* NumPy's, -1 for none */
+} ce_dtype;
+
+int              ce_loss_count(void);
+const ce_loss   *ce_loss_row(int loss);
+int              ce_find_loss(const char *name); /* -1: no such loss */
+const ce_option *ce_option_row(int place);
+unsigned         ce_options_in_use(const ce_job *job);
+const ce_dtype  *ce_dtype_row(ce_type type);
+void             ce_widen(ce_type half, const void *from, float *to, int64_t n); /* n numbers of 16 bits */
 
 /* Instruction sets, in rising order. */
-int         ce_isa_count(void);   /* compiled in */
-const char *ce_isa_name(int isa); /* such as "x86-64-v3" */
-int         ce_isa_runs_here(int isa);
-int         ce_isa_current(void);
-void        ce_isa_use(int isa); /* one that runs here */
+typedef struct {
+    const char *name;  /* such as "x86-64-v3" */
+    int         level; /* what it asks of the processor, see cpu.c */
+    int         fused; /* has fused multiply-add: the same bits as all others that have */
+} ce_isa;
+
+int           ce_isa_count(void); /* compiled in */
+const ce_isa *ce_isa_row(int isa);
+int           ce_isa_runs_here(int isa);
+int           ce_isa_current(void);
+void          ce_isa_use(int isa); /* one that runs here */
 
 /* Threads. */
 const char *ce_threads_runtime(void);   /* "OpenMP 201511", "Grand Central Dispatch", "serial" */

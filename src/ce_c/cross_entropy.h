@@ -12,7 +12,7 @@
  */
 INLINE void fill_cross_entropy(const ce_plan *plan, tile *x, int n)
 {
-    const double eps = plan->job->smoothing, W = plan->w_sum, b = eps / plan->classes;
+    const double eps = plan->job->label_smoothing, W = plan->w_sum, b = eps / plan->classes;
 
     for (int l = 0; l < n; l++) {
         const double log_S = x->log_S[l], a = (1 - eps) * x->w_t[l];

@@ -31,7 +31,7 @@ static void NAME(run)(const ce_grid *grid, const ce_plan *plan, void *buffer, in
 
         if (loss >= LINKS)
             NAME(run_points)(grid, plan, from, to, sums);
-        else if (NAME(is_small)(grid, plan, links[loss]))
+        else if (NAME(is_small)(grid, plan))
             NAME(small)(grid, plan, from, to, sums);
         else
             NAME(lanes)(grid, plan, links[loss], from, to, sums);
@@ -42,7 +42,7 @@ static void NAME(run)(const ce_grid *grid, const ce_plan *plan, void *buffer, in
 /* Z of items that have weights. */
 static double NAME(weights)(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last)
 {
-    const REAL *w = links[job->loss]->by_count ? NULL : job->w;
+    const REAL *w = ce_loss_row(job->loss)->mean == CE_BY_COUNT ? NULL : job->w;
     double      sum = 0, lost = 0;
 
     for (int64_t i = first; i < last; i++) {

@@ -46,4 +46,4 @@ INLINE void fill_focal(const ce_plan *plan, tile *x, int n)
 
 FILL(focal)
 
-static const ce_link focal_link = { .name = "focal", .emits = PROBABILITIES, .fill = focal_fill, .by_count = true };
+static const ce_link focal_link = { .name = "focal", .emits = PROBABILITIES, .fill = focal_fill };

@@ -19,9 +19,13 @@ typedef struct {
     int     by_rows;       /* the traversal: rows, or lanes */
 } ce_grid;
 
+#define CE_SIZE_OF_REAL(type, c, ...)    sizeof(c),
+#define CE_SIZE_OF_HALF(...)             2,
+#define CE_SIZE_OF_INTEGER(type, c, ...) sizeof(c),
+
 static inline int64_t size_of(ce_type type)
 {
-    static const char size[] = { 4, 8, 2, 2, 1, 2, 4, 8, 1, 2, 4, 8 };
+    static const char size[] = { CE_DTYPES(CE_SIZE_OF_REAL, CE_SIZE_OF_HALF, CE_SIZE_OF_INTEGER) };
     return size[type];
 }
 
@@ -66,6 +70,7 @@ typedef struct {
     double        w_sum;   /* W = sum of the class weights, K without them */
     int           derives; /* gradient or Hessian are asked for */
     int           curves;  /* the Hessian is */
+    unsigned      in_use;  /* bits of the options */
     int           streams; /* by lanes the gradient is stored past the caches */
     ce_block     *blocks;  /* scratch, one for each block of items */
     ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
@@ -79,8 +84,7 @@ typedef void (*ce_kernel)(const ce_grid *grid, const ce_plan *plan, void *buffer
 
 /* All that one instruction set offers: one column per computing type. */
 typedef struct {
-    const char *name;
-    int         level; /* what it asks of the processor, see cpu.c */
+    ce_isa isa;
     struct {
         double    min_normal; /* results that are smaller become 0 */
         ce_kernel check, run;
@@ -90,7 +94,6 @@ typedef struct {
         double (*sum)(const void *x, int64_t n);              /* of n computing-type numbers */
     } real[CE_REALS];
     int streams; /* it has stores that bypass the caches */
-    int (*find_loss)(const char *name);
 } ce_kernels;
 
 /* True: the machine can run code of that level (x86-64: 1 to 4; elsewhere: 1). */

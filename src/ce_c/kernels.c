@@ -16,46 +16,11 @@
 #include "normalisers.h"
 #include "targets.h"
 
-static const ce_link *const links[] = {
-    &cross_entropy_link,
-    &cross_entropy_probabilities_link,
-    &nll_link,
-    &focal_link,
-    &softmax_link,
-    &log_softmax_link,
-    &logsumexp_link,
-    &softmax_backward_link,
-    &entropy_link,
-    &log_softmax_backward_link,
-    &relative_entropy_link,
-    &cross_entropy_between_link,
-};
-
-/* The element-wise losses: does the mean divide by the sum of the weights; must all numbers be in [0, 1]? */
-#define POINTS(X)                                                                                                      \
-    X(mse, true, false)                                                                                                \
-    X(l1, true, false)                                                                                                 \
-    X(huber, true, false)                                                                                              \
-    X(smooth_l1, true, false)                                                                                          \
-    X(bce, false, true)                                                                                                \
-    X(bce_with_logits, false, false)                                                                                   \
-    X(sigmoid_focal, false, false)                                                                                     \
-    X(kl_div, false, false)                                                                                            \
-    X(kl_div_log, false, false)
-
-#define POINT_NAME(loss, by_weight, in_unit) #loss,
-static const char *const point_names[] = { POINTS(POINT_NAME) };
-
-/* A loss is known by its place among the links and, after them, the element-wise losses. */
-enum { LINKS = sizeof links / sizeof *links, LOSSES = LINKS + sizeof point_names / sizeof *point_names };
-
-static int find_loss(const char *name)
-{
-    for (int i = 0; i < LOSSES; i++)
-        if (strcmp(i < LINKS ? links[i]->name : point_names[i - LINKS], name) == 0)
-            return i;
-    return -1;
-}
+/* The links, and after them, in the order of losses.def, the element-wise losses. */
+#define LINK_ADDRESS(name, ...) &name##_link,
+#define NO_LINK(...)
+static const ce_link *const links[] = { CE_LOSSES(LINK_ADDRESS, LINK_ADDRESS, NO_LINK) };
+enum { LINKS = sizeof links / sizeof *links };
 
 #include "dtype_f32.h"
 #include "engine.h"
@@ -76,9 +41,7 @@ static int find_loss(const char *name)
 
 extern const ce_kernels CE_ISA_SYMBOL;
 const ce_kernels        CE_ISA_SYMBOL = {
-    .name = CE_ISA_NAME,
-    .level = CE_ISA_LEVEL,
+    .isa = { CE_ISA_NAME, CE_ISA_LEVEL, FUSED },
     .real = { [CE_FLOAT32] = COLUMN(f32), [CE_FLOAT64] = COLUMN(f64) },
     .streams = STREAMS,
-    .find_loss = find_loss,
 };

@@ -100,7 +100,7 @@ static void NAME(panel_emit)(const ce_plan *plan, emission emits, REAL *z, const
     const REAL *w = plan->job->w;
 
     if (emits == PROBABILITIES || emits == SHARES)
-        NAME(panel_grad)(z, other, to, w ? w + first : NULL, n, emits, plan->job->smoothing != 0, x, at);
+        NAME(panel_grad)(z, other, to, w ? w + first : NULL, n, emits, plan->job->label_smoothing != 0, x, at);
     else
         NAME(panel_linear)(z, other, to, n, emits, x, at);
     if (plan->curves)

@@ -192,8 +192,8 @@ static void NAME(prepare)(REAL *z, REAL *other, const ce_plan *plan, emission em
 static void NAME(scan_whole)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, NAME(panels) * p, tile *x)
 {
     const int64_t n = grid->classes;
-    const bool    tilted = plan->job->smoothing != 0 || link->emits == SHARES, aims = grid->data[CE_TARGET] && n > 0;
-    REAL          z_t[ITEMS], e_t[ITEMS];
+    const bool tilted = plan->job->label_smoothing != 0 || link->emits == SHARES, aims = grid->data[CE_TARGET] && n > 0;
+    REAL       z_t[ITEMS], e_t[ITEMS];
 
     for (int l = 0; aims && l < x->width; l++) x->spot[l] = (int32_t)(l / LANES * n + x->t[l]) * LANES + l % LANES;
     for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->dot[l] = x->lost[l] = 0;
@@ -225,7 +225,7 @@ static void NAME(scan_whole)(const ce_grid *grid, const ce_plan *plan, const ce_
 static void NAME(scan_long)(const ce_grid *grid, const ce_plan *plan, const ce_link *link, NAME(panels) * p, tile *x)
 {
     const REAL *w = plan->job->w;
-    const bool  tilted = plan->job->smoothing != 0 || link->emits == SHARES, dots = is_dot(link->emits);
+    const bool  tilted = plan->job->label_smoothing != 0 || link->emits == SHARES, dots = is_dot(link->emits);
     REAL        e[LANES];
 
     NAME(gather_targets)(grid, x);

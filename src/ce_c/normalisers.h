@@ -45,6 +45,9 @@ FILL(backward)
 static const ce_link softmax_link = { .name = "softmax", .emits = PROBABILITIES, .fill = softmax_fill };
 static const ce_link log_softmax_link = { .name = "log_softmax", .emits = LOG_PROBS, .fill = log_softmax_fill };
 static const ce_link logsumexp_link = { .name = "logsumexp", .emits = PROBABILITIES, .fill = logsumexp_fill };
+static const ce_link logsumexp_backward_link = { .name = "logsumexp_backward",
+                                                 .emits = PROBABILITIES,
+                                                 .fill = softmax_fill };
 static const ce_link softmax_backward_link = { .name = "softmax_backward", .emits = DOT, .fill = backward_fill };
 static const ce_link log_softmax_backward_link = { .name = "log_softmax_backward",
                                                    .emits = DOT_EXP,

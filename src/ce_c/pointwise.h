@@ -22,7 +22,7 @@ typedef struct {
 } NAME(point);
 
 typedef struct {
-    REAL       gamma, alpha[2], delta;
+    REAL       gamma, alpha[2], delta, beta;
     ce_hessian hessian;
     REAL       c; /* factor of both derivatives */
 } NAME(options);
@@ -100,15 +100,11 @@ INLINE NAME(sigmoid) NAME(sigmoid_of)(NAME(input) in)
 #include "sigmoid_focal.h"
 #include "kl_div.h"
 
-static const struct {
-    NAME(loop) loop;
-    bool by_weight; /* the mean divides by the sum of the weights, not by the number of elements */
-    bool in_unit;   /* x and y must be in [0, 1] */
-} NAME(points)[] = {
-#define POINT(loss, by, in) { NAME(loss##_loop), by, in },
-    POINTS(POINT)
+#define LINK(...)
+#define POINT(name, function, ...) NAME(name##_loop),
+static const NAME(loop) NAME(points)[] = { CE_LOSSES(LINK, LINK, POINT) };
+#undef LINK
 #undef POINT
-};
 
 /* The next n numbers of an array: themselves, a copy, or NULL where there is no array. */
 static const REAL *NAME(gather)(walk *w, int64_t n, REAL *copy)
@@ -188,16 +184,19 @@ static void NAME(sum_span)(REAL *value, const REAL *weight, int64_t n, double *s
 }
 
 /* Limits that float32 cannot hold become those that it can. */
+static REAL NAME(limit)(double x)
+{
+    return x == 0 ? 0 : x > (double)MAX_FINITE ? MAX_FINITE : x < (double)MIN_NORMAL ? MIN_NORMAL : (REAL)x;
+}
+
 static NAME(options) NAME(options_of)(const ce_job *job, double c)
 {
-    const double most = (double)MAX_FINITE, least = (double)MIN_NORMAL, delta = job->delta;
+    const double alpha = job->alpha;
 
     return (NAME(options)){ (REAL)job->gamma,
-                            { (REAL)job->alpha[0], (REAL)job->alpha[1] },
-                            delta == 0      ? 0
-                            : delta > most  ? MAX_FINITE
-                            : delta < least ? MIN_NORMAL
-                                            : (REAL)delta,
+                            { (REAL)(alpha < 0 ? 1 : 1 - alpha), (REAL)(alpha < 0 ? 1 : alpha) },
+                            NAME(limit)(job->delta),
+                            NAME(limit)(job->beta),
                             job->hessian,
                             (REAL)c };
 }
@@ -205,7 +204,7 @@ static NAME(options) NAME(options_of)(const ce_job *job, double c)
 OUTLINE void NAME(run_points)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, double *sums)
 {
     REAL ones[NAME(SPAN)], copy[5][NAME(SPAN)], value[NAME(SPAN)], grad[NAME(SPAN)], hess[NAME(SPAN)];
-    const NAME(loop) loop = NAME(points)[plan->job->loss - LINKS].loop;
+    const NAME(loop) loop = NAME(points)[plan->job->loss - LINKS];
     const bool weighted = grid->data[CE_V] != NULL;
     const bool plain = !weighted && !grid->data[CE_UPSTREAM] && fabs(plan->c) > 1e-30 && fabs(plan->c) < 1e30;
     NAME(options) o = NAME(options_of)(plan->job, plain ? plan->c : 1);
@@ -259,9 +258,9 @@ static int64_t NAME(first_outside)(const REAL *x, int64_t n)
 /* Z, and the first element that is no probability. */
 static void NAME(check_points)(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, ce_block *block)
 {
-    const int  loss = plan->job->loss - LINKS;
-    const bool in_unit = NAME(points)[loss].in_unit;
-    const bool weighted = NAME(points)[loss].by_weight && grid->data[CE_V] && plan->job->reduction == CE_MEAN;
+    const ce_loss *loss = ce_loss_row(plan->job->loss);
+    const bool     in_unit = loss->first == CE_UNIT;
+    const bool     weighted = loss->mean == CE_BY_WEIGHT && grid->data[CE_V] && plan->job->reduction == CE_MEAN;
     walk w = walk_from(grid, CE_V, first), wx = walk_from(grid, CE_Z, first), wy = walk_from(grid, CE_OTHER, first);
     REAL copy[NAME(SPAN)];
 

@@ -43,15 +43,15 @@ INLINE NAME(point) NAME(huber)(NAME(input) in, NAME(options) o)
 
 INLINE NAME(point) NAME(smooth_l1)(NAME(input) in, NAME(options) o)
 {
-    const REAL r = NAME(residual)(in), size = ABS(r), part = r / o.delta, half = (REAL)0.5;
-    const bool inside = size < o.delta;
+    const REAL r = NAME(residual)(in), size = ABS(r), part = r / o.beta, half = (REAL)0.5;
+    const bool inside = size < o.beta;
 
-    return (NAME(point)){ inside ? half * r * part : size - half * o.delta,
+    return (NAME(point)){ inside ? half * r * part : size - half * o.beta,
                           inside  ? part
                           : r > 0 ? 1
                           : r < 0 ? -1
                                   : r,
-                          inside ? 1 / o.delta : 0 };
+                          inside ? 1 / o.beta : 0 };
 }
 
 POINTWISE(mse, false)

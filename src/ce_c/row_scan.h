@@ -224,7 +224,7 @@ static const REAL *NAME(row_u)(const NAME(row) * row, const ce_plan *plan, int64
         return w;
     const NAME(smoother) to = NAME(smoother_of)(plan);
     const REAL *q = NAME(view)(row->q + i * size_of(row->q_type), row->q_type, n, copy);
-    if (!w && plan->job->smoothing == 0)
+    if (!w && plan->job->label_smoothing == 0)
         return q;
     SIMD
     for (int64_t k = 0; k < n; k++) copy[k] = FMA(q[k], to.scale, to.base) * (w ? w[k] : 1);

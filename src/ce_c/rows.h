@@ -38,7 +38,7 @@ static ce_pair NAME(row_part)(const ce_grid *grid, const ce_plan *plan, const ce
 {
     const NAME(row) row = NAME(row_of)(grid, plan, x, l);
     const int64_t left = grid->classes - first, n = left < NAME(BLOCK) ? left : NAME(BLOCK);
-    const bool    tilted = plan->job->smoothing != 0 || link->emits == SHARES;
+    const bool    tilted = plan->job->label_smoothing != 0 || link->emits == SHARES;
 
     if (link->emits == ONE_HOT)
         return (ce_pair){ 0, 0, 0, 0 };
@@ -106,7 +106,7 @@ static bool NAME(can_wait)(const ce_grid *grid, const ce_plan *plan, const ce_li
 {
     return link->emits == PROBABILITIES && grid->classes <= NAME(KEPT) && grid->type[CE_Z] == TYPE &&
            grid->data[CE_GRAD] && grid->type[CE_GRAD] == TYPE && grid->class_stride[CE_GRAD] == sizeof(REAL) &&
-           !plan->curves && (plan->job->smoothing == 0 || !plan->job->w);
+           !plan->curves && (plan->job->label_smoothing == 0 || !plan->job->w);
 }
 
 /* Rows of a worker: what they share. */

@@ -7,6 +7,9 @@
 #include "memory.h"
 #include "vecmath.h"
 
+#include "dtype_bf16.h"
+#include "dtype_f16.h"
+
 /* The tables that were compiled in, from the build: one X(symbol) each, in rising order. */
 #define X(symbol) extern const ce_kernels symbol;
 CE_ISA_TABLES
@@ -39,14 +42,14 @@ int ce_isa_count(void)
     return ISAS;
 }
 
-const char *ce_isa_name(int isa)
+const ce_isa *ce_isa_row(int isa)
 {
-    return tables[isa]->name;
+    return &tables[isa]->isa;
 }
 
 int ce_isa_runs_here(int isa)
 {
-    return ce_cpu_has_level(tables[isa]->level);
+    return ce_cpu_has_level(tables[isa]->isa.level);
 }
 
 int ce_isa_current(void)
@@ -59,9 +62,15 @@ void ce_isa_use(int isa)
     current = isa;
 }
 
-int ce_find_loss(const char *name)
+void ce_widen(ce_type half, const void *from, float *to, int64_t n)
 {
-    return tables[0]->find_loss(name);
+    switch (half) {
+#define WIDEN_REAL(...)
+#define WIDEN_HALF(type, name, read, ...)                                                                              \
+    case type: read(to, from, n); return;
+        CE_DTYPES(WIDEN_REAL, WIDEN_HALF, WIDEN_REAL)
+    default: return;
+    }
 }
 
 static int element_wise(const ce_job *job)
@@ -321,10 +330,11 @@ static void run_job(ce_job *job)
     lay_out(&plan, job);
     make_grid(&grid, job, 0);
     plan.classes = (double)grid.classes;
-    plan.w_sum = job->w && job->smoothing != 0 ? table->real[job->real].sum(job->w, grid.classes) : plan.classes;
+    plan.w_sum = job->w && job->label_smoothing != 0 ? table->real[job->real].sum(job->w, grid.classes) : plan.classes;
     plan.derives = grid.data[CE_GRAD] || grid.data[CE_HESS];
     plan.curves = grid.data[CE_HESS] != NULL;
     plan.streams = streams(&grid, job);
+    plan.in_use = ce_options_in_use(job);
 
     const int64_t work = grid.items * (element_wise(job) ? WORK_OF_ELEMENT : grid.classes + WORK_OF_ITEM);
     const call    check = { &grid, &plan, table->real[job->real].check, NULL };

@@ -2,13 +2,11 @@
  * What lanes_*.h and cross_entropy.h do, to the bit, without what they need for all else.
  */
 
-static bool NAME(is_small)(const ce_grid *grid, const ce_plan *plan, const ce_link *link)
+static bool NAME(is_small)(const ce_grid *grid, const ce_plan *plan)
 {
-    const ce_job *job = plan->job;
-
-    return link == &cross_entropy_link && grid->classes >= 2 && grid->classes <= NAME(GROUP) && job->smoothing == 0 &&
-           !job->w && !grid->data[CE_V] && !grid->data[CE_UPSTREAM] && !plan->curves && fabs(plan->c) > 0x1p-50 &&
-           fabs(plan->c) < 0x1p60;
+    return (ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) && !(plan->in_use & ~(unsigned)CE_IGNORE_INDEX) &&
+           grid->classes >= 2 && grid->classes <= NAME(GROUP) && !grid->data[CE_UPSTREAM] && !plan->curves &&
+           fabs(plan->c) > 0x1p-50 && fabs(plan->c) < 0x1p60;
 }
 
 enum { NAME(FEW) = 8 * LANES, NAME(FEW_PANEL) = 105 }; /* items in a tile; vectors in its panel */

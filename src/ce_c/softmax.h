@@ -98,7 +98,7 @@ typedef struct {
 
 static inline NAME(smoother) NAME(smoother_of)(const ce_plan *plan)
 {
-    const double eps = plan->job->smoothing;
+    const double eps = plan->job->label_smoothing;
     return (NAME(smoother)){ (REAL)(1 - eps), (REAL)(eps / plan->classes) };
 }
 
@@ -159,7 +159,7 @@ INLINE void NAME(open_items)(const ce_grid *grid, const ce_plan *plan, tile *x, 
     for (int l = 0; w && l < n; l++) x->w_t[l] = x->live[l] ? (double)w[x->t[l]] : 1;
     for (int l = 0; grid->data[CE_V] && l < n; l++) x->v[l] = (double)*(const REAL *)item_at(grid, x, CE_V, l);
     if (grid->data[CE_V] || w)
-        for (int l = 0; l < n; l++) x->live[l] &= (x->v[l] != 0) & ((x->w_t[l] != 0) | (job->smoothing != 0));
+        for (int l = 0; l < n; l++) x->live[l] &= (x->v[l] != 0) & ((x->w_t[l] != 0) | (job->label_smoothing != 0));
     for (int l = 0; l < n; l++) live &= x->live[l];
     x->all_live = live;
 }

@@ -81,7 +81,6 @@ typedef struct {
     const char *name;
     emission    emits;
     void (*fill)(const ce_plan *plan, tile *x); /* see FILL */
-    bool    by_count;                           /* the mean divides by sum v, not by sum v w_t */
     ce_term term;                               /* TERMS */
 } ce_link;
 

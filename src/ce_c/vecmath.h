@@ -108,9 +108,11 @@ INLINE double by_sign_f64(double x, double a, double b)
 
 /* Without the instruction (x86-64 baseline) two roundings, and so other bits; the sums below bear it. */
 #if defined(__FMA__) || defined(__aarch64__)
+#define FUSED            1
 #define FMA_F32(a, b, c) fmaf(a, b, c)
 #define FMA_F64(a, b, c) fma(a, b, c)
 #else
+#define FUSED            0
 #define FMA_F32(a, b, c) ((a) * (b) + (c))
 #define FMA_F64(a, b, c) ((a) * (b) + (c))
 #endif

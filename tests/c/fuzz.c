@@ -27,39 +27,8 @@
 
 enum { AXES = 5, FEW = 1 << 11, MANY = 1 << 17, THREADS = 3, LEAD = 3, VALUED = 1, GRADED = 2, CURVED = 4 };
 
-/* What a job has beside CE_Z. */
-typedef enum { INDICES, PROBABILITIES, ONE, TWO, NORMALISER, BACKWARD, LSE, LSE_BACKWARD, ELEMENTS } family;
-
-static struct {
-    const char *name;
-    family      family;
-    int         number;
-} losses[] = {
-    { "cross_entropy", INDICES, 0 },
-    { "nll", INDICES, 0 },
-    { "focal", INDICES, 0 },
-    { "cross_entropy_probabilities", PROBABILITIES, 0 },
-    { "entropy", ONE, 0 },
-    { "relative_entropy", TWO, 0 },
-    { "cross_entropy_between", TWO, 0 },
-    { "softmax", NORMALISER, 0 },
-    { "log_softmax", NORMALISER, 0 },
-    { "softmax_backward", BACKWARD, 0 },
-    { "log_softmax_backward", BACKWARD, 0 },
-    { "logsumexp", LSE, 0 },
-    { "softmax", LSE_BACKWARD, 0 },
-    { "mse", ELEMENTS, 0 },
-    { "l1", ELEMENTS, 0 },
-    { "huber", ELEMENTS, 0 },
-    { "smooth_l1", ELEMENTS, 0 },
-    { "bce", ELEMENTS, 0 },
-    { "bce_with_logits", ELEMENTS, 0 },
-    { "sigmoid_focal", ELEMENTS, 0 },
-    { "kl_div", ELEMENTS, 0 },
-    { "kl_div_log", ELEMENTS, 0 },
-};
-
-static int isas[16], isa_count; /* those that run here */
+static int  isas[16], isa_count; /* those that run here */
+static long met[64];             /* jobs, by loss */
 
 static void fail(const char *what)
 {
@@ -201,15 +170,24 @@ static uint64_t random_bits(uint64_t *state)
     return *state * 0x2545f4914f6cdd1du;
 }
 
+/* The bits of 1 and of infinity. */
+static uint64_t bits_of_one(ce_type type)
+{
+    const int width = (int)size_of(type) * 8, mantissa = ce_dtype_row(type)->digits - 1;
+    return ((1ull << (width - 2 - mantissa)) - 1) << mantissa;
+}
+
+static uint64_t bits_of_infinity(ce_type type)
+{
+    return (1ull << (size_of(type) * 8 - 1)) - (1ull << (ce_dtype_row(type)->digits - 1));
+}
+
 /* The bits of a floating number: of any size, of middling size, in [0, 1), or special. */
 static uint64_t random_real(uint64_t *state, ce_type type, unsigned kind)
 {
-    const int      width = (int)size_of(type) * 8, mantissa = type == CE_FLOAT32   ? 23
-                                                              : type == CE_FLOAT64 ? 52
-                                                              : type == CE_FLOAT16 ? 10
-                                                                                   : 7;
-    const uint64_t bits = random_bits(state), sign = bits >> 63 << (width - 1), most = 1ull << (width - 1 - mantissa);
-    const uint64_t low = bits & ((1ull << mantissa) - 1), one = (most / 2 - 1) << mantissa, r = bits >> 55 & 7;
+    const int      width = (int)size_of(type) * 8, mantissa = ce_dtype_row(type)->digits - 1;
+    const uint64_t bits = random_bits(state), sign = bits >> 63 << (width - 1), r = bits >> 55 & 7;
+    const uint64_t low = bits & ((1ull << mantissa) - 1), one = bits_of_one(type), infinity = bits_of_infinity(type);
 
     switch (kind) {
     case 0: return sign | (one + ((r % 6) << mantissa) - (2ull << mantissa)) | low;
@@ -218,11 +196,11 @@ static uint64_t random_real(uint64_t *state, ce_type type, unsigned kind)
     default:
         switch (r) {
         case 0: return sign;
-        case 1: return sign | (most - 1) << mantissa;                          /* infinity */
-        case 2: return sign | (most - 1) << mantissa | 1ull << (mantissa - 1); /* NaN */
-        case 3: return sign | low;                                             /* subnormal */
-        case 4: return sign | ((most - 1) << mantissa) - 1;                    /* the largest */
-        case 5: return sign | 1ull << mantissa;                                /* the smallest but for subnormals */
+        case 1: return sign | infinity;
+        case 2: return sign | infinity | 1ull << (mantissa - 1); /* NaN */
+        case 3: return sign | low;                               /* subnormal */
+        case 4: return sign | (infinity - 1);                    /* the largest */
+        case 5: return sign | 1ull << mantissa;                  /* the smallest but for subnormals */
         case 6: return one;
         default: return sign | one | low;
         }
@@ -283,31 +261,37 @@ static int in_range(const char *p, ce_type type, int64_t classes, int64_t ignore
     return t == ignored || (t >= 0 && t < classes);
 }
 
+static uint64_t bits_at(const char *p, ce_type type)
+{
+    uint64_t bits = 0;
+    memcpy(&bits, p, (size_t)size_of(type)); /* little-endian, as all machines of this test */
+    return bits;
+}
+
+/* In [0, 1]; -0 is. */
 static int in_unit(const char *p, ce_type type)
 {
-    const uint16_t half = *(const uint16_t *)p;
-
-    switch (type) {
-    case CE_FLOAT32: return *(const float *)p >= 0 && *(const float *)p <= 1;
-    case CE_FLOAT64: return *(const double *)p >= 0 && *(const double *)p <= 1;
-    case CE_FLOAT16: return half <= 0x3c00 || half == 0x8000;
-    default: return half <= 0x3f80 || half == 0x8000;
-    }
+    const uint64_t bits = bits_at(p, type);
+    return bits <= bits_of_one(type) || bits == 1ull << (size_of(type) * 8 - 1);
 }
 
 /* Where the job ought to be refused, or -1. Before it is run: in place the input is overwritten. */
-static int64_t first_bad(const ce_job *job, const block *b, int is_bce)
+static int64_t first_bad(const ce_job *job, const block *b)
 {
-    const block *items = is_bce ? &b[CE_Z] : &b[CE_TARGET];
-    const int    of_classes = job->array[CE_TARGET].data != NULL;
+    const ce_loss *loss = ce_loss_row(job->loss);
+    const int      of_classes = job->array[CE_TARGET].data != NULL;
+    const int      checked[] = { loss->first == CE_UNIT, loss->second == CE_UNIT };
+    const block   *items = of_classes ? &b[CE_TARGET] : &b[CE_Z];
 
-    for (int64_t i = 0; (is_bce || of_classes) && i < count(items->axes, items->shape); i++) {
+    for (int64_t i = 0; (checked[0] || checked[1] || of_classes) && i < count(items->axes, items->shape); i++) {
         if (of_classes && !in_range(element(items, job->array[CE_TARGET].data, i), job->array[CE_TARGET].type,
                                     job->shape[job->class_axis], job->ignore_index))
             return i;
-        for (int a = CE_Z; is_bce && a <= CE_OTHER; a += CE_OTHER - CE_Z)
-            if (!in_unit(element(&b[a], job->array[a].data, i), job->array[a].type))
+        for (int n = 0; n < 2; n++) {
+            const int a = n ? CE_OTHER : CE_Z;
+            if (checked[n] && !in_unit(element(&b[a], job->array[a].data, i), job->array[a].type))
                 return i;
+        }
     }
     return -1;
 }
@@ -333,15 +317,7 @@ static void check_untouched(const block *b, const ce_array *array, int is_output
 
 static int is_nan(const char *p, ce_type type)
 {
-    uint16_t half;
-
-    memcpy(&half, p, sizeof half);
-    switch (type) {
-    case CE_FLOAT32: return *(const float *)p != *(const float *)p;
-    case CE_FLOAT64: return *(const double *)p != *(const double *)p;
-    case CE_FLOAT16: return (half & 0x7fff) > 0x7c00;
-    default: return (half & 0x7fff) > 0x7f80;
-    }
+    return (bits_at(p, type) & ~(1ull << (size_of(type) * 8 - 1))) > bits_of_infinity(type);
 }
 
 /* NaNs may differ. */
@@ -370,7 +346,6 @@ typedef struct {
     int     shares[CE_ARRAYS]; /* the output whose memory an input is, or -1 */
     void   *w;
     size_t  w_bytes;
-    int     is_bce;
 } problem;
 
 /* Adds an array: of the logits' axes or the items'. */
@@ -415,56 +390,58 @@ static void choose_shape(bytes *in, problem *p, int is_of_classes)
     p->job.shape = p->shape;
 }
 
-static void choose_options(bytes *in, problem *p, family kind, const char *name)
+/* Does the loss reduce its items, with weights and all; or is it a sum or a normaliser? */
+static int is_reduced(const ce_loss *loss)
+{
+    return strcmp(loss->outputs, "vgh") == 0;
+}
+
+static void choose_options(bytes *in, problem *p, const ce_loss *loss)
 {
     static const int64_t ignored[] = { -100, 0, 1, -1, 255, INT64_MIN, INT64_MAX, 3 };
     ce_job              *job = &p->job;
-    const int            is_kl = strncmp(name, "kl_div", 6) == 0, has_kind = strstr(name, "focal") != NULL;
 
     job->ignore_index = ignored[below(in, 8)];
-    if (kind == PROBABILITIES && job->ignore_index >= 0)
+    if (loss->second != CE_CLASSES && job->ignore_index >= 0)
         job->ignore_index = -100;
-    if (kind == INDICES || kind == PROBABILITIES || kind == ELEMENTS)
-        job->reduction = (ce_reduction)below(in, is_kl && job->axes > 0 ? 4 : 3);
-    job->hessian = has_kind ? (ce_hessian)below(in, 3) : CE_EXACT;
-    if (strncmp(name, "cross_entropy", 13) == 0)
-        job->smoothing = take_within(in, 0, 1);
-    if (has_kind)
-        job->gamma = take_within(in, 0, 1e6);
-    job->alpha[1] = take_within(in, 0, 1);
-    job->alpha[0] = 1 - job->alpha[1];
-    if (strcmp(name, "huber") == 0)
-        job->delta = take_within(in, 5e-324, 1.7e308);
-    if (strcmp(name, "smooth_l1") == 0)
-        job->delta = take_within(in, 0, 1.7e308);
+    if (is_reduced(loss))
+        job->reduction = (ce_reduction)below(in, loss->options & CE_BATCH_MEAN && job->axes > 0 ? 4 : 3);
+    if (loss->options & CE_HESSIAN)
+        job->hessian = (ce_hessian)below(in, 3);
+    for (int i = 0; i < CE_OPTION_COUNT; i++) {
+        const ce_option *o = ce_option_row(i);
+        if (o->field && loss->options >> i & 1)
+            *(double *)((char *)job + o->field) = take_within(in, o->least, o->most);
+    }
     job->grad_output = take_double(in);
 }
 
-/* Outputs, and then what else the family has; `what` is a sum of VALUED, GRADED, CURVED. */
-static void add_arrays(bytes *in, problem *p, family kind, unsigned has, int what, ce_type type, ce_type other)
+/* Outputs, and then what else the loss has; `what` is a sum of VALUED, GRADED, CURVED. */
+static void add_arrays(bytes *in, problem *p, unsigned has, int what, ce_type type, ce_type other)
 {
-    ce_job *job = &p->job;
+    ce_job        *job = &p->job;
+    const ce_loss *loss = ce_loss_row(job->loss);
+    const int      reduced = is_reduced(loss), of_items = loss->has_classes ? (int)job->real : (int)other;
 
     job->valued = what & VALUED;
     add(in, p, CE_Z, type);
-    if (kind == PROBABILITIES || kind == TWO || kind == BACKWARD || kind == ELEMENTS)
-        add(in, p, CE_OTHER, kind == BACKWARD ? type : other);
+    if (loss->second != CE_NOTHING && loss->second != CE_CLASSES && loss->second != CE_UPSTREAM_ITEMS)
+        add(in, p, CE_OTHER, loss->second == CE_UPSTREAMS ? type : other);
     if (what & (GRADED | CURVED))
         add(in, p, CE_GRAD, type);
     if (what & CURVED)
         add(in, p, CE_HESS, type);
-    if (kind == INDICES)
-        add(in, p, CE_TARGET, (ce_type)(CE_INT8 + below(in, 8)));
-    if (has & 1 && (kind == INDICES || kind == PROBABILITIES || kind == ELEMENTS))
-        add(in, p, CE_V, kind == ELEMENTS ? other : job->real);
-    if (has & 2 && kind == ELEMENTS)
+    if (loss->second == CE_CLASSES)
+        add(in, p, CE_TARGET, (ce_type)(CE_INT8 + below(in, CE_TYPES - CE_INT8)));
+    if (has & 1 && reduced)
+        add(in, p, CE_V, (ce_type)of_items);
+    if (has & 2 && !loss->has_classes)
         add(in, p, CE_POS, other);
-    if (kind == LSE_BACKWARD || (has & 4 && job->reduction == CE_NONE && kind <= PROBABILITIES) ||
-        (has & 4 && job->reduction == CE_NONE && kind == ELEMENTS))
-        add(in, p, CE_UPSTREAM, kind == ELEMENTS ? other : job->real);
-    if (what & VALUED && job->reduction == CE_NONE && job->axes > (kind != ELEMENTS))
+    if (loss->second == CE_UPSTREAM_ITEMS || (has & 4 && reduced && job->reduction == CE_NONE))
+        add(in, p, CE_UPSTREAM, (ce_type)of_items);
+    if (what & VALUED && job->reduction == CE_NONE && job->axes > loss->has_classes)
         add(in, p, CE_VALUE, job->real);
-    if (has & 8 && (kind == INDICES || kind == PROBABILITIES)) {
+    if (has & 8 && reduced && loss->has_classes) {
         p->w_bytes = (size_t)(p->shape[job->class_axis] * size_of(job->real));
         p->w = malloc(p->w_bytes);
         fill(in, p->w, p->w_bytes, job->real, 0, 0);
@@ -475,29 +452,28 @@ static void add_arrays(bytes *in, problem *p, family kind, unsigned has, int wha
 static void choose(bytes *in, problem *p)
 {
     static const int whats[] = { VALUED, GRADED, VALUED | GRADED, GRADED | CURVED };
-    const unsigned   n = sizeof losses / sizeof *losses, l = below(in, n), flags = take(in), in_place = take(in);
-    const family     kind = losses[l].family;
-    const ce_type    type = (ce_type)(flags & 3);
+    const int        l = (int)below(in, (unsigned)ce_loss_count());
+    const unsigned   flags = take(in), in_place = take(in);
+    const ce_loss   *loss = ce_loss_row(l);
+    const ce_type    type = CE_INT8 == 4 ? (ce_type)(flags & 3) : (ce_type)below(in, CE_INT8);
     const ce_type    real = type == CE_FLOAT64 ? CE_FLOAT64 : CE_FLOAT32;
     const ce_type    other = real == CE_FLOAT64 || !(flags & 12) ? real : flags & 4 ? CE_FLOAT16 : CE_BFLOAT16;
     int              what = whats[flags >> 4 & 3];
 
-    if (kind == NORMALISER || kind == BACKWARD || kind == LSE_BACKWARD)
-        what = GRADED;
-    else if (kind == ONE || kind == TWO || kind == LSE)
-        what = VALUED;
-    p->job.loss = losses[l].number;
+    if (!is_reduced(loss))
+        what = *loss->outputs == 'g' ? GRADED : VALUED;
+    ce_start(&p->job, l);
     p->job.real = real;
-    p->is_bce = strcmp(losses[l].name, "bce") == 0;
     for (int a = 0; a < CE_ARRAYS; a++) p->shares[a] = -1;
     if (in_place & 1 && what & (GRADED | CURVED))
         p->shares[in_place & 2 && what & CURVED ? CE_HESS : CE_GRAD] =
-            kind == BACKWARD && in_place & 4 ? CE_OTHER : CE_Z;
-    choose_shape(in, p, kind != ELEMENTS);
-    choose_options(in, p, kind, losses[l].name);
-    add_arrays(in, p, kind, in_place >> 4, what, type, other);
-    if (kind == INDICES && l == 0 && what == VALUED && flags >> 6 == 3)
+            loss->second == CE_UPSTREAMS && in_place & 4 ? CE_OTHER : CE_Z;
+    choose_shape(in, p, loss->has_classes);
+    choose_options(in, p, loss);
+    add_arrays(in, p, in_place >> 4, what, type, other);
+    if (strcmp(loss->name, "cross_entropy") == 0 && what == VALUED && flags >> 6 == 3)
         p->job.reduction = CE_PERPLEXITY;
+    met[l]++;
 }
 
 /* Runs it with scratch memory that is as large as it must be and not larger. */
@@ -530,7 +506,7 @@ static void try_twice(bytes *in, problem *p)
 {
     const unsigned x = take(in), y = take(in);
     const int isa = (int)(x >> 4) % isa_count, other = y >> 4 && isa > 0 ? 1 + (int)(y >> 4) % (isa_count - 1) : isa;
-    const int64_t bad = first_bad(&p->job, p->blocks, p->is_bce);
+    const int64_t bad = first_bad(&p->job, p->blocks);
     ce_job       *job = &p->job;
 
     for (int a = 0; a < CE_ARRAYS; a++)
@@ -555,11 +531,22 @@ static void try_twice(bytes *in, problem *p)
             check_same(p->blocks[a].answer, p->blocks[a].memory, p->blocks[a].bytes, job->array[a].type);
 }
 
+/* At the end of a replay with FUZZ_EVERY_LOSS set: does the corpus have a job of every loss? */
+static void expect_every_loss(void)
+{
+    for (int l = 0; l < ce_loss_count(); l++)
+        if (met[l] == 0) {
+            fprintf(stderr, "fuzz: no input is a job of %s; add one to the corpus\n", ce_loss_row(l)->name);
+            _Exit(1);
+        }
+}
+
 static void set_up(void)
 {
-    for (size_t l = 0; l < sizeof losses / sizeof *losses; l++)
-        if ((losses[l].number = ce_find_loss(losses[l].name)) < 0)
-            fail("there is no such loss");
+    if (getenv("FUZZ_EVERY_LOSS"))
+        atexit(expect_every_loss);
+    if (ce_loss_count() > (int)(sizeof met / sizeof *met))
+        fail("too many losses");
     for (int i = 0; i < ce_isa_count(); i++)
         if (ce_isa_runs_here(i))
             isas[isa_count++] = i;
@@ -572,7 +559,7 @@ static void set_up(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     bytes   in = { data, data + size };
-    problem p = { .job = { .bad = -1 } };
+    problem p = { 0 };
 
     if (isa_count == 0)
         set_up();

@@ -123,7 +123,7 @@ static int compare(problem *p, const line *l, int threads, int flush, int alone)
                 continue;
             printf("line %d: %s %s %s %c %s %s: %s is %016llx (%s, %d threads%s%s)\n", l->number, l->loss, l->dtype,
                    l->shape, l->order, l->reduction, l->options, names[o], (unsigned long long)hash[o],
-                   ce_isa_name(ce_isa_current()), threads, flush ? ", flushed" : "", alone ? ", alone" : "");
+                   ce_isa_row(ce_isa_current())->name, threads, flush ? ", flushed" : "", alone ? ", alone" : "");
             wrong++;
         }
     }
@@ -136,7 +136,7 @@ static int compare_everywhere(problem *p, const line *l, int most)
     int              wrong = 0;
 
     for (int isa = 0; isa < ce_isa_count(); isa++) {
-        if (!ce_isa_runs_here(isa) || strcmp(ce_isa_name(isa), "x86-64-v1") == 0)
+        if (!ce_isa_runs_here(isa) || !ce_isa_row(isa)->fused)
             continue;
         ce_isa_use(isa);
         for (int i = 0; i < 4 && threads[i] <= most; i++) wrong += compare(p, l, threads[i], 0, 0);
@@ -174,7 +174,7 @@ static void announce(int most)
     printf("%s, up to %d threads;", ce_threads_runtime(), ce_threads_team(most));
     for (int isa = 0; isa < ce_isa_count(); isa++)
         if (ce_isa_runs_here(isa))
-            printf(" %s%s", ce_isa_name(isa), strcmp(ce_isa_name(isa), "x86-64-v1") == 0 ? " (left out)" : "");
+            printf(" %s%s", ce_isa_row(isa)->name, ce_isa_row(isa)->fused ? "" : " (left out)");
     printf("\n");
 }
 

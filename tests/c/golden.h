@@ -26,35 +26,14 @@ typedef struct {
     uint64_t    last_hash[CE_ARRAYS];
 } problem;
 
-/* Of each loss what its first two arrays hold: z logits, l log-probabilities, p probabilities, t class indices;
- * and what it gives: value, gradient, Hessian. */
-static const struct {
-    const char *name;
-    int         by_class;
-    const char *inputs, *outputs;
-} losses[] = {
-    { "cross_entropy", 1, "zt", "vgh" },
-    { "cross_entropy_probabilities", 1, "zp", "vgh" },
-    { "nll", 1, "lt", "vgh" },
-    { "focal", 1, "zt", "vgh" },
-    { "softmax", 1, "z", "g" },
-    { "log_softmax", 1, "z", "g" },
-    { "logsumexp", 1, "z", "v" },
-    { "softmax_backward", 1, "pz", "g" },
-    { "log_softmax_backward", 1, "lz", "g" },
-    { "entropy", 1, "p", "v" },
-    { "relative_entropy", 1, "pp", "v" },
-    { "cross_entropy_between", 1, "pp", "v" },
-    { "mse", 0, "zz", "vgh" },
-    { "l1", 0, "zz", "vgh" },
-    { "huber", 0, "zz", "vgh" },
-    { "smooth_l1", 0, "zz", "vgh" },
-    { "bce", 0, "pp", "vgh" },
-    { "bce_with_logits", 0, "zp", "vgh" },
-    { "sigmoid_focal", 0, "zp", "vgh" },
-    { "kl_div", 0, "lp", "vgh" },
-    { "kl_div_log", 0, "ll", "vgh" },
-};
+/* The letter of what an input holds, see `number`; t class indices, 0 for none. A gradient is of the size of logits. */
+static char kind_of(ce_content content)
+{
+    static const char kinds[] = { [CE_NOTHING] = 0,   [CE_LOGITS] = 'z',    [CE_LOG_PROBS] = 'l',
+                                  [CE_PROBS] = 'p',   [CE_UNIT] = 'p',      [CE_NUMBERS] = 'z',
+                                  [CE_CLASSES] = 't', [CE_UPSTREAMS] = 'z', [CE_UPSTREAM_ITEMS] = 0 };
+    return kinds[content];
+}
 
 /* Does this array have the axes of the logits? */
 static int has_classes(const problem *p, int a)
@@ -186,6 +165,15 @@ static int place_of(const char *name, const void *table, size_t size, int n)
     return n;
 }
 
+/* The ce_type of that name, or -1: of floating numbers. */
+static int dtype_of(const char *name)
+{
+    for (int type = 0; type < CE_TYPES; type++)
+        if (ce_dtype_row((ce_type)type)->digits > 0 && strcmp(ce_dtype_row((ce_type)type)->name, name) == 0)
+            return type;
+    return -1;
+}
+
 static void set_shape(problem *p, const char *text)
 {
     char *end;
@@ -207,52 +195,56 @@ static void set_shape(problem *p, const char *text)
     }
 }
 
+/* Options that are numbers go by their keywords, but for some that have had another name here. */
+static void set_numbers(problem *p, const line *l, unsigned options)
+{
+    for (int i = 0; i < CE_OPTION_COUNT; i++) {
+        const ce_option *o = ce_option_row(i);
+        const char *keyword = i == CE_LABEL_SMOOTHING_PLACE ? "smoothing" : i == CE_BETA_PLACE ? "delta" : o->keyword;
+        if (options >> i & 1 && o->field)
+            *(double *)((char *)&p->job + o->field) = number_of(l, keyword, o->absent);
+    }
+}
+
 static void set_options(problem *p, const line *l)
 {
     static const char *const reductions[] = { "none", "sum", "mean", "batchmean", "perplexity" };
-    const double             alpha = number_of(l, "alpha", -1);
 
     p->job.reduction = (ce_reduction)PLACE(l->reduction, reductions);
     p->job.hessian = option(l, "gauss_newton") ? CE_GAUSS_NEWTON : option(l, "abs") ? CE_ABS : CE_EXACT;
-    p->job.ignore_index = -100;
-    p->job.smoothing = number_of(l, "smoothing", 0);
-    p->job.gamma = number_of(l, "gamma", 0);
-    p->job.alpha[0] = alpha < 0 ? 1 : 1 - alpha;
-    p->job.alpha[1] = alpha < 0 ? 1 : alpha;
-    p->job.delta = number_of(l, "delta", 0);
-    p->job.grad_output = 1;
+    set_numbers(p, l, ce_loss_row(p->job.loss)->options);
 }
 
 /* False: the line is not understood. */
 static int make_problem(problem *p, const line *l)
 {
-    const int loss = PLACE(l->loss, losses), z = PLACE(l->dtype, floats);
+    const int loss = ce_find_loss(l->loss), z = dtype_of(l->dtype);
 
     memset(p, 0, sizeof *p);
     if (loss < 0 || z < 0)
         return 0;
-    const ce_type type = (ce_type)z, real = type == CE_FLOAT64 ? CE_FLOAT64 : CE_FLOAT32;
-    const ce_type of_items = losses[loss].by_class ? real : type;
-    const char   *in = losses[loss].inputs;
+    const ce_loss *row = ce_loss_row(loss);
+    const ce_type  type = (ce_type)z, real = type == CE_FLOAT64 ? CE_FLOAT64 : CE_FLOAT32;
+    const ce_type  of_items = row->has_classes ? real : type;
 
-    p->outputs = strcmp(l->reduction, "perplexity") == 0 ? "v" : losses[loss].outputs;
-    p->by_class = losses[loss].by_class;
+    ce_start(&p->job, loss);
+    p->outputs = strcmp(l->reduction, "perplexity") == 0 ? "v" : row->outputs;
+    p->by_class = row->has_classes;
     set_shape(p, l->shape);
     set_options(p, l);
-    p->job.loss = ce_find_loss(l->loss);
     p->job.real = real;
     p->job.class_axis = p->by_class ? 1 : -1;
     p->job.shape = p->shape;
-    add_numbers(p, CE_Z, in[0], type, l);
-    if (in[1] == 't')
+    add_numbers(p, CE_Z, kind_of(row->first), type, l);
+    if (row->second == CE_CLASSES)
         add_target(p, l);
-    else if (in[1])
-        add_numbers(p, CE_OTHER, in[1], type, l);
+    else if (kind_of(row->second))
+        add_numbers(p, CE_OTHER, kind_of(row->second), type, l);
     if (option(l, "v"))
         add_numbers(p, CE_V, 'w', of_items, l);
     if (option(l, "pos"))
         add_numbers(p, CE_POS, 'w', type, l);
-    if (option(l, "upstream"))
+    if (option(l, "upstream") || row->second == CE_UPSTREAM_ITEMS)
         add_numbers(p, CE_UPSTREAM, 'u', of_items, l);
     if (option(l, "w"))
         add_class_weights(p);
@@ -262,7 +254,7 @@ static int make_problem(problem *p, const line *l)
         add_output(p, CE_HESS, type, l->order);
     if (strchr(p->outputs, 'v') && p->job.reduction == CE_NONE)
         add_output(p, CE_VALUE, real, l->order);
-    return p->job.loss >= 0 && (int)p->job.reduction >= 0;
+    return (int)p->job.reduction >= 0;
 }
 
 static void free_problem(problem *p)

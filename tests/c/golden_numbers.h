@@ -8,15 +8,6 @@
 
 #include "internal.h"
 
-/* Of float32, float64, float16, bfloat16: digits, exponent of the smallest subnormal number, and that of infinity. */
-static const struct {
-    const char *name;
-    int         digits, least, most;
-} floats[] = { { "float32", 24, -149, 128 },
-               { "float64", 53, -1074, 1024 },
-               { "float16", 11, -24, 16 },
-               { "bfloat16", 8, -133, 128 } };
-
 static uint64_t mix(uint64_t x) /* splitmix64 */
 {
     x += 0x9e3779b97f4a7c15u;
@@ -43,12 +34,12 @@ enum { ORDINARY, SUBNORMAL, EXTREME };
 static double logit(uint64_t h, int64_t item, ce_type type, int beyond)
 {
     static const int exponents[] = { 2, 2, 4, 7, 0, 0, -12, -3 };
-    const int        kind = (int)(item % 8), digits = floats[type].digits;
+    const int        kind = (int)(item % 8), digits = ce_dtype_row(type)->digits;
 
     if (kind == 6 && beyond == SUBNORMAL)
-        return signed_number(h, digits, floats[type].least + digits - 1);
+        return signed_number(h, digits, ce_dtype_row(type)->least + digits - 1);
     if (beyond == EXTREME) {
-        const double most = ldexp(1 - ldexp(1, -digits), floats[type].most);
+        const double most = ldexp(1 - ldexp(1, -digits), ce_dtype_row(type)->most);
         if (kind == 2 || (kind == 1 && h % 4 == 0))
             return -INFINITY;
         if (kind == 3 && h % 16 == 0)
@@ -68,11 +59,12 @@ static double logit(uint64_t h, int64_t item, ce_type type, int beyond)
 
 static double probability(uint64_t h, int64_t item, ce_type type, int beyond)
 {
-    const int digits = floats[type].digits;
+    const int digits = ce_dtype_row(type)->digits;
 
     if (h % 8 < 2)
         return (double)(h % 8);
-    return ldexp((double)(h >> (64 - digits)), item % 8 == 6 && beyond == SUBNORMAL ? floats[type].least : -digits);
+    return ldexp((double)(h >> (64 - digits)),
+                 item % 8 == 6 && beyond == SUBNORMAL ? ce_dtype_row(type)->least : -digits);
 }
 
 /* In [0.5, 1.5), or 0. */
@@ -92,35 +84,33 @@ static double number(char kind, uint64_t h, int64_t item, ce_type type, int beyo
     }
 }
 
-/* A double that a float16 holds, as that. */
-static uint16_t half_bits(double x)
+/* The bits of a double that a number of 16 bits holds. */
+static uint16_t half_bits(double x, const ce_dtype *type)
 {
+    const int digits = type->digits, lowest = type->least + digits; /* frexp's exponent of the least normal number */
+    const uint16_t sign = signbit(x) ? 0x8000 : 0, infinity = (uint16_t)(0x8000 - (1 << (digits - 1)));
     int            exponent;
-    const uint16_t sign = signbit(x) ? 0x8000 : 0;
 
     if (isnan(x))
-        return 0x7e00;
+        return infinity | (uint16_t)(1 << (digits - 2));
     if (isinf(x))
-        return sign | 0x7c00;
+        return sign | infinity;
     x = frexp(fabs(x), &exponent);
-    if (x < 0.5 || exponent < -13) /* 0, or subnormal */
-        return sign | (uint16_t)ldexp(x, exponent + 24);
-    return sign | (uint16_t)((exponent + 13) * 1024 + (int)ldexp(x, 11));
+    if (x < 0.5 || exponent < lowest) /* 0, or subnormal */
+        return sign | (uint16_t)ldexp(x, exponent - type->least);
+    return sign | (uint16_t)(((exponent - lowest) << (digits - 1)) + (int)ldexp(x, digits));
 }
 
 static void store(char *at, ce_type type, double x)
 {
     const float single = (float)x;
-    uint16_t    half;
-    uint32_t    bits;
 
     if (type == CE_FLOAT64) {
         memcpy(at, &x, 8);
     } else if (type == CE_FLOAT32) {
         memcpy(at, &single, 4);
     } else {
-        memcpy(&bits, &single, 4);
-        half = type == CE_FLOAT16 ? half_bits(x) : (uint16_t)(bits >> 16);
+        const uint16_t half = half_bits(x, ce_dtype_row(type));
         memcpy(at, &half, 2);
     }
 }
@@ -128,9 +118,10 @@ static void store(char *at, ce_type type, double x)
 /* One number's part of the hash of its array. Every NaN counts as the same. */
 static uint64_t hash_number(const void *x, ce_type type, int64_t i)
 {
-    static const uint64_t infinity[] = { 0x7f800000u, 0x7ff0000000000000u, 0x7c00, 0x7f80 };
-    const int64_t         size = size_of(type);
-    uint64_t              bits = 0;
+    const int64_t  size = size_of(type);
+    const uint64_t top = (uint64_t)1 << (8 * size - 1),
+                   infinity = top - ((uint64_t)1 << (ce_dtype_row(type)->digits - 1));
+    uint64_t       bits = 0;
 
     if (size == 8) {
         memcpy(&bits, x, 8);
@@ -143,7 +134,7 @@ static uint64_t hash_number(const void *x, ce_type type, int64_t i)
         memcpy(&b, x, 2);
         bits = b;
     }
-    if ((bits & (((uint64_t)1 << (8 * size - 1)) - 1)) > infinity[type])
+    if ((bits & (top - 1)) > infinity)
         bits = ~(uint64_t)0;
     return mix(bits ^ mix((uint64_t)i));
 }
