@@ -1,5 +1,5 @@
 /* cpu.c - which instruction sets this machine, and its operating system, can run; the mode of its arithmetic. */
-#include "internal.h"
+#include "isa.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 

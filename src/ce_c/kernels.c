@@ -1,47 +1,106 @@
-/* kernels.c - all kernels for all dtypes; compiled once per instruction set into one const table.
+/* kernels.c - all the kernels of one instruction set and one computing type, in one const table.
  *
- * CE_ISA_SYMBOL, CE_ISA_NAME and CE_ISA_LEVEL come from the build.
+ * It is compiled once for each of them: CE_REAL (32 or 64), CE_TABLE, CE_ISA_NAME and CE_ISA_LEVEL come from the build.
  */
-#include "memory.h"
-#include "tile.h"
-#include "walk.h"
+#include "check.h"
+#include "elements/binary.h"
+#include "elements/engine.h"
+#include "elements/kl_div.h"
+#include "elements/regression.h"
+#include "elements/sigmoid_focal.h"
+#include "lanes/few_classes.h"
+#include "lanes/lanes.h"
+#include "links/cross_entropy.h"
+#include "links/focal.h"
+#include "links/information.h"
+#include "links/nll.h"
+#include "links/normalisers.h"
+#include "rows/rows.h"
+#include "rows/split.h"
 
-#include "dtype_bf16.h"
-#include "dtype_f16.h"
+/* What a row of losses.def is carried out by: a link of the softmax engine, or an element-wise loop. */
+typedef struct {
+    ce_link   link;
+    span_loop loop;
+} loss_work;
 
-#include "cross_entropy.h"
-#include "focal.h"
-#include "information.h"
-#include "nll.h"
-#include "normalisers.h"
-#include "targets.h"
+#define WORK_OF_LINK(name, fill, emits, ...) { { emits, fill, NULL }, NULL },
+#define WORK_OF_TERM(name, term, ...)        { { TERMS, fill_terms, term }, NULL },
+#define WORK_OF_POINT(name, loop, ...)       { { TERMS, NULL, NULL }, loop },
 
-/* The links, and after them, in the order of losses.def, the element-wise losses. */
-#define LINK_ADDRESS(name, ...) &name##_link,
-#define NO_LINK(...)
-static const ce_link *const links[] = { CE_LOSSES(LINK_ADDRESS, LINK_ADDRESS, NO_LINK) };
-enum { LINKS = sizeof links / sizeof *links };
+static const loss_work work_of_losses[] = { CE_LOSSES(WORK_OF_LINK, WORK_OF_TERM, WORK_OF_POINT) };
 
-#include "dtype_f32.h"
-#include "engine.h"
+static softmax_call call_of(const ce_grid *grid, const ce_plan *plan)
+{
+    return (softmax_call){ grid, plan, &work_of_losses[plan->job->loss].link };
+}
 
-#include "dtype_f64.h"
-#include "engine.h"
+static void check(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
+{
+    (void)buffer;
+    for (int64_t b = first; b < last; b++) {
+        const int64_t from = b * grid->block, to = smaller(from + grid->block, grid->items);
 
-#define COLUMN(d)                                                                                                      \
-    { .min_normal = least_##d,                                                                                         \
-      .check = check_##d,                                                                                              \
-      .run = run_##d,                                                                                                  \
-      .scan = scan_##d,                                                                                                \
-      .merge = merge_##d,                                                                                              \
-      .emit = emit_##d,                                                                                                \
-      .part = BLOCK_##d,                                                                                               \
-      .row_numbers = row_numbers_##d,                                                                                  \
-      .sum = total_##d }
+        if (ce_is_element_wise(plan->job))
+            check_elements(grid, plan, from, to, &plan->blocks[b]);
+        else
+            check_items(grid, plan->job, from, to, &plan->blocks[b]);
+    }
+}
 
-extern const ce_kernels CE_ISA_SYMBOL;
-const ce_kernels        CE_ISA_SYMBOL = {
+static void run(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
+{
+    const softmax_call call = call_of(grid, plan);
+    const span_loop    loop = work_of_losses[plan->job->loss].loop;
+
+    if (grid->by_rows) {
+        run_rows(&call, buffer, first, last);
+        return;
+    }
+    for (int64_t b = first; b < last; b++) {
+        const int64_t from = b * grid->block, to = smaller(from + grid->block, grid->items);
+        double        sums[LANES] = { 0 };
+
+        if (loop)
+            run_elements(grid, plan, loop, from, to, sums);
+        else if (serves_few_classes(grid, plan))
+            run_few_classes(&call, from, to, sums);
+        else
+            run_lanes(&call, from, to, sums);
+        plan->blocks[b].loss = tree_sum(sums, LANES);
+    }
+}
+
+static void split_scan(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
+{
+    const softmax_call call = call_of(grid, plan);
+    scan_parts(&call, buffer, first, last);
+}
+
+static void split_merge(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
+{
+    const softmax_call call = call_of(grid, plan);
+    (void)buffer;
+    merge_parts(&call, first, last);
+}
+
+static void split_emit(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
+{
+    const softmax_call call = call_of(grid, plan);
+    emit_parts(&call, buffer, first, last);
+}
+
+extern const ce_kernels CE_TABLE;
+const ce_kernels        CE_TABLE = {
     .isa = { CE_ISA_NAME, CE_ISA_LEVEL, FUSED },
-    .real = { [CE_FLOAT32] = COLUMN(f32), [CE_FLOAT64] = COLUMN(f64) },
+    .min_normal = (double)MIN_NORMAL,
     .streams = STREAMS,
+    .check = check,
+    .run = run,
+    .split_scan = split_scan,
+    .split_merge = split_merge,
+    .split_emit = split_emit,
+    .part = BLOCK,
+    .buffer_numbers = buffer_numbers,
+    .total = total,
 };

@@ -1,6 +1,7 @@
 /* losses.c - the rows of losses.def and dtypes.def as tables, for whoever reads them at run time. */
 #include <string.h>
 
+#define CE_REAL 32 /* the conversions of 16-bit numbers */
 #include "ce.h"
 
 #define LINK_ROW(name, function, emits, first, second, outputs, mean, options)                                         \
@@ -18,7 +19,7 @@ static const ce_option options[] = { CE_OPTIONS(NUMBER_ROW, OTHER_ROW) };
 
 #define REAL_ROW(type, c, name, digits, least, most, format, number)                                                   \
     { #name, sizeof(c), digits, least, most, format, number },
-#define HALF_ROW(type, name, read, write, digits, least, most, format, number)                                         \
+#define HALF_ROW(type, name, from, to, read, write, digits, least, most, format, number)                               \
     { #name, 2, digits, least, most, format, number },
 #define INTEGER_ROW(type, c, name) { #name, sizeof(c), 0, 0, 0, ' ', -1 },
 static const ce_dtype dtypes[] = { CE_DTYPES(REAL_ROW, HALF_ROW, INTEGER_ROW) };
@@ -72,4 +73,14 @@ unsigned ce_options_in_use(const ce_job *job)
 #define ADD_OTHER(bit, keyword, is_in_use)    in_use |= (is_in_use) ? bit : 0;
     CE_OPTIONS(ADD_NUMBER, ADD_OTHER)
     return in_use & losses[job->loss].options;
+}
+
+void ce_widen(ce_type half, const void *from, float *to, int64_t n)
+{
+    switch (half) {
+#define WIDEN_HALF(type, name, from_half, to_half, read, ...)                                                          \
+    case type: read(to, from, n); return;
+        CE_DTYPES(NOTHING, WIDEN_HALF, NOTHING)
+    default: return;
+    }
 }

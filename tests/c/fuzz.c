@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "grid.h"
 
 #if defined(_OPENMP)
 #include <omp.h>

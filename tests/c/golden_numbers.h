@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "grid.h"
 
 static uint64_t mix(uint64_t x) /* splitmix64 */
 {

@@ -1,0 +1,56 @@
+/* check.h - the pass over targets and weights before anything is written: are they in range, and what is Z? */
+#ifndef CE_CHECK_H
+#define CE_CHECK_H
+
+#include "kernel.h"
+#include "real/real.h"
+#include "targets.h"
+
+/* Z of items that have weights. */
+static double sum_of_weights(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last)
+{
+    const real *w = ce_loss_row(job->loss)->mean == CE_BY_COUNT ? NULL : job->w;
+    double      sum = 0, lost = 0;
+
+    for (int64_t i = first; i < last; i++) {
+        const double v = grid->data[CE_V] ? *(const real *)begin_of(grid, CE_V, i) : 1;
+        if (!grid->data[CE_TARGET]) {
+            add_exactly(&sum, &lost, v);
+            continue;
+        }
+        const int64_t t = load_index(begin_of(grid, CE_TARGET, i), job);
+        if (t != job->ignore_index && t >= 0 && t < grid->classes)
+            add_exactly(&sum, &lost, w ? v * w[t] : v);
+    }
+    return with_lost(sum, lost);
+}
+
+/* How many of items first to last count; -1: one of them has a class index that is out of range. */
+static int64_t count_items(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last)
+{
+    const int        inner = grid->axes - 1;
+    const int64_t    size = grid->size[inner], step = grid->stride[CE_TARGET][inner];
+    const index_rule rule = index_rule_of(job, grid->classes);
+    int64_t          counted = 0;
+    bool             good = true;
+
+    for (int64_t i = first, n; i < last; i += n) {
+        n = smaller(size - i % size, last - i);
+        const index_run run = { begin_of(grid, CE_TARGET, i), step, n };
+        good &= count_run(&run, &rule, &counted);
+    }
+    return good ? counted : -1;
+}
+
+/* Items that are rows of classes. */
+static void check_items(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last, ce_block *block)
+{
+    const int64_t counted = grid->data[CE_TARGET] ? count_items(grid, job, first, last) : last - first;
+
+    block->bad = counted < 0 ? first_bad(grid, job, first, last) : -1;
+    block->z = (double)counted;
+    if (grid->data[CE_V] || (grid->data[CE_TARGET] && job->w))
+        block->z = sum_of_weights(grid, job, first, last);
+}
+
+#endif

@@ -1,0 +1,165 @@
+/* engine.h - the element-wise engine: each number of the input is an item of its own.
+ *
+ * It goes through memory in spans that fit L1: it reads them where they are or, whatever their layout and dtype, into
+ * copies, runs the loss (point.h), adds up in float64 in a fixed order, and writes. An element of weight 0 counts for
+ * nothing, whatever it holds.
+ */
+#ifndef CE_ELEMENTS_ENGINE_H
+#define CE_ELEMENTS_ENGINE_H
+
+#include "elements/span.h"
+#include "real/memory.h"
+
+enum {
+    AHEAD = 512,        /* bytes of the next span to fetch: no more than a core can ask for at once */
+    ABREAST = 4 * LANES /* numbers added to the sums at a time */
+};
+
+/* Derivatives times c, weight and upstream gradient, in float64; 0 where the weight is. */
+static void scale_span(real *x, double c, const real *weight, const real *upstream, int64_t n)
+{
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const double factor = c * (double)weight[i] * (double)upstream[i];
+        x[i] = ZERO_IF(weight[i] == 0, normal((real)((double)x[i] * factor)));
+    }
+}
+
+/* Adds the losses, in float64 and times the weights, the i-th to lane i, and leaves in value what was added. A loss of
+ * weight 0 is 0. */
+static void sum_span(real *value, const real *weight, int64_t n, double *sums)
+{
+    double wide[SPAN];
+
+    for (int64_t i = n; i % ABREAST; i++) value[i] = wide[i] = 0;
+    if (!weight) {
+        for (const real *v = value; v < value + n; v += ABREAST)
+            LANE(l)
+                sums[l] +=
+                    ((double)v[l] + (double)v[l + LANES]) + ((double)v[l + 2 * LANES] + (double)v[l + 3 * LANES]);
+        return;
+    }
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        wide[i] = (double)ZERO_IF(weight[i] == 0, value[i]) * (double)weight[i];
+        value[i] = normal((real)wide[i]);
+    }
+    for (const double *v = wide; v < wide + n; v += ABREAST)
+        LANE(l) sums[l] += (v[l] + v[l + LANES]) + (v[l + 2 * LANES] + v[l + 3 * LANES]);
+}
+
+/* Limits that float32 cannot hold become those that it can. */
+static real limit_of(double x)
+{
+    return x == 0 ? 0 : x > (double)MAX_FINITE ? MAX_FINITE : x < (double)MIN_NORMAL ? MIN_NORMAL : (real)x;
+}
+
+#define REAL_OF_NUMBER(bit, keyword, ...) .keyword = (real)job->keyword,
+#define NO_NUMBER(...)
+static point_options options_of(const ce_job *job, double c)
+{
+    point_options o = { CE_OPTIONS(REAL_OF_NUMBER, NO_NUMBER).hessian = job->hessian, .c = (real)c };
+
+    o.delta = limit_of(job->delta);
+    o.beta = limit_of(job->beta);
+    o.weight_of_no = (real)(job->alpha < 0 ? 1 : 1 - job->alpha);
+    o.weight_of_yes = (real)(job->alpha < 0 ? 1 : job->alpha);
+    return o;
+}
+
+/* Where a worker is: one walk for each array, and room for what must be copied. */
+typedef struct {
+    walk w[CE_ARRAYS];
+    real ones[SPAN], copy[5][SPAN], value[SPAN], grad[SPAN], hess[SPAN];
+} element_worker;
+
+/* What multiplies the derivatives of a span. */
+typedef struct {
+    double      c;
+    const real *weight, *upstream;
+} span_scale;
+
+static void write_derivatives(element_worker *at, const span *s, int64_t n, const span_scale *scale, bool is_abs)
+{
+    if (s->grad && scale)
+        scale_span(s->grad, scale->c, scale->weight, scale->upstream, n);
+    if (s->hess && is_abs) /* the gradient's size, weights included */
+        for (int64_t j = 0; j < n; j++) s->hess[j] = ABS(s->grad[j]);
+    else if (s->hess && scale)
+        scale_span(s->hess, scale->c, scale->weight, scale->upstream, n);
+    if (s->grad == at->grad)
+        scatter_span(&at->w[CE_GRAD], n, at->grad);
+    if (s->hess == at->hess)
+        scatter_span(&at->w[CE_HESS], n, at->hess);
+}
+
+/* Elements first to last, and their sums by lanes. */
+OUTLINE void run_elements(const ce_grid *grid, const ce_plan *plan, span_loop loop, int64_t first, int64_t last,
+                          double *sums)
+{
+    const bool plain = !grid->data[CE_V] && !grid->data[CE_UPSTREAM] && fabs(plan->c) > 1e-30 && fabs(plan->c) < 1e30;
+    const point_options o = options_of(plan->job, plain ? plan->c : 1);
+    const int64_t       most = smaller(last - first, SPAN);
+    element_worker      at;
+
+    for (int a = 0; a < CE_ARRAYS; a++) at.w[a] = walk_from(grid, a, first);
+    for (int64_t i = 0; i < most; i++) at.ones[i] = 1;
+    for (int64_t i = first, n; i < last; i += n) {
+        n = smaller(last - i, most);
+        const real *x = gather_span(&at.w[CE_Z], n, at.copy[0]), *y = gather_span(&at.w[CE_OTHER], n, at.copy[1]);
+        const real *pos = gather_span(&at.w[CE_POS], n, at.copy[2]), *weight = gather_span(&at.w[CE_V], n, at.copy[3]);
+        const real *upstream = gather_span(&at.w[CE_UPSTREAM], n, at.copy[4]);
+        const span_scale scale = { plan->c, weight ? weight : at.ones, upstream ? upstream : at.ones };
+        const span       s = { x,
+                               y,
+                               pos ? pos : at.ones,
+                               plan->job->valued ? at.value : NULL,
+                               place_span(&at.w[CE_GRAD], n, at.grad),
+                               place_span(&at.w[CE_HESS], n, at.hess) };
+
+        loop(&s, n, o);
+        fetch((uintptr_t)(x + n), AHEAD); /* the processor fetches on from there, while sums are formed */
+        fetch((uintptr_t)(y + n), AHEAD);
+        if (s.value) {
+            sum_span(at.value, weight, n, sums);
+            scatter_span(&at.w[CE_VALUE], n, at.value);
+        }
+        write_derivatives(&at, &s, n, plain ? NULL : &scale, plan->job->hessian == CE_ABS);
+    }
+}
+
+/* The first number that is no probability, or n. */
+static int64_t first_outside(const real *x, int64_t n)
+{
+    int64_t good = 0, i = 0;
+
+    for (int64_t j = 0; j < n; j++) good += (x[j] >= 0) & (x[j] <= 1);
+    while (good < n && i < n - 1 && x[i] >= 0 && x[i] <= 1) i++; /* another thread may write meanwhile */
+    return good < n ? i : n;
+}
+
+/* Z, and the first element that is no probability where the row of the loss asks for them. */
+static void check_elements(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, ce_block *block)
+{
+    const ce_loss *loss = ce_loss_row(plan->job->loss);
+    const bool     units[] = { loss->first == CE_UNIT, loss->second == CE_UNIT }, in_unit = units[0] || units[1];
+    const bool     weighted = loss->mean == CE_BY_WEIGHT && grid->data[CE_V] && plan->job->reduction == CE_MEAN;
+    walk w = walk_from(grid, CE_V, first), wx = walk_from(grid, CE_Z, first), wy = walk_from(grid, CE_OTHER, first);
+    real copy[SPAN];
+
+    block->bad = -1;
+    block->z = weighted ? 0 : (double)(last - first);
+    if (!weighted && !in_unit)
+        return;
+    for (int64_t i = first, n; block->bad < 0 && i < last; i += n) {
+        n = smaller(last - i, SPAN);
+        if (weighted)
+            block->z += total(gather_span(&w, n, copy), n);
+        const int64_t x = units[0] ? first_outside(gather_span(&wx, n, copy), n) : n;
+        const int64_t y = units[1] ? first_outside(gather_span(&wy, n, copy), n) : n;
+        if (smaller(x, y) < n)
+            block->bad = i + smaller(x, y);
+    }
+}
+
+#endif

@@ -1,0 +1,106 @@
+/* point.h - the contract of the element-wise losses, and the loop over a span of numbers that is made of one.
+ *
+ * A loss is one inline function from an element, its input x with e^-|x|, its target y and pos, the weight of positive
+ * labels, to a point: value, derivative and second derivative by x. It must fill all three; weights, reductions,
+ * gradients from upstream and everything that concerns memory are the engine's. A loss's loop is run_span of its
+ * function; losses of logits ask for e^-|x| there.
+ */
+#ifndef CE_ELEMENTS_POINT_H
+#define CE_ELEMENTS_POINT_H
+
+#include "real/real.h"
+
+enum { SPAN = 2048 / sizeof(real) }; /* numbers of a span */
+
+typedef struct {
+    real x, y, pos;
+    real e; /* e^-|x|, for losses of logits */
+} element;
+
+typedef struct {
+    real value, grad, hess;
+} point;
+
+/* The options that are numbers, by their keywords, and what follows from them. */
+#define REAL_FIELD(bit, keyword, ...) real keyword;
+#define NO_FIELD(...)
+typedef struct {
+    CE_OPTIONS(REAL_FIELD, NO_FIELD)
+    real       weight_of_no, weight_of_yes; /* by alpha, of labels 0 and 1 */
+    ce_hessian hessian;
+    real       c; /* factor of both derivatives */
+} point_options;
+
+typedef point (*point_loss)(element in, point_options o);
+
+/* The numbers of a span, and where the answers go; NULL: not asked for. */
+typedef struct {
+    const real *x, *y, *pos;
+    real       *value, *grad, *hess;
+} span;
+
+typedef void (*span_loop)(const span *s, int64_t n, point_options o);
+
+enum { OF_NUMBERS, OF_LOGITS };
+enum { VALUES = 1, SLOPES = 2, CURVES = 4 };
+
+/* For one set of answers; what is not asked for is not computed. No subnormal leaves it. Exponentials of logits have a
+ * loop of their own: more work at once than processors keep in flight would wait for itself. */
+INLINE void run_span_for(point_loss loss, int of, const span *s, int64_t n, point_options o, int answers)
+{
+    const real *x = s->x, *y = s->y, *pos = s->pos;
+    real       *value = s->value, *grad = s->grad, *hess = s->hess, e[SPAN];
+
+    if (of == OF_LOGITS) {
+        SIMD
+        for (int64_t i = 0; i < n; i++) e[i] = EXP(-ABS(x[i]));
+    }
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const element in = { x[i], y[i], pos[i], of == OF_LOGITS ? e[i] : 0 };
+        const point   p = loss(in, o);
+        if (answers & VALUES)
+            value[i] = normal(p.value);
+        if (answers & SLOPES)
+            grad[i] = normal(p.grad * o.c);
+        if (answers & CURVES)
+            hess[i] = normal(p.hess * o.c);
+    }
+}
+
+INLINE void run_span(point_loss loss, int of, const span *s, int64_t n, point_options o)
+{
+    if (s->hess)
+        run_span_for(loss, of, s, n, o, SLOPES | CURVES);
+    else if (!s->grad)
+        run_span_for(loss, of, s, n, o, VALUES);
+    else if (!s->value)
+        run_span_for(loss, of, s, n, o, SLOPES);
+    else
+        run_span_for(loss, of, s, n, o, VALUES | SLOPES);
+}
+
+/* a b, where 0 times anything is 0. */
+INLINE real times(real a, real b)
+{
+    return ZERO_IF(a == 0, a * b);
+}
+
+/* a, or -a where x is negative: whatever changes sign with x. */
+INLINE real odd(real x, real a)
+{
+    return BY_SIGN(x, a, -a);
+}
+
+/* What logits x are to binary losses, from |x|, so that nothing cancels: e = e^-|x|, share = sigma(|x|),
+ * rest = log(1 + e). Then sigma(-|x|) = e share, log(1 + e^x) = max(x, 0) + rest. */
+typedef struct {
+    real e, share, rest;
+} sigmoid;
+
+INLINE sigmoid sigmoid_of(element in)
+{
+    return (sigmoid){ in.e, 1 / (1 + in.e), LOG1P_UNIT(in.e) };
+}
+
+#endif

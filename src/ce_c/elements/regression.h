@@ -1,0 +1,82 @@
+/* regression.h - losses of the residual r = x - y, as element-wise losses.
+ *
+ *     mse         r^2                                          2 r              2
+ *     l1          |r|                                          sign r           0
+ *     huber       r^2 / 2 where |r| <= delta,                  r                1
+ *                 else delta (|r| - delta / 2)                 delta sign r     0
+ *     smooth_l1   r^2 / (2 beta) where |r| < beta,             r / beta         1 / beta
+ *                 else |r| - beta / 2                          sign r           0
+ *
+ * Squares are taken of what is inside the limit only: no r is too large. Subnormal numbers count as 0.
+ */
+#ifndef CE_ELEMENTS_REGRESSION_H
+#define CE_ELEMENTS_REGRESSION_H
+
+#include "elements/point.h"
+
+INLINE real residual(element in)
+{
+    return normal(normal(in.x) - normal(in.y));
+}
+
+INLINE point mse(element in, point_options o)
+{
+    const real r = residual(in);
+
+    (void)o;
+    return (point){ r * r, 2 * r, 2 };
+}
+
+static void mse_loop(const span *s, int64_t n, point_options o)
+{
+    run_span(mse, OF_NUMBERS, s, n, o);
+}
+
+INLINE point l1(element in, point_options o)
+{
+    const real r = residual(in);
+
+    (void)o;
+    return (point){ ABS(r), r > 0 ? 1 : r < 0 ? -1 : r, 0 };
+}
+
+static void l1_loop(const span *s, int64_t n, point_options o)
+{
+    run_span(l1, OF_NUMBERS, s, n, o);
+}
+
+INLINE point huber(element in, point_options o)
+{
+    const real r = residual(in), size = ABS(r), inside = size < o.delta ? size : o.delta;
+
+    return (point){ inside * (size - (real)0.5 * inside),
+                    r > o.delta    ? o.delta
+                    : r < -o.delta ? -o.delta
+                                   : r,
+                    size <= o.delta ? 1 : 0 };
+}
+
+static void huber_loop(const span *s, int64_t n, point_options o)
+{
+    run_span(huber, OF_NUMBERS, s, n, o);
+}
+
+INLINE point smooth_l1(element in, point_options o)
+{
+    const real r = residual(in), size = ABS(r), part = r / o.beta, half = (real)0.5;
+    const bool inside = size < o.beta;
+
+    return (point){ inside ? half * r * part : size - half * o.beta,
+                    inside  ? part
+                    : r > 0 ? 1
+                    : r < 0 ? -1
+                            : r,
+                    inside ? 1 / o.beta : 0 };
+}
+
+static void smooth_l1_loop(const span *s, int64_t n, point_options o)
+{
+    run_span(smooth_l1, OF_NUMBERS, s, n, o);
+}
+
+#endif

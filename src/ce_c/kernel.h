@@ -1,0 +1,65 @@
+/* kernel.h - what the kernels are asked for, and the table that one instruction set and computing type fills. */
+#ifndef CE_KERNEL_H
+#define CE_KERNEL_H
+
+#include "grid.h"
+
+/* What one block of items adds up to. */
+typedef struct {
+    double  loss, z;
+    int64_t bad; /* -1: none */
+} ce_block;
+
+/* What one block of a long row adds up to. */
+typedef struct {
+    double m, s; /* maximum, sum of the other exponentials; or s alone, where the loss asks for another sum */
+    double gap_sum, share_sum; /* sum u_k (m - z_k), sum u_k */
+} ce_pair;
+
+/* What a kernel needs beside the grid. */
+typedef struct {
+    const ce_job *job;
+    double        c;       /* factor of the gradient: grad_output, over Z for the mean */
+    double        classes; /* K */
+    double        w_sum;   /* W = sum of the class weights, K without them */
+    int           derives; /* gradient or Hessian are asked for */
+    int           curves;  /* the Hessian is */
+    unsigned      in_use;  /* bits of the options */
+    int           streams; /* by lanes the gradient is stored past the caches */
+    ce_block     *blocks;  /* scratch, one for each block of items */
+    ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
+    int64_t       parts;   /* blocks of a row */
+    char         *buffers; /* for rows: one for each worker */
+    size_t        buffer;  /* bytes of it */
+} ce_plan;
+
+/* Units first to last: blocks of items, rows, or blocks of rows. buffer: the worker's own, for rows. */
+typedef void (*ce_kernel)(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last);
+
+typedef struct {
+    ce_isa    isa;
+    double    min_normal; /* results that are smaller become 0 */
+    int       streams;    /* it has stores that bypass the caches */
+    ce_kernel check, run;
+    ce_kernel split_scan, split_merge, split_emit; /* run in three phases: over blocks of rows, rows, blocks of rows */
+    int64_t   part;                                /* classes in a block of a row */
+    int64_t (*buffer_numbers)(int64_t classes, int derives); /* of the computing type, in a buffer for rows */
+    double (*total)(const void *x, int64_t n);               /* the sum of n computing-type numbers */
+} ce_kernels;
+
+/* sum += x, with what the rounding loses added to lost: long float64 sums keep their last bits. */
+static inline void add_exactly(double *sum, double *lost, double x)
+{
+    const double whole = *sum + x, back = whole - *sum;
+
+    *lost += (*sum - (whole - back)) + (x - back);
+    *sum = whole;
+}
+
+/* The sum with what was lost; an infinite sum lost nothing. */
+static inline double with_lost(double sum, double lost)
+{
+    return lost == lost ? sum + lost : sum;
+}
+
+#endif

@@ -1,0 +1,202 @@
+/* emit.h - what is written of LANES items side by side: in place in L1. */
+#ifndef CE_LANES_EMIT_H
+#define CE_LANES_EMIT_H
+
+#include "lanes/scan.h"
+
+/* Where the panels of LANES items begin: z holds exponentials times 2^64, or logits, and takes the Hessians; to takes
+ * the gradients. */
+typedef struct {
+    real       *z;
+    const real *other;
+    real       *to;
+} panel_places;
+
+/* The numbers of n classes in a panel, vector by vector: lane l of number i. */
+#define PANEL_EACH(i, l, n)                                                                                            \
+    for (int64_t i = 0; i < (n) * LANES; i += LANES)                                                                   \
+        LANE(l)
+
+/* The factor of e, which stands in the panel times 2^64, in two numbers that do not overflow: (e a) b. */
+typedef struct {
+    real a[LANES], b[LANES];
+} lane_scales;
+
+static void lane_scales_of(const double *factor, lane_scales *to)
+{
+    LANE(l) {
+        const bool large = fabs(factor[l]) >= 0x1p-60;
+        to->a[l] = (real)(large ? factor[l] * 0x1p-64 : 0x1p-64);
+        to->b[l] = (real)(large ? 1 : factor[l]);
+    }
+}
+
+INLINE real scaled_lane(real e, const lane_scales *f, int l)
+{
+    return normal((e * f->a[l]) * f->b[l]);
+}
+
+/* Turns a panel of exponentials into Hessians, see hess_of. */
+static void panel_hessians(real *panel, int64_t n, emission emits, const tile *x, int at)
+{
+    lane_scales f;
+    real        s[LANES], rest[LANES], by_e[LANES], unit[LANES];
+
+    if (emits == ONE_HOT) {
+        memset(panel, 0, (size_t)n * LANES * sizeof(real));
+        return;
+    }
+    lane_scales_of(x->hess_scale + at, &f);
+    for (int l = 0; l < LANES; l++) {
+        const e_factor e = e_factor_of(x->hess_e[at + l], (real)0x1p-64);
+        s[l] = normal((real)x->s[at + l]), rest[l] = (real)x->hess_rest[at + l];
+        by_e[l] = e.factor, unit[l] = e.unit;
+    }
+    PANEL_EACH(i, l, n)
+    {
+        const real e = panel[i + l], others = (s[l] + (1 - e * (real)0x1p-64)) * rest[l];
+        panel[i + l] = normal(scaled_lane(e, &f, l) * FMA(by_e[l], e * unit[l], others));
+    }
+}
+
+/* Without exponentials: z holds logits, or y. */
+static void panel_linear(const panel_places *p, int64_t n, emission emits, const tile *x, int at)
+{
+    const real *z = p->z, *other = p->other;
+    real       *to = p->to, m[LANES], subtract[LANES], sum[LANES], low[LANES];
+
+    LANE(l) m[l] = (real)x->m[at + l], subtract[l] = normal((real)x->subtract[at + l]);
+    LANE(l) sum[l] = (real)x->class_sum[at + l];
+    LANE(l) low[l] = low_of(x->class_sum[at + l], sum[l]);
+    if (emits == ONE_HOT)
+        PANEL_EACH(i, l, n) to[i + l] = 0;
+    else if (emits == LOG_PROBS)
+        PANEL_EACH(i, l, n) to[i + l] = (z[i + l] - m[l]) - subtract[l];
+    else if (emits == DOT)
+        PANEL_EACH(i, l, n) to[i + l] = normal(z[i + l] * (other[i + l] - sum[l] - low[l]));
+    else
+        PANEL_EACH(i, l, n) to[i + l] = normal(other[i + l] - exp_any(z[i + l]) * sum[l]);
+}
+
+/* From exponentials and shares. */
+static void panel_share_gradients(const panel_places *p, int64_t n, const lane_scales *f, const tile *x, int at)
+{
+    const real *e = p->z, *u = p->other;
+    real       *to = p->to, s[LANES], subtract[LANES], sum[LANES], low[LANES], inv[LANES];
+
+    for (int l = 0; l < LANES; l++) {
+        const share_total all = share_total_of(x->share_sum[at + l]);
+        s[l] = normal((real)x->s[at + l]), subtract[l] = normal((real)x->subtract[at + l]);
+        sum[l] = all.sum, low[l] = all.low, inv[l] = all.inv;
+    }
+    PANEL_EACH(i, l, n)
+    to[i + l] = normal(scaled_lane(e[i + l], f, l) * (normal(sum[l] - u[i + l] + low[l]) * inv[l]) -
+                       normal(subtract[l] * u[i + l]) * (s[l] + (1 - e[i + l] * (real)0x1p-64)));
+}
+
+/* From exponentials. w: the weights of the classes, if any. */
+static void panel_gradients(const softmax_call *call, const panel_places *p, class_range classes, const tile *x, int at)
+{
+    const real   *w = call->plan->job->w, *e = p->z;
+    const int64_t n = classes.n;
+    real         *to = p->to, subtract[LANES];
+    lane_scales   f;
+
+    lane_scales_of(x->per_e + at, &f);
+    if (call->link->emits == SHARES) {
+        panel_share_gradients(p, n, &f, x, at);
+        return;
+    }
+    if (call->plan->job->label_smoothing == 0) {
+        PANEL_EACH(i, l, n) to[i + l] = scaled_lane(e[i + l], &f, l);
+        return;
+    }
+    LANE(l) subtract[l] = normal((real)x->subtract[at + l]);
+    for (int64_t k = 0; k < n; k++) {
+        const real w_k = w ? w[classes.first + k] : 1;
+        LANE(l) to[k * LANES + l] = normal(scaled_lane(e[k * LANES + l], &f, l) - normal(subtract[l] * w_k));
+    }
+}
+
+/* Gradients and Hessians of LANES items from item `at` of the tile on. */
+static void emit_panel(const softmax_call *call, const panel_places *p, class_range classes, const tile *x, int at)
+{
+    const emission emits = call->link->emits;
+
+    if (is_by_e(emits))
+        panel_gradients(call, p, classes, x, at);
+    else
+        panel_linear(p, classes.n, emits, x, at);
+    if (call->plan->curves)
+        panel_hessians(p->z, classes.n, emits, x, at);
+}
+
+static void store_panels(panels *p, const real *grad, const ce_grid *grid, const tile *x, class_range classes)
+{
+    const tile_numbers g = { grid, x, CE_GRAD, classes }, h = { grid, x, CE_HESS, classes };
+
+    if (grid->data[CE_GRAD])
+        store_panel(&g, p->staged, grad);
+    if (grid->data[CE_HESS])
+        store_panel(&h, p->staged, p->z);
+}
+
+/* All classes are in the panel. */
+static void emit_whole(const softmax_call *call, panels *p, real *to, const tile *x)
+{
+    const class_range all = { 0, call->grid->classes };
+    const int64_t     n = all.n;
+    real              grad_t[ITEMS];
+
+    for (int at = 0; at < x->width; at += LANES) {
+        const panel_places places = { p->z + at * n, p->other + at * n, to + at * n };
+        emit_panel(call, &places, all, x, at);
+    }
+    if (call->grid->data[CE_TARGET] && n > 0) {
+        for (int l = 0; l < x->width; l++) grad_t[l] = normal((real)x->grad_t[l]);
+        SIMD
+        for (int l = 0; l < x->width; l++) to[x->spot[l]] = grad_t[l];
+        if (call->plan->curves)
+            for (int l = 0; l < x->width; l++) p->z[x->spot[l]] = normal((real)x->hess_t[l]);
+    }
+    store_panels(p, to, call->grid, x, all);
+}
+
+/* What the targets' places receive, of those that are in the panel. */
+static void put_targets(panels *p, real *to, const tile *x, class_range classes, bool curves)
+{
+    for (int l = 0; l < LANES; l++) {
+        const int64_t spot = (x->t[l] - classes.first) * LANES + l;
+        if (spot < 0 || spot >= classes.n * LANES)
+            continue;
+        to[spot] = normal((real)x->grad_t[l]);
+        if (curves)
+            p->z[spot] = normal((real)x->hess_t[l]);
+    }
+}
+
+/* Panel by panel, of LANES items: logits are read again and turned into exponentials. */
+static void emit_long(const softmax_call *call, panels *p, real *to, const tile *x)
+{
+    const ce_grid     *grid = call->grid;
+    const emission     emits = call->link->emits;
+    const panel_places places = { p->z, p->other, to };
+    real               m[LANES];
+
+    LANE(l) m[l] = (real)x->m[l];
+    for (int64_t k = 0; k < grid->classes; k += PANEL) {
+        const class_range classes = { k, smaller(grid->classes - k, PANEL) };
+        if (emits != ONE_HOT) {
+            load_panels(p, grid, x, classes);
+            prepare_panel(call, x, 0, p->z, p->other, classes);
+        }
+        if (is_by_e(emits))
+            PANEL_EACH(i, l, classes.n) p->z[i + l] = EXP_2_64(p->z[i + l] - m[l]);
+        emit_panel(call, &places, classes, x, 0);
+        if (grid->data[CE_TARGET])
+            put_targets(p, to, x, classes, call->plan->curves);
+        store_panels(p, to, grid, x, classes);
+    }
+}
+
+#endif

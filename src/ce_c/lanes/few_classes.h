@@ -1,0 +1,288 @@
+/* few_classes.h - cross-entropy of few classes with class indices and no further option, the most common of the short
+ * calls. What scan.h, emit.h and links/cross_entropy.h do, to the bit, without what they need for all else.
+ */
+#ifndef CE_LANES_FEW_CLASSES_H
+#define CE_LANES_FEW_CLASSES_H
+
+#include "lanes/exps.h"
+#include "lanes/panel.h"
+#include "softmax/close.h"
+#include "softmax/open.h"
+
+/* Losses whose row says so, while no option is in use but the index that is ignored. */
+static bool serves_few_classes(const ce_grid *grid, const ce_plan *plan)
+{
+    return (ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) && !(plan->in_use & ~(unsigned)CE_IGNORE_INDEX) &&
+           grid->classes >= 2 && grid->classes <= GROUP && !grid->data[CE_UPSTREAM] && !plan->curves &&
+           fabs(plan->c) > 0x1p-50 && fabs(plan->c) < 0x1p60;
+}
+
+enum { FEW = 8 * LANES, FEW_PANEL = 105 }; /* items in a tile; vectors in its panel */
+
+/* A tile. Each of the loops below goes through all of it: the chains of operations are long, and a processor works on
+ * several at a time only where they follow each other closely. Exponentials are times 2^64. */
+typedef struct {
+    real_bits t[FEW];           /* -1 where the item is ignored */
+    real      m[FEW], z_t[FEW]; /* as in `tile` */
+    real      e_t[FEW];         /* then what the target's place receives */
+    real      sum[FEW];         /* then S, then the factor of the exponentials */
+    real_bits ones[FEW];        /* exponentials that are 1 */
+    real      log_S[FEW];
+    double    s[FEW]; /* then the loss */
+
+    int         width;       /* items */
+    int64_t     n;           /* classes */
+    bool        derives;     /* gradients are asked for */
+    const char *memory;      /* where the logits are read from, if not from the panel */
+    int64_t     memory_step; /* bytes between classes there */
+    uintptr_t   next; /* where the next tile's items begin, if neighbours are, for memory to bring them meanwhile */
+    uintptr_t   apart, size; /* bytes between classes; of a number */
+} few_tile;
+
+/* Class indices; true if no item is ignored. */
+static bool read_few_targets(const softmax_call *call, const tile *x, real_bits *t)
+{
+    const ce_grid *grid = call->grid;
+    const ce_job  *job = call->plan->job;
+    const bool     direct =
+        x->even && grid->type[CE_TARGET] == CE_INT64 && grid->stride[CE_TARGET][grid->axes - 1] == sizeof(int64_t);
+    const int64_t n = grid->classes, ignore = job->ignore_index;
+    real_bits     ignored = 0;
+
+    for (int j = 0; j < x->width; j += LANES) {
+        int64_t        given[LANES];
+        const int64_t *from = direct ? (const int64_t *)item_at(grid, x, CE_TARGET, j) : given;
+        if (!direct) {
+            char *at[LANES];
+            for (int l = 0; l < LANES; l++) at[l] = item_at(grid, x, CE_TARGET, j + l);
+            load_indices(at, LANES, job, given);
+        }
+        LANE(l) {
+            const int64_t index = from[l];
+            t[j + l] = (real_bits)index | -(real_bits)((index == ignore) | ((uint64_t)index >= (uint64_t)n));
+        }
+        LANE(l) ignored |= t[j + l];
+    }
+    return ignored >= 0;
+}
+
+/* Two classes: one of the exponentials is 1. Leaves that of the class that is not the target. */
+static void scan_two(real *panel, few_tile *x)
+{
+    for (int at = 0; at < x->width; at += LANES) {
+        real *const z = panel + 2 * at;
+        LANE(l) {
+            const real a = z[l], b = z[LANES + l], e = EXP_2_64(-ABS(a - b)), one = (real)0x1p64, m = a >= b ? a : b;
+            const int  first = x->t[at + l] <= 0, is_max = first == (a >= b);
+            x->m[at + l] = m;
+            x->z_t[at + l] = first ? a : b;
+            x->sum[at + l] = e + (m - m);
+            x->ones[at + l] = 1;
+            x->e_t[at + l] = is_max ? one : e;
+            z[l] = is_max ? e : one;
+        }
+    }
+}
+
+/* What class k adds to the maxima and to the targets' logits; it goes to the panel. */
+INLINE void take_class(const real *from, int64_t k, real *panel, real *m, real *z_t, const real_bits *t)
+{
+    LANE(l) {
+        const real z = from[l];
+        m[l] = z > m[l] ? z : m[l];
+        panel[k * LANES + l] = z;
+        z_t[l] = t[l] == (real_bits)k ? z : z_t[l];
+    }
+}
+
+/* The maxima of LANES items from item `at` on, and the logits of their targets. */
+INLINE void find_few_maxima(real *panel, const char *from, int64_t step, few_tile *x, int at)
+{
+    const int64_t n = x->n;
+    real          a[LANES], b[LANES], z_t[LANES] = { 0 };
+    real_bits     t[LANES];
+    int64_t       k = 0;
+
+    LANE(l) t[l] = x->t[at + l];
+    LANE(l) a[l] = b[l] = -INFINITY;
+    for (; k + 2 <= n; k += 2, from += 2 * step) {
+        take_class((const real *)from, k, panel, a, z_t, t);
+        take_class((const real *)(from + step), k + 1, panel, b, z_t, t);
+    }
+    if (k < n)
+        take_class((const real *)from, k, panel, a, z_t, t);
+    LANE(l) x->m[at + l] = b[l] > a[l] ? b[l] : a[l];
+    LANE(l) x->z_t[at + l] = z_t[l];
+}
+
+static void scan_few(real *panel, few_tile *x)
+{
+    const int64_t n = x->n;
+
+    for (int at = 0; at < x->width; at += LANES) {
+        real *const       z = panel + at * n;
+        const char *const from = x->memory ? x->memory + at * (int64_t)sizeof(real) : (const char *)z;
+        find_few_maxima(z, from, x->memory ? x->memory_step : LANES * (int64_t)sizeof(real), x, at);
+        LANE(l) x->log_S[at + l] = x->m[at + l] > -INFINITY ? x->m[at + l] : 0;
+        LANE(l) x->ones[at + l] = 0;
+    }
+    if (x->derives)
+        for (int at = 0; at < x->width; at += LANES)
+            LANE(l) x->e_t[at + l] = EXP_2_64(x->z_t[at + l] - x->log_S[at + l]);
+    for (int at = 0; at < x->width; at += LANES) {
+        if (x->next)
+            for (uintptr_t k = 0; k < (uintptr_t)n; k++) fetch(x->next + k * x->apart + (uintptr_t)at * x->size, LINE);
+        if (x->derives)
+            sum_group(panel + at * n, n, x->log_S + at, x->sum + at, x->ones + at, false);
+        else
+            sum_group(panel + at * n, n, x->log_S + at, x->sum + at, x->ones + at, true);
+    }
+    for (int at = 0; at < x->width; at += LANES)
+        LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */
+}
+
+/* What the gradients are made of; c as in ce_plan. */
+static void answer_few_gradients(few_tile *x, double c)
+{
+    for (int at = 0; at < x->width; at += LANES) {
+        double per_e[LANES];
+        LANE(l) per_e[l] = x->t[at + l] >= 0 ? c * (double)(1 / (1 + x->sum[at + l])) : 0;
+        LANE(l) x->sum[at + l] = (real)(per_e[l] * 0x1p-64);
+        LANE(l) per_e[l] *= -(x->s[at + l] + (1 - (double)x->e_t[at + l] * 0x1p-64));
+        LANE(l) x->e_t[at + l] = normal((real)per_e[l]);
+    }
+}
+
+/* Losses, and what the gradients are made of. */
+static void answer_few(few_tile *x, double c)
+{
+    for (int at = 0; at < x->width; at += LANES)
+        LANE(l) {
+            const double ones = x->ones[at + l];
+            x->s[at + l] = unscaled((double)x->sum[at + l]) + (ones > 0 ? ones - 1 : 0);
+        }
+    for (int at = 0; at < x->width; at += LANES)
+        LANE(l) x->sum[at + l] = normal((real)x->s[at + l]);
+    for (int at = 0; at < x->width; at += LANES)
+        if (x->n == 2)
+            LANE(l) x->log_S[at + l] = LOG1P_UNIT(x->sum[at + l]);
+        else
+            LANE(l) x->log_S[at + l] = LOG1P(x->sum[at + l]);
+    if (x->derives)
+        answer_few_gradients(x, c);
+    for (int at = 0; at < x->width; at += LANES)
+        LANE(l) {
+            const double gap = (double)normal(x->m[at + l]) - (double)normal(x->z_t[at + l]);
+            const double s = x->s[at + l], nll = gap + (s < 0x1p-60 ? s : (double)x->log_S[at + l]);
+            x->s[at + l] = x->t[at + l] >= 0 ? nll : 0;
+        }
+}
+
+/* The gradients, in the panel, of two classes. */
+static void emit_two(real *panel, const few_tile *x)
+{
+    for (int at = 0; at < x->width; at += LANES) {
+        real *const z = panel + 2 * at;
+        LANE(l) {
+            const real other = normal(z[l] * x->sum[at + l]), grad_t = x->e_t[at + l];
+            const bool first = x->t[at + l] <= 0;
+            z[l] = first ? grad_t : other;
+            z[LANES + l] = first ? other : grad_t;
+        }
+    }
+}
+
+/* Of more. */
+static void emit_few(real *panel, const few_tile *x)
+{
+    for (int at = 0; at < x->width; at += LANES) {
+        real *const z = panel + at * x->n;
+        real        a[LANES], grad_t[LANES];
+        real_bits   t[LANES];
+        LANE(l) a[l] = x->sum[at + l], grad_t[l] = x->e_t[at + l], t[l] = x->t[at + l];
+        for (int64_t k = 0; k < x->n; k++)
+            LANE(l) {
+                const real e = z[k * LANES + l] * a[l], other = ABS(e) < MIN_NORMAL ? 0 : e;
+                z[k * LANES + l] = t[l] == (real_bits)k ? grad_t[l] : other;
+            }
+    }
+}
+
+/* Losses of a tile whose first item is at `place` in its block. The order of the sums hangs on places in the block. */
+static void add_few(const double *loss, int width, int place, double *sums)
+{
+    double    turned[LANES];
+    const int turn = place % LANES;
+
+    LANE(l) turned[l] = sums[l];
+    if (turn != 0)
+        for (int l = 0; l < LANES; l++) turned[l] = sums[(turn + l) % LANES];
+    for (int at = 0; at < width; at += LANES)
+        LANE(l) turned[l] += loss[at + l];
+    LANE(l) sums[l] = turned[l];
+    if (turn != 0)
+        for (int l = 0; l < LANES; l++) sums[(turn + l) % LANES] = turned[l];
+}
+
+/* Loads a tile and computes what is asked for: losses in few->s, gradients in the panel. */
+static void run_few_tile(const softmax_call *call, const tile *x, real *panel, real *staged, few_tile *few)
+{
+    const ce_grid     *grid = call->grid;
+    const int64_t      n = grid->classes;
+    const tile_numbers z = { grid, x, CE_Z, { 0, n } };
+    const bool         all_live = read_few_targets(call, x, few->t);
+    const bool         direct = n > 2 && all_live && grid->type[CE_Z] == REAL_TYPE && is_unit(&z);
+
+    if (!direct)
+        load_panel(&z, staged, panel, n == 2);
+    few->width = x->width;
+    few->memory = direct ? x->at[CE_Z][0] : NULL;
+    few->next = is_unit(&z) ? (uintptr_t)x->at[CE_Z][0] + (uintptr_t)x->width * few->size : 0;
+    if (!all_live)
+        for (int at = 0; at < x->width; at += LANES)
+            for (int64_t k = 0; k < n; k++)
+                LANE(l) panel[at * n + k * LANES + l] = few->t[at + l] >= 0 ? panel[at * n + k * LANES + l] : 0;
+    (n == 2 ? scan_two : scan_few)(panel, few);
+    answer_few(few, call->plan->c);
+    if (few->derives)
+        (n == 2 ? emit_two : emit_few)(panel, few);
+}
+
+OUTLINE void run_few_classes(const softmax_call *call, int64_t first, int64_t last, double *sums)
+{
+    const ce_grid        *grid = call->grid;
+    const int64_t         n = grid->classes, most = smaller(FEW_PANEL / n, FEW / LANES);
+    const bool            derives = call->plan->derives;
+    const bool            pure = call->plan->streams || !derives; /* what is read stays as it is */
+    _Alignas(64) real     panel[FEW_PANEL * LANES], staged[GROUP * LANES];
+    _Alignas(64) few_tile few;
+    tile                  x;
+
+    few.n = n, few.derives = derives;
+    few.size = (uintptr_t)size_of(grid->type[CE_Z]);
+    few.memory_step = grid->class_stride[CE_Z], few.apart = (uintptr_t)few.memory_step;
+    for (int64_t i = first, next; i < last; i = next) {
+        const bool         ends = pure && last - i < LANES && last - first >= LANES; /* again the last LANES items */
+        const int64_t      from = ends ? last - LANES : i;
+        const tile_numbers of = { grid, &x, derives ? CE_GRAD : CE_Z, { 0, n } };
+        locate(grid, from, last, LANES, most, &x);
+        const int line = pure ? items_to_line(&of) : -1, skip = (int)(i - from);
+        if (line > 0)
+            x.width = LANES;
+        next = line > 0 && !ends ? i + line : from + x.width;
+        x.count = (int)(smaller(next, last) - from);
+        run_few_tile(call, &x, panel, staged, &few);
+        if (derives && line >= 0)
+            store_lines(&of, panel, skip, x.count);
+        else if (derives)
+            store_panel(&of, staged, panel);
+        for (int l = 0; l < skip; l++) few.s[l] = 0;
+        for (int l = x.count; l < x.width; l++) few.s[l] = 0;
+        add_few(few.s, x.width, (int)(from - first), sums);
+        write_losses(grid, few.s, &x, skip);
+    }
+    if (call->plan->streams)
+        STREAM_END();
+}
+
+#endif

@@ -1,0 +1,195 @@
+/* panel.h - the classes of a tile in L1: to and from memory, whatever their layout there.
+ *
+ * Of vector j of the tile's items, class k stands at (j n + k) LANES, n the classes in the panel. Where neighbouring
+ * items are neighbours in memory they come and go in whole stretches of a few lines, however far apart the classes lie.
+ */
+#ifndef CE_LANES_PANEL_H
+#define CE_LANES_PANEL_H
+
+#include "lanes/transpose.h"
+#include "real/numbers.h"
+#include "softmax/tile.h"
+
+enum { PANEL = 5120 / (LANES * sizeof(real)) }; /* classes in a panel: three panels of 5 KiB fit a small L1 */
+
+typedef struct {
+    _Alignas(64) real z[PANEL * LANES];      /* logits, then exponentials, then Hessians or gradients */
+    _Alignas(64) real other[PANEL * LANES];  /* the second input, then gradients */
+    _Alignas(64) real staged[PANEL * LANES]; /* what does not lie in memory as numbers to compute with */
+} panels;
+
+/* n classes from class `first` on. */
+typedef struct {
+    int64_t first, n;
+} class_range;
+
+/* Those of a tile's items in one array. */
+typedef struct {
+    const ce_grid *grid;
+    const tile    *x;
+    int            array;
+    class_range    classes;
+} tile_numbers;
+
+/* Bytes between two items that are neighbours. */
+static inline int64_t item_step(const tile_numbers *of)
+{
+    return of->grid->stride[of->array][of->grid->axes - 1];
+}
+
+/* Where the classes of item l begin. */
+static inline char *numbers_at(const tile_numbers *of, int l)
+{
+    return item_at(of->grid, of->x, of->array, l) + of->classes.first * of->grid->class_stride[of->array];
+}
+
+/* Do the items of one class lie side by side? */
+static bool is_unit(const tile_numbers *of)
+{
+    return of->x->even && item_step(of) == size_of(of->grid->type[of->array]);
+}
+
+/* Are the classes of each item rows that follow each other? */
+static bool is_solid(const tile_numbers *of)
+{
+    const int64_t size = size_of(of->grid->type[of->array]);
+    return of->x->even && of->grid->class_stride[of->array] == size && item_step(of) == of->classes.n * size;
+}
+
+/* Are they rows of numbers to compute with, evenly spaced? */
+static bool is_plain(const tile_numbers *of)
+{
+    return of->x->even && of->grid->type[of->array] == REAL_TYPE && of->grid->class_stride[of->array] == sizeof(real);
+}
+
+/* Items that are neighbours, class by class. */
+static void load_units(const tile_numbers *of, real *staged, real *panel, bool fetches)
+{
+    const int64_t step = of->grid->class_stride[of->array], n = of->classes.n, width = of->x->width;
+    const ce_type type = of->grid->type[of->array];
+    const char   *at = numbers_at(of, 0);
+
+    for (int64_t k = 0; k < n; k++, at += step) {
+        const real *from = view_numbers(at, type, width, staged);
+        if (fetches)
+            fetch((uintptr_t)at + (uintptr_t)(width * size_of(type)), (size_t)(width * size_of(type)));
+        for (int64_t j = 0; j < width / LANES; j++)
+            LANE(l) panel[(j * n + k) * LANES + l] = from[j * LANES + l];
+    }
+}
+
+/* Rows of LANES items, from item `first` on, that must be converted or gathered. */
+static void stage_rows(const tile_numbers *of, int first, real *staged)
+{
+    const int64_t step = of->grid->class_stride[of->array], n = of->classes.n;
+    const ce_type type = of->grid->type[of->array];
+    const int     count = of->x->count;
+
+    if (is_solid(of)) {
+        read_numbers(staged, numbers_at(of, first), type, step, n * LANES);
+        return;
+    }
+    for (int l = 0; l < LANES && l < count; l++) read_numbers(staged + l * n, numbers_at(of, first + l), type, step, n);
+    if (count < LANES)
+        memset(staged + count * n, 0, (size_t)((LANES - count) * n) * sizeof(real));
+}
+
+/* From memory to the panel. Where items are neighbours it fetches those of the next tile, if asked to. */
+static void load_panel(const tile_numbers *of, real *staged, real *panel, bool fetches)
+{
+    const int64_t n = of->classes.n;
+
+    if (is_unit(of)) {
+        load_units(of, staged, panel, fetches);
+        return;
+    }
+    for (int64_t j = 0; j < of->x->width / LANES; j++) {
+        const char *rows = (const char *)staged;
+        int64_t     row_step = n * (int64_t)sizeof(real);
+        if (is_plain(of)) {
+            rows = numbers_at(of, (int)j * LANES);
+            row_step = item_step(of);
+            if (row_step == n * (int64_t)sizeof(real))
+                fetch((uintptr_t)rows + (uintptr_t)(of->x->width * row_step), (size_t)(LANES * row_step));
+        } else {
+            stage_rows(of, (int)j * LANES, staged);
+        }
+        to_panel(panel + j * n * LANES, rows, row_step, n);
+    }
+}
+
+static void store_units(const tile_numbers *of, real *staged, const real *panel)
+{
+    const int64_t step = of->grid->class_stride[of->array], n = of->classes.n, width = of->x->width;
+    const ce_type type = of->grid->type[of->array];
+    char         *at = numbers_at(of, 0);
+
+    for (int64_t k = 0; k < n; k++, at += step) {
+        real *const to = type == REAL_TYPE ? (real *)at : staged;
+        for (int64_t j = 0; j < width / LANES; j++)
+            LANE(l) to[j * LANES + l] = panel[(j * n + k) * LANES + l];
+        if (type != REAL_TYPE)
+            write_numbers(at, type, size_of(type), to, width);
+    }
+}
+
+static void unstage_rows(const tile_numbers *of, int first, const real *staged)
+{
+    const int64_t step = of->grid->class_stride[of->array], n = of->classes.n;
+    const ce_type type = of->grid->type[of->array];
+
+    if (is_solid(of)) {
+        write_numbers(numbers_at(of, first), type, step, staged, n * LANES);
+        return;
+    }
+    for (int l = 0; l < LANES && l < of->x->count; l++)
+        write_numbers(numbers_at(of, first + l), type, step, staged + l * n, n);
+}
+
+/* From the panel to memory, of the items that there are. */
+static void store_panel(const tile_numbers *of, real *staged, const real *panel)
+{
+    const int64_t n = of->classes.n;
+
+    if (is_unit(of)) {
+        store_units(of, staged, panel);
+        return;
+    }
+    for (int64_t j = 0; j < of->x->width / LANES; j++) {
+        const real *from = panel + j * n * LANES;
+        if (is_plain(of)) {
+            from_panel(from, numbers_at(of, (int)j * LANES), item_step(of), n);
+        } else {
+            from_panel(from, (char *)staged, n * (int64_t)sizeof(real), n);
+            unstage_rows(of, (int)j * LANES, staged);
+        }
+    }
+}
+
+/* Can vectors of items go to whole lines of memory in each class, past the caches? Then: how many items lie before the
+ * first line that begins with one; else -1. */
+static int items_to_line(const tile_numbers *of)
+{
+    const uintptr_t past = (uintptr_t)of->x->at[of->array][0] % LINE;
+
+    if (!is_unit(of) || of->grid->type[of->array] != REAL_TYPE || of->grid->class_stride[of->array] % LINE != 0 ||
+        past % sizeof(real) != 0)
+        return -1;
+    return past ? (int)((LINE - past) / sizeof(real)) : 0;
+}
+
+/* Items from to end of each class: whole lines, past the caches, or a few. */
+static void store_lines(const tile_numbers *of, const real *panel, int from, int end)
+{
+    const int64_t n = of->classes.n, width = of->x->width;
+
+    for (int64_t k = 0; k < n; k++) {
+        real *const to = (real *)(of->x->at[of->array][0] + k * of->grid->class_stride[of->array]);
+        if (from == 0 && end == width)
+            for (int64_t j = 0; j < width / LANES; j++) stream(to + j * LANES, panel + (j * n + k) * LANES, LINE);
+        else
+            for (int l = from; l < end; l++) to[l] = panel[k * LANES + l];
+    }
+}
+
+#endif

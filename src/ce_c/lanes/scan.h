@@ -1,0 +1,270 @@
+/* scan.h - (m, s) of LANES items side by side, one in each lane.
+ *
+ * It serves class axes that are not contiguous, and short rows. The classes go through a panel of PANEL classes
+ * by LANES items in L1, whatever their layout in memory: with K up to PANEL, memory is read once. Longer items
+ * are scanned panel by panel, merged lane by lane as the blocks of rows are.
+ */
+#ifndef CE_LANES_SCAN_H
+#define CE_LANES_SCAN_H
+
+#include "lanes/exps.h"
+#include "lanes/panel.h"
+#include "softmax/class_sums.h"
+#include "softmax/factors.h"
+#include "softmax/open.h"
+
+/* What a panel of LANES items is scanned for. */
+typedef struct {
+    const real    *shares; /* u of each class and item, or NULL: */
+    const real    *w;      /* the weights of the classes, or NULL */
+    bool           gaps;   /* sums of u (m - z) are asked for */
+    bool           keep;   /* logits stay; else exponentials times 2^64 take their place */
+    const real    *all;    /* with spot: the numbers of the targets are picked, if all classes are here */
+    const int32_t *spot;
+} panel_task;
+
+/* The sums of LANES items. */
+typedef struct {
+    double *m, *s, *gap_sum, *share_sum;
+} lane_sums;
+
+/* sum += u (m - z) over at most GROUP classes, each with shares of its own. */
+static void group_gaps_by_shares(const real *z, const real *u, int64_t n, const real *m, double *sum)
+{
+    real a[LANES] = { 0 }, b[LANES] = { 0 };
+
+    for (int64_t k = 0; k < n; k += 2) {
+        LANE(l) a[l] += weighted_gap(z[k * LANES + l], u[k * LANES + l], m[l]);
+        if (k + 1 < n)
+            LANE(l) b[l] += weighted_gap(z[(k + 1) * LANES + l], u[(k + 1) * LANES + l], m[l]);
+    }
+    LANE(l) sum[l] += 0x1p16 * (double)(a[l] + b[l]);
+}
+
+/* The same with weights of the classes, if any. */
+static void group_gaps_by_weights(const real *z, const real *w, int64_t n, const real *m, double *sum)
+{
+    real a[LANES] = { 0 }, b[LANES] = { 0 };
+
+    for (int64_t k = 0; k < n; k += 2) {
+        const real w_a = w ? w[k] : 1, w_b = k + 1 == n ? 0 : w ? w[k + 1] : 1;
+        if (w_a != 0)
+            LANE(l) a[l] += w_a * gap(z[k * LANES + l], m[l]);
+        if (w_b != 0)
+            LANE(l) b[l] += w_b * gap(z[(k + 1) * LANES + l], m[l]);
+    }
+    LANE(l) sum[l] += 0x1p16 * (double)(a[l] + b[l]);
+}
+
+/* Sums of u (m - z), and of u, over n classes. */
+static void panel_gaps(const panel_task *task, const real *z, int64_t n, const real *m, const lane_sums *to)
+{
+    const double all = task->shares ? 0 : task->w ? total(task->w, n) : (double)n;
+
+    for (int64_t k = 0; k < n; k += GROUP) {
+        const int64_t some = smaller(n - k, GROUP);
+        if (task->shares)
+            group_gaps_by_shares(z + k * LANES, task->shares + k * LANES, some, m, to->gap_sum);
+        else
+            group_gaps_by_weights(z + k * LANES, task->w ? task->w + k : NULL, some, m, to->gap_sum);
+    }
+    LANE(l) to->share_sum[l] = all;
+    if (task->shares)
+        for (int64_t k = 0; k < n; k++)
+            LANE(l) to->share_sum[l] += (double)task->shares[k * LANES + l];
+}
+
+static void panel_max(const real *z, int64_t n, real *top)
+{
+    real    a[LANES], b[LANES], c[LANES];
+    int64_t k = 0;
+
+    LANE(l) top[l] = a[l] = b[l] = c[l] = -INFINITY;
+    for (; k + 4 <= n; k += 4, z += 4 * LANES) {
+        LANE(l) top[l] = z[l] > top[l] ? z[l] : top[l];
+        LANE(l) a[l] = z[LANES + l] > a[l] ? z[LANES + l] : a[l];
+        LANE(l) b[l] = z[2 * LANES + l] > b[l] ? z[2 * LANES + l] : b[l];
+        LANE(l) c[l] = z[3 * LANES + l] > c[l] ? z[3 * LANES + l] : c[l];
+    }
+    for (; k < n; k++, z += LANES)
+        LANE(l) top[l] = z[l] > top[l] ? z[l] : top[l];
+    LANE(l) top[l] = a[l] > top[l] ? a[l] : top[l];
+    LANE(l) b[l] = c[l] > b[l] ? c[l] : b[l];
+    LANE(l) top[l] = b[l] > top[l] ? b[l] : top[l];
+}
+
+/* Of the n classes of one panel; z_t: where the targets' logits go. */
+static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_sums *to, real *z_t)
+{
+    real      top[LANES], from[LANES];
+    real_bits ones[LANES] = { 0 };
+    double   *s = to->s;
+
+    panel_max(z, n, top);
+    LANE(l) from[l] = top[l] > -INFINITY ? top[l] : 0;
+    LANE(l) to->m[l] = normal(top[l]);
+    LANE(l) s[l] = to->gap_sum[l] = to->share_sum[l] = 0;
+    if (task->spot)
+        LANE(l) z_t[l] = task->all[task->spot[l]];
+    if (task->gaps)
+        panel_gaps(task, z, n, from, to);
+    for (int64_t k = 0; k < n; k += GROUP) {
+        const int64_t some = smaller(n - k, GROUP);
+        real          sum[LANES];
+        if (task->keep)
+            sum_group(z + k * LANES, some, from, sum, ones, true);
+        else
+            sum_group(z + k * LANES, some, from, sum, ones, false);
+        LANE(l) s[l] += (double)sum[l];
+    }
+    LANE(l) s[l] = unscaled(s[l]) + (ones[l] > 0 ? (double)ones[l] - 1 : 0);
+}
+
+/* (m, s) of one panel joins that of the classes before it. */
+static void merge_lanes(tile *x, const double *m, const double *s)
+{
+    for (int l = 0; l < LANES; l++) {
+        const bool   grows = m[l] > x->m[l];
+        const double high = grows ? m[l] : x->m[l], low = grows ? x->m[l] : m[l];
+        const double s_high = grows ? s[l] : x->s[l], s_low = grows ? x->s[l] : s[l];
+        const double e = exp_f64(low - high, BY_1_F64, EXP_LO_F64), faded = low == -INFINITY ? 0 : e;
+        double       sum = s_high, lost = grows ? x->lost[l] * faded : x->lost[l];
+        add_exactly(&sum, &lost, low == -INFINITY ? s_low : (s_low + 1) * e);
+        x->s[l] = sum;
+        x->lost[l] = lost;
+        x->m[l] = high;
+    }
+}
+
+/* What the gaps of one panel add to those before it: each is taken from its own maximum. */
+static void merge_gaps(tile *x, const lane_sums *of)
+{
+    for (int l = 0; l < LANES; l++) {
+        const bool   grows = of->m[l] > x->m[l];
+        const double fallen = grows ? x->share_sum[l] : of->share_sum[l];
+        const double by = grows ? of->m[l] - x->m[l] : x->m[l] - of->m[l];
+        x->gap_sum[l] += of->gap_sum[l] + (fallen == 0 || of->m[l] == x->m[l] ? 0 : fallen * by);
+        x->share_sum[l] += of->share_sum[l];
+    }
+}
+
+/* The logits and the second input. */
+static void load_panels(panels *p, const ce_grid *grid, const tile *x, class_range classes)
+{
+    const tile_numbers z = { grid, x, CE_Z, classes }, other = { grid, x, CE_OTHER, classes };
+
+    load_panel(&z, p->staged, p->z, true);
+    if (grid->data[CE_OTHER])
+        load_panel(&other, p->staged, p->other, true);
+}
+
+/* Of LANES items from item `at` of the tile on: zeros for ignored ones; class probabilities become shares. */
+static void prepare_panel(const softmax_call *call, const tile *x, int at, real *z, real *other, class_range classes)
+{
+    const real    *w = call->plan->job->w;
+    const smoother to = smoother_of(call->plan);
+
+    if (!x->all_live)
+        for (int64_t k = 0; k < classes.n; k++)
+            LANE(l) z[k * LANES + l] = x->live[at + l] ? z[k * LANES + l] : 0;
+    if (call->link->emits != SHARES)
+        return;
+    for (int64_t k = 0; k < classes.n; k++) {
+        const real w_k = w ? w[classes.first + k] : 1;
+        LANE(l) {
+            const real u = normal(FMA(other[k * LANES + l], to.scale, to.base) * w_k);
+            other[k * LANES + l] = x->live[at + l] ? u : 0;
+        }
+    }
+}
+
+/* What the link asks of the targets, once all exponentials are in the panel. */
+static void pick_targets(const real *panel, const real *z_t, tile *x)
+{
+    real e_t[ITEMS];
+
+    SIMD
+    for (int l = 0; l < x->width; l++) e_t[l] = panel[x->spot[l]];
+    SIMD
+    for (int l = 0; l < x->width; l++) x->z_t[l] = (double)normal(z_t[l]);
+    SIMD
+    for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e_t[l] * 0x1p-64;
+}
+
+/* All classes are in the panel. */
+static void scan_whole(const softmax_call *call, panels *p, tile *x)
+{
+    const ce_grid *grid = call->grid;
+    const emission emits = call->link->emits;
+    const int64_t  n = grid->classes;
+    const bool     aims = grid->data[CE_TARGET] && n > 0;
+    panel_task     task = { NULL, call->plan->job->w, sums_gaps(call), emits == LOG_PROBS, p->z, NULL };
+    real           z_t[ITEMS];
+
+    if (aims)
+        for (int l = 0; l < x->width; l++) x->spot[l] = (int32_t)(l / LANES * n + x->t[l]) * LANES + l % LANES;
+    for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->class_sum[l] = x->lost[l] = 0;
+    if (emits == ONE_HOT) {
+        read_target_logits(grid, x);
+        return;
+    }
+    for (int at = 0; at < x->width; at += LANES) {
+        real *const z = p->z + at * n, *const other = p->other + at * n;
+        const lane_sums to = { x->m + at, x->s + at, x->gap_sum + at, x->share_sum + at };
+        if (!x->all_live || emits == SHARES)
+            prepare_panel(call, x, at, z, other, (class_range){ 0, n });
+        task.shares = emits == SHARES ? other : NULL;
+        task.spot = aims ? x->spot + at : NULL;
+        if (is_class_sum(emits))
+            panel_class_sum(call->link, z, grid->data[CE_OTHER] ? other : NULL, n, x, at);
+        else
+            scan_panel(&task, z, n, &to, z_t + at);
+    }
+    if (is_class_sum(emits))
+        for (int l = 0; l < x->width; l++) x->class_sum[l] = with_lost(x->class_sum[l], x->lost[l]);
+    if (aims)
+        pick_targets(p->z, z_t, x);
+}
+
+/* Panel by panel, of LANES items. */
+static void scan_long(const softmax_call *call, panels *p, tile *x)
+{
+    const ce_grid *grid = call->grid;
+    const emission emits = call->link->emits;
+    const real    *w = call->plan->job->w;
+    real           e[LANES];
+
+    read_target_logits(grid, x);
+    LANE(l) x->m[l] = -INFINITY;
+    LANE(l) x->s[l] = x->gap_sum[l] = x->share_sum[l] = x->class_sum[l] = x->lost[l] = 0;
+    if (emits == ONE_HOT)
+        return;
+    for (int64_t k = 0; k < grid->classes; k += PANEL) {
+        const class_range classes = { k, smaller(grid->classes - k, PANEL) };
+        double            m[LANES], s[LANES], gap_sum[LANES], share_sum[LANES];
+        const lane_sums   to = { m, s, gap_sum, share_sum };
+        const panel_task  task = {
+            emits == SHARES ? p->other : NULL, w ? w + k : NULL, sums_gaps(call), true, NULL, NULL
+        };
+        load_panels(p, grid, x, classes);
+        prepare_panel(call, x, 0, p->z, p->other, classes);
+        if (is_class_sum(emits)) {
+            panel_class_sum(call->link, p->z, grid->data[CE_OTHER] ? p->other : NULL, classes.n, x, 0);
+            continue;
+        }
+        scan_panel(&task, p->z, classes.n, &to, NULL);
+        if (task.gaps)
+            merge_gaps(x, &to);
+        merge_lanes(x, m, s);
+    }
+    if (is_class_sum(emits))
+        LANE(l) x->class_sum[l] = with_lost(x->class_sum[l], x->lost[l]);
+    else
+        LANE(l) x->s[l] = with_lost(x->s[l], x->lost[l]);
+    if (!grid->data[CE_TARGET])
+        return;
+    LANE(l) e[l] = EXP((real)x->z_t[l] - (real)x->m[l]);
+    LANE(l) x->e_t[l] = (double)e[l];
+}
+
+#endif

@@ -1,0 +1,101 @@
+/* plan.c - scratch memory, stores past the caches, rows that are split among threads. */
+#include "plan.h"
+
+#include "isa.h"
+#include "real/memory.h"
+
+enum {
+    STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
+    SPLIT_ITEMS = 64,       /* the most rows that threads share block by block */
+    SPLIT_SHARE = 8,        /* rows for each thread that share well by themselves */
+    WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
+    WORK_OF_ELEMENT = 4,    /* what an element costs of an element-wise loss */
+    ENDLESS_ROW = 1 << 24,  /* a row that is itself cut into pieces */
+};
+
+int64_t ce_work_of(const ce_grid *grid, const ce_job *job)
+{
+    return grid->items * (ce_is_element_wise(job) ? WORK_OF_ELEMENT : grid->classes + WORK_OF_ITEM);
+}
+
+/* Stores past the caches pay by lanes, where items of a class are neighbours and the gradient is too large to stay in
+ * the caches: classes far apart would push each other's lines out half written. Not in place: there the lines are. */
+static int streams(const ce_grid *grid, const ce_job *job)
+{
+    const int64_t size = size_of(grid->type[CE_GRAD]);
+
+    return ce_kernels_of(job)->streams && !ce_is_element_wise(job) && !grid->by_rows && grid->data[CE_GRAD] &&
+           grid->stride[CE_GRAD][grid->axes - 1] == size && grid->items * grid->classes * size >= STREAM_BYTES &&
+           grid->data[CE_GRAD] != grid->data[CE_Z];
+}
+
+/* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */
+int ce_splits_rows(const ce_grid *grid, const ce_job *job)
+{
+    const int few = job->threads > 1 && grid->items < SPLIT_SHARE * (int64_t)job->threads;
+
+    return grid->by_rows && grid->block == 1 && grid->items <= SPLIT_ITEMS &&
+           grid->classes > ce_kernels_of(job)->part && grid->items * grid->classes >= CE_WORK_ALONE &&
+           (few || grid->classes >= ENDLESS_ROW);
+}
+
+/* Where things lie in the scratch memory, in bytes. */
+typedef struct {
+    size_t pairs, buffers, buffer, all; /* buffer: of one worker */
+} layout;
+
+static size_t up_to_line(size_t bytes)
+{
+    return (bytes + LINE - 1) / LINE * LINE;
+}
+
+static layout layout_of(const ce_job *job)
+{
+    const ce_kernels *kernels = ce_kernels_of(job);
+    const int         derives = job->array[CE_GRAD].data || job->array[CE_HESS].data;
+    const int64_t     K = ce_is_element_wise(job) ? 1 : job->shape[job->class_axis];
+    int64_t           items = 1, block = CE_BLOCK_ELEMENTS, parts = 0, numbers = 0;
+    layout            at;
+
+    for (int axis = 0; axis < job->axes; axis++)
+        if (axis != job->class_axis)
+            items *= job->shape[axis];
+    if (!ce_is_element_wise(job))
+        block = ce_block_items(K, ce_is_by_rows(job));
+    if (ce_is_by_rows(job)) {
+        parts = items <= SPLIT_ITEMS ? K / kernels->part + 2 : 0;
+        numbers = derives || job->array[CE_Z].type != job->real ? kernels->buffer_numbers(K, derives) : 0;
+    }
+    at.pairs = (size_t)quotient(items + block - 1, block) * sizeof(ce_block);
+    at.buffers = up_to_line(at.pairs + (size_t)(items * parts) * sizeof(ce_pair));
+    at.buffer = up_to_line((size_t)(numbers * size_of(job->real)));
+    at.all = at.buffers + (numbers > 0 ? (size_t)job->threads * at.buffer + LINE : 0);
+    return at;
+}
+
+size_t ce_plan_bytes(const ce_job *job)
+{
+    return layout_of(job).all;
+}
+
+void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
+{
+    const layout at = layout_of(job);
+    char *const scratch = job->scratch, *const buffers = scratch + at.buffers;
+
+    plan->job = job;
+    plan->c = job->grad_output;
+    plan->classes = (double)grid->classes;
+    plan->w_sum = plan->classes;
+    if (job->w && job->label_smoothing != 0)
+        plan->w_sum = ce_kernels_of(job)->total(job->w, grid->classes);
+    plan->derives = grid->data[CE_GRAD] || grid->data[CE_HESS];
+    plan->curves = grid->data[CE_HESS] != NULL;
+    plan->in_use = ce_options_in_use(job);
+    plan->streams = streams(grid, job);
+    plan->blocks = job->scratch;
+    plan->pairs = (ce_pair *)(scratch + at.pairs);
+    plan->parts = 0;
+    plan->buffers = buffers + (-(uintptr_t)buffers % LINE);
+    plan->buffer = at.buffer;
+}

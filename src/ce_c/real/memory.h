@@ -1,0 +1,69 @@
+/* memory.h - one-line names for what C has no words for: fetching ahead, stores that bypass the caches, vectors whose
+ * places come from far apart.
+ */
+#ifndef CE_REAL_MEMORY_H
+#define CE_REAL_MEMORY_H
+
+#include <stdint.h>
+#include <string.h>
+
+enum { LINE = 64 }; /* bytes in a cache line */
+
+/* Asks for some bytes that will be read soon: into the second-level cache, so that they push nothing out. */
+static inline void fetch(uintptr_t address, size_t bytes) /* beyond an array's end, too */
+{
+    for (size_t i = 0; i < bytes; i += LINE) __builtin_prefetch((const void *)(address + i), 0, 2);
+}
+
+/* The same for four places. */
+static inline void fetch_four(uintptr_t address, uintptr_t apart)
+{
+    for (uintptr_t i = 0; i < 4; i++) __builtin_prefetch((const void *)(address + i * apart), 0, 2);
+}
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define STREAMS               1
+#define STREAM_LINE(to, from) _mm512_stream_si512((void *)(to), _mm512_load_si512((const void *)(from)))
+#define STREAM_END()          _mm_sfence()
+#elif defined(__AVX__)
+#include <immintrin.h>
+#define STREAMS               1
+#define STREAM_HALF(to, from) _mm256_stream_si256((__m256i *)(to), _mm256_load_si256((const __m256i *)(from)))
+#define STREAM_LINE(to, from) (STREAM_HALF(to, from), STREAM_HALF((char *)(to) + 32, (const char *)(from) + 32))
+#define STREAM_END()          _mm_sfence()
+#else
+#define STREAMS               0
+#define STREAM_LINE(to, from) memcpy(to, from, LINE)
+#define STREAM_END()          ((void)0)
+#endif
+
+/* Copies whole lines, both ends aligned to a line, without reading the lines that are overwritten. */
+static inline void stream(void *to, const void *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += LINE) STREAM_LINE((char *)to + i, (const char *)from + i);
+}
+
+/* A vector register of four places of 16 bytes, and the halves of two vectors' places, number by number in turn. */
+#if defined(__AVX512F__)
+enum { AT_ONCE = 4 }; /* classes whose exponentials the registers hold */
+#define VECTOR        64
+#define LOW_32(a, b)  _mm512_unpacklo_epi32(a, b)
+#define HIGH_32(a, b) _mm512_unpackhi_epi32(a, b)
+#define LOW_64(a, b)  _mm512_unpacklo_epi64(a, b)
+#define HIGH_64(a, b) _mm512_unpackhi_epi64(a, b)
+typedef __m512i vector;
+
+/* Its places come from memory that is `step` bytes apart. */
+static inline vector vector_from(const char *p, int64_t step)
+{
+    __m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)p));
+    x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + step)), 1);
+    x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + 2 * step)), 2);
+    return _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + 3 * step)), 3);
+}
+#else
+enum { AT_ONCE = 2 };
+#endif
+
+#endif

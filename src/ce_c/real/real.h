@@ -1,0 +1,132 @@
+/* real.h - the computing type of a translation unit, float or double by CE_REAL (32 or 64), and its arithmetic. */
+#ifndef CE_REAL_REAL_H
+#define CE_REAL_REAL_H
+
+#include <stdbool.h>
+
+#include "ce.h"
+#include "real/exp.h"
+#include "real/log.h"
+#include "real/pow.h"
+
+#if CE_REAL == 32
+typedef float   real;
+typedef int32_t real_bits;
+#define REAL_TYPE   CE_FLOAT32
+#define MIN_NORMAL  0x1p-126F
+#define MAX_FINITE  0x1.fffffep127F
+#define ABS         fabsf
+#define FMA         FMA_F32
+#define ZERO_IF     zero_if_f32
+#define BY_SIGN     by_sign_f32
+#define WIDEN       widen_f32
+#define EXP(x)      exp_f32(x, BY_1_F32, EXP_LO_F32)
+#define EXP_2_64(x) exp_f32(x, BY_2_64_F32, EXP_LO_2_64_F32) /* times 2^64 */
+#define EXP_WIDE    exp_wide_f32                             /* any x up to EXP_HI */
+#define EXP_HI      EXP_HI_F32
+#define EXP_LO_2_64 EXP_LO_2_64_F32
+#define BY_2_64     BY_2_64_F32
+#define EXP_WHOLE   EXP_WHOLE_F32
+#define EXP_REST    exp_rest_f32
+#define EXP_HIGH    exp_high_f32
+#define EXP_LOW     exp_low_f32
+#define EXP_SCALED  exp_scaled_f32
+#define LOG         log_f32
+#define LOG1P       log1p_f32
+#define LOG1P_UNIT  log1p_unit_f32
+#define POW         pow_f32
+#elif CE_REAL == 64
+typedef double  real;
+typedef int64_t real_bits;
+#define REAL_TYPE   CE_FLOAT64
+#define MIN_NORMAL  0x1p-1022
+#define MAX_FINITE  0x1.fffffffffffffp1023
+#define ABS         fabs
+#define FMA         FMA_F64
+#define ZERO_IF     zero_if_f64
+#define BY_SIGN     by_sign_f64
+#define WIDEN       (double)
+#define EXP(x)      exp_f64(x, BY_1_F64, EXP_LO_F64)
+#define EXP_2_64(x) exp_f64(x, BY_2_64_F64, EXP_LO_2_64_F64) /* times 2^64 */
+#define EXP_WIDE    exp_wide_f64                             /* any x up to EXP_HI */
+#define EXP_HI      EXP_HI_F64
+#define EXP_LO_2_64 EXP_LO_2_64_F64
+#define BY_2_64     BY_2_64_F64
+#define EXP_WHOLE   EXP_WHOLE_F64
+#define EXP_REST    exp_rest_f64
+#define EXP_HIGH    exp_high_f64
+#define EXP_LOW     exp_low_f64
+#define EXP_SCALED  exp_scaled_f64
+#define LOG         log_f64
+#define LOG1P       log1p_f64
+#define LOG1P_UNIT  log1p_f64
+#define POW         pow_f64
+#else
+#error "CE_REAL must be 32 or 64"
+#endif
+
+enum { LANES = 64 / sizeof(real) }; /* of a virtual vector of 64 bytes */
+
+/* A loop over the lanes of one vector. */
+#define LANE(l)                                                                                                        \
+    SIMD                                                                                                               \
+    for (int l = 0; l < LANES; l++)
+
+/* No subnormal number leaves: x, or 0. So flush-to-zero mode changes nothing. */
+INLINE real normal(real x)
+{
+    return ZERO_IF(ABS(x) < MIN_NORMAL, x);
+}
+
+/* exp of a number that may be positive, too. */
+INLINE real exp_any(real x)
+{
+    const real e = EXP_WIDE(x);
+    return x > EXP_HI ? (real)INFINITY : e;
+}
+
+/* Adds 8 or 16 numbers in a fixed tree, whatever the vector width of the machine. */
+static inline double tree_sum(double *x, int n)
+{
+    if (n > 8)
+        for (int l = 0; l < 8; l++) x[l] += x[l + 8];
+    for (int l = 0; l < 4; l++) x[l] += x[l + 4];
+    for (int l = 0; l < 2; l++) x[l] += x[l + 2];
+    return x[0] + x[1];
+}
+
+/* A vector of lanes, summed pairwise with three others. */
+static inline double add_four(const real *a, const real *b, const real *c, const real *d)
+{
+    double x[LANES];
+
+    LANE(l) x[l] = (double)((a[l] + b[l]) + (c[l] + d[l]));
+    return tree_sum(x, LANES);
+}
+
+/* Sum of n numbers. */
+static inline double total(const void *numbers, int64_t n)
+{
+    const real *x = numbers;
+    double      a[LANES] = { 0 };
+    int64_t     i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        LANE(l) a[l] += (double)x[i + l];
+    for (int l = 0; i + l < n; l++) a[l] += (double)x[i + l];
+    return tree_sum(a, LANES);
+}
+
+/* What rounding x to `high` left. Where terms all but cancel, it is what remains. */
+static inline real low_of(double x, real high)
+{
+    return fabs((double)high) < INFINITY ? (real)(x - (double)high) : 0;
+}
+
+/* Takes back the factor 2^64 of EXP_2_64; 0 where that would be subnormal. */
+static inline double unscaled(double sum)
+{
+    return sum < 0x1p-958 ? 0 : sum * 0x1p-64;
+}
+
+#endif

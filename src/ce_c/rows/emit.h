@@ -1,0 +1,160 @@
+/* emit.h - what is written of one long, contiguous row: from the exponentials that the scan kept, or computed again
+ * from logits that are still in L2.
+ */
+#ifndef CE_ROWS_EMIT_H
+#define CE_ROWS_EMIT_H
+
+#include "rows/scan.h"
+
+/* A chunk of a row of the tile's item `at`: n classes; its exponentials are relative to another maximum, by `fade`. */
+typedef struct {
+    const tile *x;
+    int         at;
+    int64_t     n;
+    double      fade;
+} chunk;
+
+/* From exponentials, also in their place. u: the shares or weights of the classes. */
+static void emit_gradients(const real *e, const real *u, real *to, emission emits, const chunk *c)
+{
+    const int     at = c->at;
+    const int64_t n = c->n;
+    const e_scale f = e_scale_of(c->x->per_e[at], c->fade);
+    const real    subtract = normal((real)c->x->subtract[at]);
+
+    if (emits == SHARES) {
+        const share_factors shares = { normal((real)c->x->s[at]), subtract, share_total_of(c->x->share_sum[at]) };
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = share_grad(e[i], scaled(e[i], f), f.unit, u[i], shares);
+    } else if (subtract == 0 && f.b == 1) {
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = e[i] < f.least ? 0 : e[i] * f.a;
+    } else if (subtract == 0) {
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = scaled(e[i], f);
+    } else if (u) {
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = normal(scaled(e[i], f) - normal(subtract * u[i]));
+    } else {
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = normal(scaled(e[i], f) - subtract);
+    }
+}
+
+static void emit_hessians(const real *e, real *to, const chunk *c)
+{
+    const int          at = c->at;
+    const e_scale      f = e_scale_of(c->x->hess_scale[at], c->fade);
+    const hess_factors h = { normal((real)c->x->s[at]), (real)c->x->hess_rest[at],
+                             e_factor_of(c->x->hess_e[at], f.unit) };
+
+    SIMD
+    for (int64_t i = 0; i < c->n; i++) to[i] = hess_of(e[i], scaled(e[i], f), f.unit, h);
+}
+
+/* Without exponentials; y: the second input. */
+static void emit_linear(const real *z, const real *y, real *to, emission emits, const chunk *c)
+{
+    const int     at = c->at;
+    const int64_t n = c->n;
+    const real    m = (real)c->x->m[at], subtract = normal((real)c->x->subtract[at]);
+    const real    sum = (real)c->x->class_sum[at], low = low_of(c->x->class_sum[at], sum);
+
+    if (emits == ONE_HOT) {
+        memset(to, 0, (size_t)n * sizeof(real));
+    } else if (emits == LOG_PROBS) {
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = (z[i] - m) - subtract;
+    } else if (emits == DOT) {
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = normal(z[i] * (y[i] - sum - low));
+    } else {
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = normal(y[i] - exp_any(z[i]) * sum);
+    }
+}
+
+/* Where the results of a row come from: kept, its exponentials, or NULL; pairs, the maxima of the blocks that they are
+ * relative to, or NULL: to that of the row; work: see buffer_numbers. */
+typedef struct {
+    const real    *kept;
+    const ce_pair *pairs;
+    real          *work;
+} row_source;
+
+/* The buffers of an emission, CHUNK numbers each. */
+typedef struct {
+    real *grad, *hess, *z, *u;
+} emit_buffers;
+
+/* Gradients and Hessians of a chunk from class i on go to grad and hess, where they are asked for. */
+static void emit_chunk(const softmax_call *call, const long_row *row, const row_source *from, int64_t i, chunk *c,
+                       const emit_buffers *to)
+{
+    const emission emits = call->link->emits;
+    const bool     wants_grad = call->grid->data[CE_GRAD], wants_hess = call->grid->data[CE_HESS];
+
+    if (is_by_e(emits)) {
+        const double m = from->pairs ? from->pairs[i / BLOCK].m : c->x->m[c->at];
+        const real  *e = from->kept ? from->kept + i : to->z, *u = shares_from(row, i, c->n, to->u);
+        c->fade = fade_of(m, c->x->m[c->at]);
+        if (!from->kept)
+            exp_steps(to->z, z_from(row, i, c->n, to->z), c->n, m > -INFINITY ? (real)m : 0);
+        if (wants_hess)
+            emit_hessians(e, to->hess, c);
+        if (wants_grad)
+            emit_gradients(e, u, to->grad, emits, c);
+        return;
+    }
+    if (wants_hess)
+        memset(to->hess, 0, (size_t)c->n * sizeof(real));
+    if (wants_grad)
+        emit_linear(emits == ONE_HOT ? NULL : z_from(row, i, c->n, to->z), q_from(row, i, c->n, to->u), to->grad, emits,
+                    c);
+}
+
+/* Classes first to last of the tile's item `at`, chunk by chunk, `first` where a chunk begins: into a buffer where the
+ * output is not real side by side, and always for the Hessian, so that either output may lie on the logits. */
+static void emit_row(const softmax_call *call, const tile *x, int at, const row_source *from, int64_t first,
+                     int64_t last)
+{
+    const ce_grid *grid = call->grid;
+    real *const    work = from->work;
+    const long_row row = row_at(call, x, at);
+    const int64_t  t = grid->data[CE_TARGET] ? x->t[at] : -1;
+    const int64_t  step = grid->class_stride[CE_GRAD], hess_step = grid->class_stride[CE_HESS];
+    const bool     wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS];
+    char *const    grad_row = wants_grad ? item_at(grid, x, CE_GRAD, at) : NULL;
+    char *const    hess_row = wants_hess ? item_at(grid, x, CE_HESS, at) : NULL;
+    const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real);
+
+    for (int64_t i = first, n; i < last; i += n) {
+        n = smaller(last - i, CHUNK);
+        real *const        grad = direct ? (real *)(grad_row + i * step) : work;
+        const emit_buffers to = { grad, work + CHUNK, work + 2 * CHUNK, work + 3 * CHUNK };
+        chunk              c = { x, at, n, 1 };
+
+        emit_chunk(call, &row, from, i, &c, &to);
+        if (wants_grad && t >= i && t < i + n)
+            grad[t - i] = normal((real)x->grad_t[at]);
+        if (wants_hess && t >= i && t < i + n)
+            to.hess[t - i] = normal((real)x->hess_t[at]);
+        if (wants_grad && !direct)
+            write_numbers(grad_row + i * step, grid->type[CE_GRAD], step, grad, n);
+        if (wants_hess)
+            write_numbers(hess_row + i * hess_step, grid->type[CE_HESS], hess_step, to.hess, n);
+    }
+}
+
+/* An ignored item's logits are never read. */
+static void write_zeros(const ce_grid *grid, const tile *x, int l, int64_t first, int64_t last)
+{
+    for (int a = CE_GRAD; a <= CE_HESS; a++) {
+        if (!grid->data[a])
+            continue;
+        for (int64_t k = first; k < last; k++)
+            memset(item_at(grid, x, a, l) + k * grid->class_stride[a], 0, (size_t)size_of(grid->type[a]));
+    }
+}
+
+#endif

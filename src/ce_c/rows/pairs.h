@@ -1,0 +1,61 @@
+/* pairs.h - the pairs (m, s) of a row's blocks, merged into one:
+ *     s = s_a + sum over the others of (s_b + 1) exp(m_b - m),   a the first block with m_a = m.
+ */
+#ifndef CE_ROWS_PAIRS_H
+#define CE_ROWS_PAIRS_H
+
+#include "rows/steps.h"
+#include "softmax/tile.h"
+
+enum { PAIRS = KEPT / BLOCK };
+
+/* Pairs on their way into one: whenever there is no place for another, they are merged. Until then they tell the
+ * maximum of each block, which the exponentials that are kept are relative to. */
+typedef struct {
+    ce_pair pairs[PAIRS];
+    int     n;
+} pair_list;
+
+/* The sum is compensated, for rows of millions in float64. */
+static ce_pair merge_softmax(const ce_pair *p, int n)
+{
+    ce_pair all = { p[0].m, 0, 0, 0 };
+    double  lost = 0;
+    bool    owned = false;
+
+    for (int i = 1; i < n; i++) all.m = p[i].m > all.m ? p[i].m : all.m;
+    for (int i = 0; i < n; i++) {
+        const bool   owner = !owned && p[i].m == all.m;
+        const double x =
+            owner || p[i].m == -INFINITY ? p[i].s : (p[i].s + 1) * exp_f64(p[i].m - all.m, BY_1_F64, EXP_LO_F64);
+        add_exactly(&all.s, &lost, x);
+        all.share_sum += p[i].share_sum;
+        all.gap_sum += p[i].share_sum == 0 || owner ? p[i].gap_sum : p[i].gap_sum + p[i].share_sum * (all.m - p[i].m);
+        owned |= owner;
+    }
+    all.s = with_lost(all.s, lost);
+    return all;
+}
+
+static ce_pair merged_pairs(const pair_list *list, emission emits)
+{
+    double sum = 0, lost = 0;
+
+    if (list->n == 1)
+        return list->pairs[0];
+    if (!is_class_sum(emits))
+        return merge_softmax(list->pairs, list->n);
+    for (int i = 0; i < list->n; i++) add_exactly(&sum, &lost, list->pairs[i].s);
+    return (ce_pair){ 0, with_lost(sum, lost), 0, 0 };
+}
+
+static void add_pair(pair_list *list, emission emits, ce_pair next)
+{
+    if (list->n == PAIRS) {
+        list->pairs[0] = merged_pairs(list, emits);
+        list->n = 1;
+    }
+    list->pairs[list->n++] = next;
+}
+
+#endif

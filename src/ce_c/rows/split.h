@@ -1,0 +1,76 @@
+/* split.h - rows so few that several threads share one: in three phases, over blocks of rows, rows, blocks of rows. */
+#ifndef CE_ROWS_SPLIT_H
+#define CE_ROWS_SPLIT_H
+
+#include "rows/rows.h"
+
+/* First each block of a row becomes a pair. Blocks first to last, of all rows, one after the other. */
+static void scan_parts(const softmax_call *call, real *buffer, int64_t first, int64_t last)
+{
+    const ce_plan *plan = call->plan;
+
+    for (int64_t i = first; i < last; i++) {
+        const int64_t    item = i / plan->parts, part = i % plan->parts;
+        const block_task task = { .kept = buffer };
+        tile             x;
+
+        open_rows(call, item, item + 1, 1, &x);
+        if (x.all_live)
+            plan->pairs[i + item] = scan_part(call, &x, 0, item + 1 < call->grid->items, part * BLOCK, &task);
+    }
+}
+
+/* Then the pairs of each row are merged, into one behind them. The target's logit stays with the item's sums: an
+ * emission in place may overwrite it before the row's other parts are begun. */
+static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
+{
+    const ce_plan *plan = call->plan;
+
+    for (int64_t i = first; i < last; i++) {
+        ce_pair *const pairs = plan->pairs + i * (plan->parts + 1);
+        double         sums[LANES] = { 0 };
+        tile           x;
+        pair_list      all;
+
+        open_rows(call, i, i + 1, 1, &x);
+        x.loss[0] = 0;
+        if (x.all_live) {
+            all.n = 0;
+            for (int64_t k = 0; k < plan->parts; k++) add_pair(&all, call->link->emits, pairs[k]);
+            pairs[plan->parts] = merged_pairs(&all, call->link->emits);
+            set_sums(&x, 0, pairs[plan->parts]);
+            answer_rows(call, &x);
+        }
+        close_rows(call->grid, &x, 0, sums);
+        plan->blocks[i].loss = x.loss[0];
+        plan->blocks[i].z = x.all_live ? x.z_t[0] : 0;
+    }
+}
+
+/* Then the blocks are written, those of one row at a time. */
+static void emit_parts(const softmax_call *call, real *buffer, int64_t first, int64_t last)
+{
+    const ce_grid *grid = call->grid;
+    const int64_t  parts = call->plan->parts;
+
+    for (int64_t i = first, n; i < last; i += n) {
+        const int64_t        item = i / parts, from = i % parts * BLOCK;
+        const ce_pair *const pairs = call->plan->pairs + item * (parts + 1);
+        const row_source     source = { NULL, grid->classes <= KEPT ? pairs : NULL, buffer };
+        tile                 x;
+
+        n = smaller(parts - i % parts, last - i);
+        const int64_t to = smaller(from + n * BLOCK, grid->classes);
+        open_rows(call, item, item + 1, 1, &x);
+        if (!x.all_live) {
+            write_zeros(grid, &x, 0, from, to);
+            continue;
+        }
+        x.z_t[0] = call->plan->blocks[item].z;
+        set_sums(&x, 0, pairs[parts]);
+        answer_rows(call, &x);
+        emit_row(call, &x, 0, &source, from, to);
+    }
+}
+
+#endif

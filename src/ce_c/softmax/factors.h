@@ -1,0 +1,89 @@
+/* factors.h - what gradients and Hessians are made of beside the exponentials: shares, gaps, factors that neither
+ * overflow nor underflow.
+ */
+#ifndef CE_SOFTMAX_FACTORS_H
+#define CE_SOFTMAX_FACTORS_H
+
+#include "softmax/tile.h"
+
+/* A factor of e = exp(x), as (factor) (e unit) or, if large, as (factor unit) e. */
+typedef struct {
+    real factor, unit;
+} e_factor;
+
+/* Neither infinite nor subnormal: beyond the limit e is 0. */
+static inline e_factor e_factor_of(double factor, real unit)
+{
+    const bool   small = fabs(factor) < 1;
+    const double x = small ? factor : factor * (double)unit, most = 1 / (double)MIN_NORMAL;
+    return (e_factor){ normal((real)(x > most ? most : x < -most ? -most : x)), small ? unit : 1 };
+}
+
+/* One item's part of its Hessians. */
+typedef struct {
+    real     s, rest; /* hess_rest */
+    e_factor by_e;    /* hess_e */
+} hess_factors;
+
+/* c p (rest (s + 1 - p) + by_e p) with p = e unit and c p given. */
+INLINE real hess_of(real e, real c_p, real unit, hess_factors h)
+{
+    return normal(c_p * FMA(h.by_e.factor, e * h.by_e.unit, (h.s + (1 - e * unit)) * h.rest));
+}
+
+/* The sum of an item's shares u: rounded, what rounding left (u may be all of the sum but for that), and 1 / sum, 0
+ * where there is nothing to share. */
+typedef struct {
+    real sum, low, inv;
+} share_total;
+
+static inline share_total share_total_of(double share_sum)
+{
+    const real sum = (real)share_sum;
+    return (share_total){ sum, low_of(share_sum, sum), share_sum == 0 ? 0 : normal((real)(1 / share_sum)) };
+}
+
+/* One item's part of its gradients, where it has shares. */
+typedef struct {
+    real        s, subtract;
+    share_total all;
+} share_factors;
+
+/* c p (share_sum - u) / share_sum - subtract u (s + 1 - p) with p = e unit and c p given: with u all of share_sum, as
+ * for a hard target, the first term vanishes. */
+INLINE real share_grad(real e, real c_p, real unit, real u, share_factors f)
+{
+    const real rest = normal(f.all.sum - u + f.all.low) * f.all.inv;
+    return normal(c_p * rest - normal(f.subtract * u) * (f.s + (1 - e * unit)));
+}
+
+/* u = w (q (1 - eps) + eps / K); w = 1 if absent. */
+typedef struct {
+    real scale, base;
+} smoother;
+
+static inline smoother smoother_of(const ce_plan *plan)
+{
+    const double eps = plan->job->label_smoothing;
+    return (smoother){ (real)(1 - eps), (real)(eps / plan->classes) };
+}
+
+/* Are sums of u (m - z) asked for? */
+static inline bool sums_gaps(const softmax_call *call)
+{
+    return call->plan->job->label_smoothing != 0 || call->link->emits == SHARES;
+}
+
+/* (m - z) / 2^16: sums of these do not overflow. */
+static inline real gap(real z, real m)
+{
+    return FMA(z, (real)-0x1p-16, m * (real)0x1p-16);
+}
+
+/* A class weight of 0 counts for nothing, whatever it multiplies. */
+static inline real weighted_gap(real z, real w, real m)
+{
+    return w == 0 ? 0 : normal(w * gap(z, m));
+}
+
+#endif

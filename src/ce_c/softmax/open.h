@@ -1,0 +1,117 @@
+/* open.h - a tile is opened: where its items lie, their targets and weights. */
+#ifndef CE_SOFTMAX_OPEN_H
+#define CE_SOFTMAX_OPEN_H
+
+#include "real/numbers.h"
+#include "softmax/tile.h"
+#include "targets.h"
+
+/* Items of one vector of lanes that do not lie evenly, or are fewer: run by run along the last axis of the grid. p is
+ * where item `first` begins, left what is left of its run. */
+static void locate_singly(const ce_grid *grid, int64_t first, int64_t left, char **p, tile *x)
+{
+    for (int l = 0; l < x->width; l++, left--) {
+        if (left == 0 && l < x->count)
+            left = begin_all(grid, first + l, p);
+        for (int a = 0; a < CE_ARRAYS; a++) {
+            if (!p[a])
+                continue;
+            x->at[a][l] = l < x->count ? p[a] : x->at[a][0];
+            p[a] += grid->stride[a][grid->axes - 1];
+        }
+    }
+}
+
+/* Where items first, first + 1, ... before last begin: evenly spaced, up to `most` times `lanes` of them; or else run
+ * by run, in one vector of lanes. */
+static void locate(const ce_grid *grid, int64_t first, int64_t last, int lanes, int64_t most, tile *x)
+{
+    char         *p[CE_ARRAYS];
+    int64_t       left = begin_all(grid, first, p);
+    const int64_t whole = smaller(left, last - first) / lanes, vectors = smaller(whole, most);
+
+    x->even = whole > 0;
+    x->width = lanes * (x->even ? (int)vectors : 1);
+    x->count = (int)smaller(last - first, x->width);
+    for (int a = 0; a < CE_ARRAYS; a++) x->at[a][0] = p[a];
+    if (x->even)
+        return;
+    if (left < x->count) {
+        locate_singly(grid, first, left, p, x);
+        return;
+    }
+    for (int a = 0; a < CE_ARRAYS; a++) { /* in one run */
+        if (!p[a])
+            continue;
+        for (int l = 0; l < lanes; l++) x->at[a][l] = p[a] + (l < x->count ? l * grid->stride[a][grid->axes - 1] : 0);
+    }
+}
+
+static inline void load_targets(const ce_grid *grid, const ce_job *job, tile *x, int n)
+{
+    char *at[ITEMS];
+
+    if (x->even && grid->type[CE_TARGET] == CE_INT64 && grid->stride[CE_TARGET][grid->axes - 1] == sizeof(int64_t)) {
+        memcpy(x->t, item_at(grid, x, CE_TARGET, 0), (size_t)n * sizeof(int64_t));
+        return;
+    }
+    for (int l = 0; l < n; l++) at[l] = item_at(grid, x, CE_TARGET, l);
+    load_indices(at, n, job, x->t);
+}
+
+/* Class indices; an item whose index is ignored, or no class, is not live, and points to class 0. */
+INLINE void open_targets(const ce_grid *grid, const ce_job *job, tile *x, int n)
+{
+    load_targets(grid, job, x, n);
+    for (int l = 0; l < n; l++)
+        x->live[l] = (x->t[l] != job->ignore_index) & ((uint64_t)x->t[l] < (uint64_t)grid->classes);
+    for (int l = 0; l < n; l++) x->t[l] &= -x->live[l];
+}
+
+/* Targets and weights of the tile's first n items. Nothing of an ignored item's logits is used. */
+INLINE void open_items(const softmax_call *call, tile *x, int n)
+{
+    const ce_grid *grid = call->grid;
+    const ce_job  *job = call->plan->job;
+    const real    *w = grid->data[CE_TARGET] ? job->w : NULL;
+    int64_t        live = 1;
+
+    for (int l = 0; l < n; l++) x->v[l] = x->w_t[l] = 1;
+    for (int l = 0; l < n; l++) x->upstream[l] = call->plan->c;
+    for (int l = 0; l < n; l++) x->live[l] = 1;
+    if (grid->data[CE_UPSTREAM])
+        for (int l = 0; l < n; l++) x->upstream[l] *= (double)*(const real *)item_at(grid, x, CE_UPSTREAM, l);
+    if (grid->data[CE_TARGET])
+        open_targets(grid, job, x, n);
+    if (w)
+        for (int l = 0; l < n; l++) x->w_t[l] = x->live[l] ? (double)w[x->t[l]] : 1;
+    if (grid->data[CE_V])
+        for (int l = 0; l < n; l++) x->v[l] = (double)*(const real *)item_at(grid, x, CE_V, l);
+    if (grid->data[CE_V] || w)
+        for (int l = 0; l < n; l++) x->live[l] &= (x->v[l] != 0) & ((x->w_t[l] != 0) | (job->label_smoothing != 0));
+    for (int l = 0; l < n; l++) live &= x->live[l];
+    x->all_live = live;
+}
+
+static void open_tile(const softmax_call *call, tile *x)
+{
+    if (x->width == 1)
+        open_items(call, x, 1);
+    else
+        open_items(call, x, x->width);
+}
+
+/* The targets' logits, from memory. */
+static void read_target_logits(const ce_grid *grid, tile *x)
+{
+    if (!grid->data[CE_TARGET]) {
+        for (int l = 0; l < x->width; l++) x->z_t[l] = 0;
+        return;
+    }
+    for (int l = 0; l < x->width; l++) {
+        const char *z = item_at(grid, x, CE_Z, l) + x->t[l] * grid->class_stride[CE_Z];
+        x->z_t[l] = x->live[l] ? (double)normal(read_number(z, grid->type[CE_Z])) : 0;
+    }
+}
+
+#endif

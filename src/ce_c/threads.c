@@ -1,0 +1,94 @@
+/* threads.c - the team of a call, and the pieces that it shares.
+ *
+ * The work is cut into pieces, contiguous ranges for one thread after the other to take: on a busy machine a thread
+ * that is held up does not hold up the rest. Between two pieces the calling thread asks, now and then, whether to stop.
+ */
+#include "threads.h"
+
+#include <time.h>
+
+#include "grid.h"
+#include "isa.h"
+
+enum {
+    PIECES = 16,   /* for each thread, where the work is enough */
+    PATIENCE = 50, /* ms between two questions whether to stop */
+};
+
+static atomic_int cpus = 1;
+static atomic_int at_work; /* threads in all the calls of the process */
+
+void ce_threads_set_cpus(int n)
+{
+    cpus = n;
+}
+
+void ce_threads_after_fork(void)
+{
+    at_work = 0;
+    if (!ce_system_survives_fork())
+        cpus = 1;
+}
+
+static int64_t now(void)
+{
+    struct timespec t;
+
+    timespec_get(&t, TIME_UTC);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void ce_take_piece(ce_loop *l, int64_t i, int worker, int is_caller)
+{
+    if (is_caller && l->stop) {
+        const int64_t ms = now() - l->asked;
+
+        if (ms > PATIENCE || ms < 0) {
+            if (l->stop())
+                l->stopped = 1;
+            l->asked = now();
+        }
+    }
+    if (!l->stopped) {
+        const uint64_t mode = ce_cpu_standard_mode();
+
+        l->fn(l->context, worker, l->n * i / l->pieces, l->n * (i + 1) / l->pieces);
+        ce_cpu_restore_mode(mode);
+    }
+}
+
+/* Those that others are not at work with: calls from several threads at once share the CPUs. */
+static int team_beside(int others, int asked)
+{
+    const int idle = (int)smaller(cpus - others, ce_system_allowed(cpus));
+    return idle < 1 ? 1 : (int)smaller(asked, idle);
+}
+
+int ce_threads_team(int asked)
+{
+    return team_beside(at_work, asked);
+}
+
+static int join(int asked)
+{
+    int others = at_work, team;
+
+    do team = team_beside(others, asked);
+    while (!atomic_compare_exchange_weak(&at_work, &others, others + team));
+    return team;
+}
+
+int ce_parallel_for(const ce_job *job, int64_t n, int64_t most, ce_range_fn fn, void *context)
+{
+    const int     team = join((int)smaller(n, job->threads));
+    const int64_t shares = team > 1 ? smaller(n, PIECES * (int64_t)team) : 1;
+    const int64_t needed = n / most + (n % most != 0);
+    ce_loop       l = { n, shares > needed ? shares : needed, fn, context, job->stop, now(), 0 };
+
+    if (team > 1)
+        ce_system_run_team(&l, team);
+    else
+        for (int64_t i = 0; i < l.pieces && !l.stopped; i++) ce_take_piece(&l, i, 0, 1);
+    at_work -= team;
+    return l.stopped;
+}
