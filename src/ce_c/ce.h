@@ -19,10 +19,8 @@
 enum { CE_MAX_AXES = 64, CE_IGNORED = -100 }; /* NumPy's limit; torch's ignore_index */
 
 /* How a number lies in memory: CE_FLOAT32, CE_FLOAT64, then those of 16 bits, then the integers. */
-#define CE_TYPE_OF_REAL(type, ...)    type,
-#define CE_TYPE_OF_HALF(type, ...)    type,
-#define CE_TYPE_OF_INTEGER(type, ...) type,
-typedef enum { CE_DTYPES(CE_TYPE_OF_REAL, CE_TYPE_OF_HALF, CE_TYPE_OF_INTEGER) CE_TYPES } ce_type;
+#define CE_FIRST(first, ...) first,
+typedef enum { CE_DTYPES(CE_FIRST, CE_FIRST, CE_FIRST) CE_TYPES } ce_type;
 
 enum { CE_REALS = 2 }; /* computing types */
 
@@ -82,7 +80,7 @@ void   ce_start(ce_job *job, int loss);
 size_t ce_scratch_bytes(ce_job *job); /* chooses threads and instruction set, too */
 void   ce_run(ce_job *job);
 
-/* Rows of losses.def and dtypes.def. What an input holds; UNIT: probabilities that are checked. */
+/* The rows of losses.def and dtypes.def. First, what an input holds; UNIT: probabilities that are checked. */
 typedef enum {
     CE_NOTHING,
     CE_LOGITS,

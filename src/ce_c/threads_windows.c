@@ -48,7 +48,8 @@ void ce_system_run_team(ce_loop *l, int team)
     share          s = { l, 0, 0 };
     const PTP_WORK others = CreateThreadpoolWork(run_share, &s, NULL); /* NULL: no memory, the caller works alone */
 
-    for (int i = 1; others && i < team; i++) SubmitThreadpoolWork(others);
+    if (others)
+        for (int i = 1; i < team; i++) SubmitThreadpoolWork(others);
     take_all(&s, 0);
     if (others) {
         WaitForThreadpoolWorkCallbacks(others, TRUE); /* those that have not begun need not */

@@ -70,7 +70,7 @@ static point_options options_of(const ce_job *job, double c)
 /* Where a worker is: one walk for each array, and room for what must be copied. */
 typedef struct {
     walk w[CE_ARRAYS];
-    real ones[SPAN], copy[5][SPAN], value[SPAN], grad[SPAN], hess[SPAN];
+    _Alignas(LINE) real ones[SPAN], copy[5][SPAN], value[SPAN], grad[SPAN], hess[SPAN];
 } element_worker;
 
 /* What multiplies the derivatives of a span. */

@@ -2,7 +2,7 @@
 #ifndef CE_LANES_EXPS_H
 #define CE_LANES_EXPS_H
 
-#include "rows/steps.h"
+#include "softmax/steps.h"
 
 enum { GROUP = 32 }; /* classes summed in the computing type */
 

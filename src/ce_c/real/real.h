@@ -105,7 +105,7 @@ static inline double add_four(const real *a, const real *b, const real *c, const
 }
 
 /* Sum of n numbers. */
-static inline double total(const void *numbers, int64_t n)
+OUTLINE double total(const void *numbers, int64_t n)
 {
     const real *x = numbers;
     double      a[LANES] = { 0 };

@@ -5,7 +5,7 @@
 #define CE_ROWS_DELAYED_H
 
 #include "kernel.h"
-#include "rows/steps.h"
+#include "softmax/steps.h"
 
 /* How results come of exponentials e that stand times 2^64 and are those of z - m_b, m_b the maximum of their block:
  * exp(z - m) = e unit; (factor) exp(z - m) = (e a) b, or 0 where that would be subnormal: for e < least. */

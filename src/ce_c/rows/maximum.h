@@ -2,7 +2,7 @@
 #ifndef CE_ROWS_MAXIMUM_H
 #define CE_ROWS_MAXIMUM_H
 
-#include "rows/steps.h"
+#include "softmax/steps.h"
 
 /* The maxima by lanes: of each chunk from number `first` on, of all of them, and of the numbers before and after, maybe
  * with some of the others. */

@@ -4,7 +4,7 @@
 #ifndef CE_ROWS_PAIRS_H
 #define CE_ROWS_PAIRS_H
 
-#include "rows/steps.h"
+#include "softmax/steps.h"
 #include "softmax/tile.h"
 
 enum { PAIRS = KEPT / BLOCK };

@@ -1,6 +1,7 @@
-/* steps.h - a block of a long row, gone through in steps of a few vectors, and exponentials stage by stage. */
-#ifndef CE_ROWS_STEPS_H
-#define CE_ROWS_STEPS_H
+/* steps.h - exponentials stage by stage, a step of a few vectors at a time, and blocks of a row that are gone through
+ * so. */
+#ifndef CE_SOFTMAX_STEPS_H
+#define CE_SOFTMAX_STEPS_H
 
 #include "real/memory.h"
 #include "real/real.h"
