@@ -80,18 +80,13 @@ void   ce_start(ce_job *job, int loss);
 size_t ce_scratch_bytes(ce_job *job); /* chooses threads and instruction set, too */
 void   ce_run(ce_job *job);
 
-/* The rows of losses.def and dtypes.def. First, what an input holds; UNIT: probabilities that are checked. */
+/* The rows of losses.def and dtypes.def. First, what an input holds. UNIT: probabilities that are checked; UPSTREAMS: a
+ * gradient, one number for each of the first input; UPSTREAM_ITEMS: one for each item, in CE_UPSTREAM. */
+/* clang-format off */
 typedef enum {
-    CE_NOTHING,
-    CE_LOGITS,
-    CE_LOG_PROBS,
-    CE_PROBS,
-    CE_UNIT,
-    CE_NUMBERS,
-    CE_CLASSES,
-    CE_UPSTREAMS,      /* a gradient, one number for each of the first input */
-    CE_UPSTREAM_ITEMS, /* one for each item, in CE_UPSTREAM */
+    CE_NOTHING, CE_LOGITS, CE_LOG_PROBS, CE_PROBS, CE_UNIT, CE_NUMBERS, CE_CLASSES, CE_UPSTREAMS, CE_UPSTREAM_ITEMS
 } ce_content;
+/* clang-format on */
 typedef enum { CE_BY_COUNT, CE_BY_WEIGHT } ce_divisor;
 
 #define CE_PLACE_OF_OPTION(bit, ...) bit##_PLACE,
