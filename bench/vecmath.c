@@ -1,4 +1,4 @@
-/* vecmath.c - how far the functions of src/ce_c/vecmath.h are from libm in a wider type.
+/* vecmath.c - how far the functions of src/ce_c/real are from libm in a wider type.
  *
  * <function>_of_<type>(x, g, y, n) computes y = f(x), or f(x, g); <function>_off_<type>(x, g, y, n, worst) returns the
  * sum of the errors of y in units in the last place of the truth, and in worst the largest and its place. A truth below
@@ -7,7 +7,7 @@
 #include <float.h>
 #include <stdbool.h>
 
-#include "vecmath.h"
+#include "real/pow.h"
 
 typedef struct {
     double  error;

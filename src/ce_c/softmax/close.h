@@ -70,10 +70,10 @@ static void unset_answers(tile *x)
         for (int l = 0; l < ITEMS; l++) all[a][l] = f64_bits(unset);
 }
 
-static void expect_set(const softmax_call *call, const double *answers, int n, const char *name)
+static void expect_set(const softmax_call *call, const tile *x, const double *answers, const char *name)
 {
-    for (int l = 0; l < n; l++)
-        if (bits_f64(answers[l]) == unset) {
+    for (int l = 0; l < x->width; l++)
+        if (x->live[l] && bits_f64(answers[l]) == unset) {
             fprintf(stderr, "the link of %s leaves %s unset\n", ce_loss_row(call->plan->job->loss)->name, name);
             abort();
         }
@@ -101,7 +101,7 @@ static void expect_answers(const softmax_call *call, const tile *x)
 
     for (int a = 0; a < 8; a++)
         if (all[a].is_due)
-            expect_set(call, all[a].answers, x->width, all[a].name);
+            expect_set(call, x, all[a].answers, all[a].name);
 }
 #else
 static inline void unset_answers(tile *x)
