@@ -22,7 +22,7 @@ static int64_t to_first_line(const real *z, int64_t n)
 static void find_maxima(maxima *found, const steps *b)
 {
     const real *const z = b->z, *const tail = b->n < STEP ? b->filled : z + b->n - STEP;
-    real *const all = found->all, *const ends = found->ends;
+    real          all[LANES], ends[LANES];
     const int64_t first = to_first_line(z, b->n);
     real(*top)[LANES] = found->top;
 
@@ -44,6 +44,8 @@ static void find_maxima(maxima *found, const steps *b)
         LANE(l) ends[l] = tail[i + l] > ends[l] ? tail[i + l] : ends[l];
     if (first > 0)
         LANE(l) ends[l] = z[l] > ends[l] ? z[l] : ends[l];
+    LANE(l) found->all[l] = all[l];
+    LANE(l) found->ends[l] = ends[l];
 }
 
 /* The largest of them. */

@@ -112,18 +112,20 @@ INLINE void sum_exps(double *sums, const block_task *task, const steps *b, real 
 {
     const bool  keeps = mode & 1, delayed = mode & 2, subtracts = mode & 4;
     real *const kept = task->kept, *const grad = task->delayed;
-    const e_scale f = task->f;
-    const real    subtract = task->subtract;
-    real          spill[STEP];
+    const e_scale   f = task->f;
+    const real      subtract = task->subtract;
+    const uintptr_t apart = ahead.apart;
+    uintptr_t       next = ahead.next;
+    real            spill[STEP];
 
     for (int64_t c = 0; c < b->n; c += CHUNK) {
         const int64_t end = c + CHUNK < b->n ? c + CHUNK : b->n;
         real          a[STEP] = { 0 };
 
-        for (int64_t i = c; i < end; i += STEP, ahead.next += 4 * ahead.apart) {
+        for (int64_t i = c; i < end; i += STEP, next += 4 * apart) {
             real q[STEP], t[STEP], x[STEP];
 
-            fetch_four(ahead.next, ahead.apart);
+            fetch_four(next, apart);
             const real *z = step_at(b, i);
             real *const to = !delayed || i == b->last ? spill : grad + i;
             STEPS(l) x[l] = z[l] - m;

@@ -22,21 +22,29 @@ static double chunk_products(const real *g, const real *y, int64_t n)
     return tree_sum(a, LANES);
 }
 
-/* Sum of the terms of p and q (1 if absent), n at most CHUNK; of p = 0 and q = 1 the term is 0. */
+/* The terms of n numbers p and q (1 if absent), at most TILE, are added to the sums. Of p = 0 and q = 1 the term is 0.
+ */
+INLINE void add_terms(ce_term term, const real *p, const real *q, int n, double *sums)
+{
+    double a[TILE] = { 0 }, b[TILE], terms[TILE];
+
+    for (int l = 0; l < TILE; l++) b[l] = 1;
+    for (int l = 0; l < n; l++) a[l] = WIDEN(p[l]);
+    if (q)
+        for (int l = 0; l < n; l++) b[l] = WIDEN(q[l]);
+    term(a, b, terms);
+    for (int l = 0; l < TILE; l++) sums[l] += terms[l];
+}
+
+/* The sum of the terms of p and q, n at most CHUNK. */
 static double chunk_terms(ce_term term, const real *p, const real *q, int64_t n)
 {
-    double sums[TILE] = { 0 };
+    double  sums[TILE] = { 0 };
+    int64_t i = 0;
 
-    for (int64_t i = 0; i < n; i += TILE) {
-        const int some = (int)smaller(n - i, TILE);
-        double    a[TILE] = { 0 }, b[TILE], terms[TILE];
-        for (int l = 0; l < TILE; l++) b[l] = 1;
-        for (int l = 0; l < some; l++) a[l] = WIDEN(p[i + l]);
-        if (q)
-            for (int l = 0; l < some; l++) b[l] = WIDEN(q[i + l]);
-        term(a, b, terms);
-        for (int l = 0; l < TILE; l++) sums[l] += terms[l];
-    }
+    for (; i + TILE <= n; i += TILE) add_terms(term, p + i, q ? q + i : NULL, TILE, sums);
+    if (i < n)
+        add_terms(term, p + i, q ? q + i : NULL, (int)(n - i), sums);
     return tree_sum(sums, TILE);
 }
 
