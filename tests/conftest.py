@@ -1,4 +1,16 @@
-"""Fixtures of all tests."""
+"""conftest.py - fixtures of all tests; the map of the folders.
+
+helpers/    problems made from the table of losses, comparisons, calls, interpreters (no tests)
+
+values/     values, gradients and Hessians within a few units in the last place, at any margin
+edges/      infinities, NaN, ignored items, weights of 0, no items; by family
+bits/       the same bits for any threads, batch, place, instruction set, mode; golden.txt proves it
+process/    threads, their limits, fork, interrupts, other libraries, Python without the GIL
+arguments/  what is taken in which layout, what is refused with which words, what is written where
+memory/     hostile objects, forbidden pages, leaks, arrays beyond 2^31 elements
+public/     the names, docstrings, README, examples and pictures
+c/          the engine without Python: golden hashes, the fuzzer
+"""
 
 import numpy as np
 import pytest

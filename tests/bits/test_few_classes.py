@@ -1,0 +1,46 @@
+"""Few classes without options take a shorter way than with weights of 1: the same bits."""
+
+import itertools
+
+import numpy as np
+import pytest
+from helpers.problems import FLOATS, assert_same_bits
+
+import ce
+
+AWKWARD = [np.nan, np.inf, -np.inf, 0.0, 1.0, -1.0, 1e30, -1e30, 1e-40, 88.0, -130.0, -750.0]
+
+
+def assert_ways_agree(logits, target, reduction):
+    ones = np.ones(logits.shape[1], np.float64 if logits.dtype == np.float64 else np.float32)
+    plain = ce.CrossEntropyLoss(reduction=reduction)
+    weighted = ce.CrossEntropyLoss(weight=ones, reduction=reduction)
+    for a, b in zip(
+        plain.value_and_grad(logits, target), weighted.value_and_grad(logits, target), strict=True
+    ):
+        assert_same_bits(a, b, f"{logits.shape[1]} classes")
+    assert_same_bits(plain(logits, target), weighted(logits, target), "value")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_awkward_logits(classes, dtype, isa):
+    logits = np.array(list(itertools.product(AWKWARD, repeat=classes)), dtype)
+    for t in range(classes):
+        assert_ways_agree(logits, np.full(len(logits), t), "none")
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 5, 10, 31, 32, 33])
+@pytest.mark.parametrize("dtype", [*FLOATS, np.float16])
+def test_ties_and_ignored_items(classes, dtype, isa, rng):
+    logits = (rng.standard_normal((1000, classes)) * 10).astype(dtype)
+    logits[rng.random(logits.shape) < 0.05] = -np.inf
+    logits[rng.random(logits.shape) < 0.05] = 3
+    target = rng.integers(classes, size=1000)
+    target[::17] = -100
+    for items in (1, 15, 16, 17, 63, 64, 65, 1000):
+        for reduction in ("mean", "sum"):
+            assert_ways_agree(logits[:items], target[:items], reduction)
+    behind = np.moveaxis(logits.reshape(10, 100, classes), 2, 1)
+    assert_ways_agree(behind, target.reshape(10, 100), "none")
+    assert_ways_agree(np.ascontiguousarray(behind), target.reshape(10, 100), "none")

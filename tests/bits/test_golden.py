@@ -1,0 +1,344 @@
+"""The same bits, proven: the results of golden.txt, by the public interface.
+
+tests/c/golden.c runs the same lines without Python, on arm64, too. Every number of an input is an
+integer from a hash of its position, times a power of two (tests/c/golden_numbers.h): change both.
+x86-64-v1 is left out: it has no fused multiply-add, and other bits.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exact import BFLOAT16
+from threadpoolctl import threadpool_limits
+
+import ce
+
+FUSED = [name for name in ce._core.isas() if not name.endswith("-v1")]
+THREADS = [1, 2, 3, 8]
+MANY = 10_000  # elements; fewer are not shared among threads
+# Digits, exponent of the smallest subnormal number, and that of infinity.
+FLOATS = {
+    "float32": (24, -149, 128),
+    "float64": (53, -1074, 1024),
+    "float16": (11, -24, 16),
+    "bfloat16": (8, -133, 128),
+}
+# What the first two arrays hold (z logits, l log-probabilities, p probabilities, t class indices),
+# and the class or function; those with an option of the file's line in it are in `callee`.
+LOSSES = {
+    "cross_entropy": ("zt", ce.CrossEntropyLoss),
+    "cross_entropy_probabilities": ("zp", ce.CrossEntropyLoss),
+    "nll": ("lt", ce.NLLLoss),
+    "focal": ("zt", ce.FocalLoss),
+    "softmax": ("z", ce.softmax),
+    "log_softmax": ("z", ce.log_softmax),
+    "logsumexp": ("z", ce.logsumexp),
+    "softmax_backward": ("pz", ce.softmax_backward),
+    "log_softmax_backward": ("lz", ce.log_softmax_backward),
+    "entropy": ("p", ce.entropy),
+    "relative_entropy": ("pp", ce.relative_entropy),
+    "cross_entropy_between": ("pp", ce.cross_entropy_between),
+    "mse": ("zz", ce.MSELoss),
+    "l1": ("zz", ce.L1Loss),
+    "huber": ("zz", ce.HuberLoss),
+    "smooth_l1": ("zz", ce.SmoothL1Loss),
+    "bce": ("pp", ce.BCELoss),
+    "bce_with_logits": ("zp", ce.BCEWithLogitsLoss),
+    "sigmoid_focal": ("zp", ce.SigmoidFocalLoss),
+    "kl_div": ("lp", ce.KLDivLoss),
+    "kl_div_log": ("ll", partial(ce.KLDivLoss, log_target=True)),
+}
+BY_CLASS = list(LOSSES)[: list(LOSSES).index("mse")]
+Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHTS = 0, 3, 4, 5, 6, 7, 9  # the arrays of a job in ce.h
+
+
+def mix(x):
+    """splitmix64."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return x ^ x >> np.uint64(31)
+
+
+def hashes(array, count):
+    """What the numbers of an array are made of."""
+    return mix(mix(np.full(1, array, np.uint64)) + np.arange(count, dtype=np.uint64))
+
+
+def top(h, digits):
+    return (h >> np.uint64(64 - digits)).astype(np.int64)
+
+
+def signed(h, digits, exponent):
+    whole = (top(h, digits) - (1 << (digits - 1))).astype(np.float64)
+    return np.ldexp(whole, exponent + 1 - digits)
+
+
+def logits(h, item, dtype, options):
+    digits, least, most = FLOATS[dtype]
+    kind, low = item % 8, h % np.uint64(16)
+    if "extreme" in options:
+        largest = np.ldexp(1 - 2.0**-digits, most)
+        z = np.where(kind == 7, signed(h, digits, 9), signed(h, digits, 2))
+        z[(kind == 2) | ((kind == 1) & (low % 4 == 0))] = -np.inf
+        z[(kind == 3) & (low == 0)] = np.nan
+        z[(kind == 4) & (low == 0)] = np.inf
+        return np.where(kind == 5, np.where(top(h, 1) == 1, largest, -largest), z)
+    z = signed(h, digits, np.array([2, 2, 4, 7, 0, 0, -12, -3])[kind])
+    z = np.where(kind == 4, top(h, 3) - 4.0, z)
+    z = np.where(kind == 5, 96 + signed(h, digits - 1, 5), z)
+    if "subnormal" in options:
+        z = np.where(kind == 6, signed(h, digits, least + digits - 1), z)
+    return z
+
+
+def probabilities(h, item, dtype, options):
+    digits, least, _ = FLOATS[dtype]
+    tiny = (item % 8 == 6) & ("subnormal" in options)
+    p = np.ldexp(top(h, digits).astype(np.float64), np.where(tiny, least, -digits))
+    return np.where(h % np.uint64(8) < 2, (h % np.uint64(8)).astype(np.float64), p)
+
+
+def weights(h):
+    return np.where(h % np.uint64(16) == 0, 0, (top(h, 6) + 32) / 64)
+
+
+def as_dtype(x, dtype):
+    return x.astype(BFLOAT16 if dtype == "bfloat16" else dtype)
+
+
+def in_order(x, order):
+    if order == "F":
+        return np.asfortranarray(x)
+    if order == "S":
+        memory = np.empty((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
+        memory[..., ::2] = x
+        return memory[..., ::2]
+    return x
+
+
+@dataclass
+class Line:
+    """One line of golden.txt."""
+
+    loss: str
+    dtype: str
+    shape: str
+    order: str
+    reduction: str
+    listed: str
+    value: str
+    gradient: str
+    hessian: str
+
+    @cached_property
+    def options(self):
+        return dict(x.partition("=")[::2] for x in self.listed.split(","))
+
+    @cached_property
+    def by_class(self):
+        return self.loss in BY_CLASS
+
+    @cached_property
+    def dims(self):
+        return tuple(map(int, self.shape.split("x")))
+
+    @cached_property
+    def items(self):
+        return self.dims[:1] + self.dims[2:] if self.by_class else self.dims
+
+    def numbers(self, array, kind):
+        """An array of the shape of the logits."""
+        position = np.arange(np.prod(self.items)).reshape(self.items)
+        item = np.expand_dims(position, 1) if self.by_class else position
+        item = np.broadcast_to(item, self.dims).ravel()
+        h = hashes(array, item.size)
+        if kind == "p":
+            x = probabilities(h, item, self.dtype, self.options)
+        elif kind == "w":
+            x = weights(h)
+        elif kind == "u":
+            x = signed(h, 8, 0)
+        else:
+            x = logits(h, item, self.dtype, self.options)
+            x = -abs(x) if kind == "l" else x
+        return in_order(as_dtype(x, self.dtype).reshape(self.dims), self.order)
+
+    def of_items(self, array, make):
+        """One number for each item, of the computing type; element-wise like the input."""
+        if not self.by_class:
+            return self.numbers(array, "u" if array == UPSTREAM else "w")
+        x = make(hashes(array, int(np.prod(self.items))))
+        return x.astype(self.real).reshape(self.items)
+
+    @cached_property
+    def real(self):
+        return np.float64 if self.dtype == "float64" else np.float32
+
+    def target(self):
+        h = hashes(TARGET, int(np.prod(self.items)))
+        t = (h % np.uint64(self.dims[1])).astype(np.int64)
+        return np.where(("ignore" in self.options) & (top(h, 3) == 0), -100, t).reshape(self.items)
+
+    def arrays(self):
+        """Input, target (or second input, or None), and what else a method takes."""
+        x, y, more = self.numbers(Z, LOSSES[self.loss][0][0]), None, {}
+        if LOSSES[self.loss][0][1:] == "t":
+            y = self.target()
+        elif LOSSES[self.loss][0][1:]:
+            y = self.numbers(OTHER, LOSSES[self.loss][0][1])
+        if "v" in self.options and self.by_class:
+            more["sample_weight"] = self.of_items(V, weights)
+        if "upstream" in self.options:
+            more["grad_output"] = self.of_items(UPSTREAM, lambda h: signed(h, 8, 0))
+        return x, y, more
+
+    def criterion(self):
+        made = {"reduction": self.reduction}
+        number = {k: float(v) for k, v in self.options.items() if v}
+        if "smoothing" in number:
+            made["label_smoothing"] = number["smoothing"]
+        if "w" in self.options:
+            w = weights(hashes(WEIGHTS, self.dims[1])).astype(self.real)
+            made["alpha" if self.loss == "focal" else "weight"] = w
+        if "v" in self.options and not self.by_class:
+            made["weight"] = self.of_items(V, weights)
+        if "pos" in self.options:
+            made["pos_weight"] = self.numbers(POS, "w")
+        if "focal" in self.loss:
+            made["gamma"] = number["gamma"]
+        if self.loss == "sigmoid_focal":
+            made["alpha"] = number.get("alpha")
+        if "delta" in number:
+            made["beta" if self.loss == "smooth_l1" else "delta"] = number["delta"]
+        return LOSSES[self.loss][1](**made)
+
+
+def read_lines():
+    text = (Path(__file__).parents[1] / "golden.txt").read_text()
+    return [Line(*s.split()) for s in text.splitlines() if s and s[0] != "#"]
+
+
+LINES = read_lines()
+
+
+def hash_of(x):
+    """Of the bits of each number and its position; every NaN counts as the same."""
+    x = np.ascontiguousarray(x).reshape(-1)
+    bits = x.view(f"u{x.dtype.itemsize}").astype(np.uint64)
+    bits[np.isnan(x)] = ~np.uint64(0)
+    position = mix(np.arange(x.size, dtype=np.uint64))
+    return f"{int(mix(bits ^ position).sum(dtype=np.uint64)):016x}"
+
+
+def copy_of(x):
+    """In the same layout, gaps included: results hang on that."""
+    last = sum((n - 1) * step for n, step in zip(x.shape, x.strides, strict=True))
+    memory = np.empty(last // x.itemsize + 1, x.dtype)
+    copy = np.lib.stride_tricks.as_strided(memory, x.shape, x.strides)
+    copy[...] = x
+    return copy
+
+
+def by_function(line, x, y, more):
+    """Of functions along an axis: what was asked, which result it is, the result."""
+    function = LOSSES[line.loss][1]
+    if line.reduction == "perplexity":
+        yield "perplexity", "value", ce.perplexity(x, y)
+    elif "upstream" in line.options:
+        g = more["grad_output"]
+        yield "logsumexp_backward", "gradient", ce.logsumexp_backward(g, x, axis=1)
+        place = copy_of(x)
+        yield "in place", "gradient", ce.logsumexp_backward(g, place, axis=1, out=place)
+    elif line.value != "-":
+        yield "value", "value", function(*((x,) if y is None else (x, y)), axis=1)
+    else:
+        inputs = (x,) if y is None else (y, x)
+        yield "gradient", "gradient", function(*inputs, axis=1)
+        yield "out", "gradient", function(*inputs, axis=1, out=np.full_like(x, 7))
+        place = copy_of(x)
+        yield "in place", "gradient", function(*inputs[:-1], place, axis=1, out=place)
+
+
+def by_criterion(line, x, y, more):
+    """The same of losses."""
+    criterion, more = line.criterion(), dict(more)
+    upstream = {k: more.pop(k) for k in ["grad_output"] if k in more}
+    hessian = {h: {"hessian": h} for h in ("gauss_newton", "abs")}
+    options = next((o for h, o in hessian.items() if h in line.options), {}) | upstream | more
+    yield "value", "value", criterion(x, y, **more)
+    grad, hess = criterion.grad_and_hess(x, y, **options)
+    yield "grad_and_hess", "gradient", grad
+    yield "grad_and_hess", "hessian", hess
+    yield "grad", "gradient", criterion.grad(x, y, **more, **upstream)
+    place = copy_of(x)
+    if upstream:
+        yield "grad in place", "gradient", criterion.grad(place, y, **more, **upstream, out=place)
+        return
+    for how, out in (("fresh", None), ("out", np.full_like(x, 7)), ("in place", place)):
+        z = place if out is place else x
+        value, grad = criterion.value_and_grad(z, y, **more, out=out)
+        yield f"value_and_grad, {how}", "value", value
+        yield f"value_and_grad, {how}", "gradient", grad
+
+
+def results(line, x, y, more):
+    """All results of a line, by all the ways that lead to them."""
+    functional = not isinstance(LOSSES[line.loss][1], type | partial)
+    return (by_function if functional or line.reduction == "perplexity" else by_criterion)(
+        line, x, y, more
+    )
+
+
+def pieces(line, arrays):
+    """The results of a batch that was cut, joined."""
+    x, y, more = arrays
+    n, joined = len(x), {}
+    for part in (slice(0, 1), slice(1, 1 + n // 3), slice(1 + n // 3, n)):
+        if len(x[part]) == 0:
+            continue
+        cut = x[part], None if y is None else y[part], {k: v[part] for k, v in more.items()}
+        for how, which, result in results(line, *cut):
+            joined.setdefault((how, which), []).append(result)
+    return [(f"{how}, in pieces", which, np.concatenate(x)) for (how, which), x in joined.items()]
+
+
+@pytest.fixture(params=FUSED)
+def fused(request):
+    """Each instruction set with fused multiply-add that this machine can run, in turn."""
+    before = ce._core.isa()
+    ce._core.use_isa(request.param)
+    ce._core.set_cpus(max(THREADS))
+    with threadpool_limits(max(THREADS), user_api="openmp"):
+        yield request.param
+    ce._core.set_cpus(ce._process.available_cpus())
+    ce._core.use_isa(before)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_golden(loss, fused):
+    wrong = []
+    for line in (line for line in LINES if line.loss == loss):
+        arrays = line.arrays()
+        found = []
+        for threads in THREADS if arrays[0].size >= MANY else [8]:
+            with ce.threads(threads):
+                found += [(f"{h}, {threads} threads", w, r) for h, w, r in results(line, *arrays)]
+        weighted = not line.by_class and {"v", "pos"} & line.options.keys()
+        if line.reduction == "none" and not weighted:
+            found += pieces(line, arrays)
+        wrong += [
+            f"{how}: {which} of {line.dtype} {line.shape} {line.order} {line.reduction} "
+            f"{line.listed}"
+            for how, which, result in found
+            if hash_of(result) != getattr(line, which)
+        ]
+    assert not wrong, f"{len(wrong)} differ:\n" + "\n".join(wrong[:20])
+
+
+def test_every_loss_has_lines():
+    assert {line.loss for line in LINES} == set(LOSSES)
+    assert {line.dtype for line in LINES} == set(FLOATS)

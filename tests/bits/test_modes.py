@@ -1,0 +1,119 @@
+"""The mode of a thread's arithmetic, which any library may change, changes nothing.
+
+Flush-to-zero (torch.set_flush_denormal and -ffast-math switch it on), another rounding, traps.
+"""
+
+import platform
+import sys
+
+import numpy as np
+import pytest
+from helpers.interpreter import printed
+from helpers.modes import MODES, in_mode
+from helpers.problems import FLOATS, assert_same_bits, criterion_of, problem
+from losses import LOSSES
+
+import ce
+
+glibc = pytest.mark.skipif(
+    sys.platform != "linux" or platform.libc_ver()[0] != "glibc" or not MODES,
+    reason="fenv_t is known for glibc on x86-64 and arm64 alone",
+)
+SHAPES = [(40, 5), (9, 70), (3, 1030)]
+
+
+def half(x):
+    return x * x.dtype.type(0.5)
+
+
+@glibc
+def test_the_modes_are_on():
+    """Or else all the others would pass."""
+    x = np.array([np.finfo(np.float32).smallest_normal])
+    assert half(x)[0] != 0
+    assert in_mode("flush", half, x)[0] == 0
+    third = {mode: in_mode(mode, np.divide, np.ones(1), np.full(1, 3.0))[0] for mode in MODES}
+    assert third["up"] > third["down"] == third["cut"]
+    assert half(x)[0] != 0
+
+
+def with_subnormals(x, signed):
+    """About a third of the numbers subnormal, each sign if the loss takes both."""
+    tiny = np.finfo(x.dtype).smallest_normal
+    small = tiny * np.linspace(-1 if signed else 0.1, 1, x.size).reshape(x.shape) * 0.9
+    return np.where(np.arange(x.size).reshape(x.shape) % 3 == 1, small, x).astype(x.dtype)
+
+
+def assert_unmoved(function, *args, **options):
+    expected = function(*args, **options)
+    for mode in set(MODES) - {"traps"}:
+        found = in_mode(mode, function, *args, **options)
+        for a, b in zip(
+            *(r if isinstance(r, tuple) else (r,) for r in (expected, found)), strict=True
+        ):
+            assert_same_bits(a, b, f"{function.__name__}, {mode}")
+
+
+@glibc
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.label)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_losses(loss, dtype, shape, isa):
+    for sweep in (loss.sweeps[0], loss.sweeps[-1]):
+        p = problem(loss, shape, None, dtype, sweep, "none")
+        criterion, target = criterion_of(loss, p), p.target
+        x = with_subnormals(p.x, loss.criterion != "BCELoss")
+        if target.dtype.kind == "f":
+            signed = loss.criterion in ("MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss")
+            target = with_subnormals(target, signed)
+        for method in (criterion.value_and_grad, criterion.grad_and_hess):
+            assert_unmoved(method, x, target, **p.call)
+
+
+@glibc
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_functions_along_an_axis(dtype, shape, isa, rng):
+    p, q = (with_subnormals(rng.uniform(size=shape).astype(dtype), False) for _ in range(2))
+    x, g = (with_subnormals(rng.normal(0, 9, shape).astype(dtype), True) for _ in range(2))
+    for function, *args in (
+        (ce.entropy, p),
+        (ce.relative_entropy, p, q),
+        (ce.cross_entropy_between, p, q),
+        (ce.softmax, x),
+        (ce.log_softmax, x),
+        (ce.logsumexp, x),
+        (ce.softmax_backward, g, p),
+        (ce.log_softmax_backward, g, x),
+        (ce.logsumexp_backward, g[:, 0].copy(), x),
+    ):
+        assert_unmoved(function, *args)
+
+
+@glibc
+def test_threads():
+    """Each thread of a call has a mode of its own."""
+    x = with_subnormals(np.random.default_rng(0).normal(size=(20_000, 40)).astype("f4"), True)
+    with ce.threads(4):
+        assert_unmoved(ce.CrossEntropyLoss().value_and_grad, x, np.arange(20_000) % 40)
+
+
+TRAPS = """
+import numpy as np
+import ce
+from helpers.modes import in_mode
+
+x = np.array([[np.nan, 1, np.inf], [-np.inf, 3e38, -3e38], [0, 0, 0]], "f4")
+for criterion in (ce.CrossEntropyLoss(), ce.FocalLoss(), ce.NLLLoss()):
+    in_mode("traps", criterion.value_and_grad, x, np.array([0, 1, 2]))
+in_mode("traps", ce.BCEWithLogitsLoss().value_and_grad, x, 1.0)
+in_mode("traps", ce.MSELoss().value_and_grad, x, 1.0)
+print("all well")
+"""
+
+
+@glibc
+@pytest.mark.skipif("traps" not in MODES, reason="arm64 need not have traps")
+def test_traps():
+    """A process in which invalid operations, overflow and division by zero raise a signal."""
+    assert printed(TRAPS) == "all well"

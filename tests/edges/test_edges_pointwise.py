@@ -1,0 +1,116 @@
+"""Edges of all element-wise losses: masks, shapes, scalars, empty arrays, targets."""
+
+import numpy as np
+import pytest
+from exact import real
+from helpers.problems import COPIES, DTYPES, assert_same_bits
+from losses import LOSSES
+
+import ce
+
+INF, NAN = np.inf, np.nan
+ELEMENTWISE = [loss for loss in LOSSES if not loss.classes]
+every_loss = pytest.mark.parametrize("loss", ELEMENTWISE, ids=lambda loss: loss.label)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+MASKABLE = [loss for loss in ELEMENTWISE if loss.name != "kl_div"]
+
+
+@every_dtype
+@pytest.mark.parametrize("loss", MASKABLE, ids=lambda loss: loss.label)
+def test_weight_zero_masks_whatever_the_element_holds(loss, dtype, isa, rng):
+    for copies in COPIES:
+        for reduction in ("none", "sum", "mean"):
+            x, y = loss.arrays(rng, (7 * copies,), None, dtype)
+            mask = np.arange(7 * copies) % 7
+            weight = (mask > 3).astype(dtype)
+            criterion = getattr(ce, loss.criterion)(
+                weight=weight, reduction=reduction, **loss.fixed
+            )
+            clean = criterion(x, y), *criterion.grad_and_hess(x, y)
+            x, y = x.copy(), y.copy()
+            if loss.name == "binary_cross_entropy":  # anything else is an error there
+                x[mask == 0], x[mask == 1], y[mask < 2] = 0, 1, 0.5
+            else:
+                x[mask == 0], x[mask == 1], x[mask == 2] = NAN, INF, -INF
+            spoilt = criterion(x, y), *criterion.grad_and_hess(x, y)
+            for what, before, after in zip(("loss", "grad", "hess"), clean, spoilt, strict=True):
+                np.testing.assert_array_equal(np.asarray(after), np.asarray(before), what)
+                if np.ndim(after):
+                    np.testing.assert_array_equal(
+                        np.asarray(after)[mask < 4].astype(float), 0, what
+                    )
+            assert_same_bits(criterion.value_and_grad(x, y)[1], spoilt[1], "grad with the value")
+
+
+@every_dtype
+@every_loss
+def test_scalar_targets(loss, dtype, isa, rng):
+    x, y = loss.arrays(rng, (4, 33), None, dtype)
+    for value in (y[0, 0], float(y[0, 0]), np.array(y[0, 0])):
+        for reduction in loss.reductions:
+            criterion = getattr(ce, loss.criterion)(reduction=reduction, **loss.fixed)
+            full = np.full(x.shape, y[0, 0])
+            assert_same_bits(criterion(x, value), criterion(x, full), "loss")
+            for a, b in zip(
+                criterion.grad_and_hess(x, value), criterion.grad_and_hess(x, full), strict=True
+            ):
+                assert_same_bits(a, b, "derivative")
+
+
+@every_loss
+@pytest.mark.parametrize(
+    ("shape", "other"), [((3, 1), (3,)), ((3,), (3, 1)), ((3,), (1,)), ((2, 3), (3,)), ((1,), (4,))]
+)
+def test_no_silent_broadcasting(loss, shape, other, rng):
+    x, _ = loss.arrays(rng, shape, None, np.float32)
+    _, y = loss.arrays(rng, other, None, np.float32)
+    with pytest.raises(ValueError, match="target") as caught:
+        getattr(ce, loss.name)(x, y, **loss.fixed)
+    assert str(shape) in str(caught.value)
+    assert str(other) in str(caught.value)
+
+
+@every_dtype
+@every_loss
+def test_scalar_inputs(loss, dtype, isa, rng):
+    x, y = loss.arrays(rng, (3,), None, dtype)
+    for reduction in ("none", "sum", "mean"):
+        criterion = getattr(ce, loss.criterion)(reduction=reduction, **loss.fixed)
+        loss_, grad = criterion.value_and_grad(np.array(x[0]), np.array(y[0]))
+        expected, expected_grad = criterion.value_and_grad(x[:1], y[:1])
+        assert np.shape(loss_) == np.shape(grad) == ()
+        np.testing.assert_array_equal(np.float64(loss_), np.ravel(expected).astype(float)[0])
+        np.testing.assert_array_equal(np.float64(grad), expected_grad.astype(float)[0])
+
+
+@every_dtype
+@every_loss
+def test_empty_arrays(loss, dtype, isa):
+    for shape in ((0,), (0, 3), (2, 0)):
+        empty = np.zeros(shape, dtype)
+        for reduction in loss.reductions:
+            criterion = getattr(ce, loss.criterion)(reduction=reduction, **loss.fixed)
+            value, grad = criterion.value_and_grad(empty, empty)
+            assert_same_bits(grad, empty, "gradient")
+            if reduction == "none":
+                assert_same_bits(value, np.zeros(shape, real(dtype)))
+            elif reduction == "sum" or (reduction == "batchmean" and shape[0]):
+                assert value == 0
+            else:
+                assert np.isnan(value)
+            assert_same_bits(criterion(empty, empty), value)
+
+
+@every_loss
+def test_targets_of_every_real_dtype(loss, isa, rng):
+    """Labels and counts are often integers: they are brought to the computing type."""
+    for dtype in ("?", "u1", "i8", "f4", "f8", "f2"):
+        x, _ = loss.arrays(rng, (5, 9), None, np.float32)
+        y = rng.integers(0, 2, x.shape).astype(dtype)
+        criterion = getattr(ce, loss.criterion)(**loss.fixed)
+        expected = criterion.value_and_grad(x, y.astype(np.float32))
+        got = criterion.value_and_grad(x, y)
+        assert_same_bits(got[0], expected[0], "loss")
+        assert_same_bits(got[1], expected[1], "gradient")

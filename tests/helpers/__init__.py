@@ -1,0 +1,1 @@
+"""What tests share: problems and comparisons, calls, fresh interpreters, arithmetic modes."""
