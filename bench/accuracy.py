@@ -6,11 +6,11 @@
     python -m bench.accuracy --readme    write table and plot into README.md and docs/, too
 
 What an ulp is, and what counts as right where numbers vanish, stands in ulps.py; the truth is from
-mpmath, at the inputs as they are stored (truth.py, tails.py). "is 0", "is NaN" and "is inf" stand
+mpmath, at the inputs as they are stored (both by tests/oracle). "is 0", "is NaN" and "is inf" stand
 where that is the worst answer to a number that is not; a 0 is off by 2^23 to 2^24 ulps in float32.
 
 Where sums cancel, as in a gradient near its zero, ulps of the truth have no bound. So the full
-table has our errors as a fraction of what the tests allow (tests/*losses.py), too, which is
+table has our errors as a fraction of what the tests allow (by tests/oracle), too, which is
 relative to the absolute terms of the sum: more than 1 would fail them.
 
 Beside ours are the errors of torch, SciPy and scikit-learn at the same inputs, as far as they are
@@ -22,41 +22,39 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import mpmath
 import numpy as np
 
 import ce
-from bench import accuracy_report, kernels, rivals, tails, truth
+from bench import accuracy_report, kernels, rivals
+from bench.truth import FUNCTIONS, LOSSES
 from bench.ulps import Errors, Exact, ulps
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests"))  # the table of losses, and the bounds that hold
-
-from along_axis import AXIS_SUMS, NORMALISERS  # noqa: E402
-from losses import LOSSES, Loss  # noqa: E402
-
 DTYPES = list(map(np.dtype, (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)))
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A loss or a function: what ce answers, and what the tests allow."""
+    """A loss or a function, by its row: what ce answers where, what is true, what tests allow."""
 
     label: str
+    tails: Callable[..., Iterator[tuple[np.ndarray, ...]]]
     answers: Callable[..., dict[str, np.ndarray]]
+    truth: Callable[..., dict[str, list]]
     allowed: Callable[..., dict[str, np.ndarray]]
 
 
-def of_loss(loss: Loss, variant: str = "", **options) -> Subject:
-    options |= loss.fixed
+def of_loss(loss: Any, measured: Any) -> Subject:
+    options = loss.fixed | measured.options
 
     def answers(x, y):
         plain = getattr(ce, loss.criterion)(**options, reduction="none")
@@ -67,6 +65,12 @@ def of_loss(loss: Loss, variant: str = "", **options) -> Subject:
         mean = getattr(ce, loss.criterion)(**options, reduction="mean")
         return found | {"mean loss": np.asarray(mean(x, y))}
 
+    def truth(x, y):
+        found = loss.truth(x, y, **options)
+        with mpmath.workdps(60):
+            found["mean loss"] = [mpmath.fsum(found["loss"]) / len(found["loss"])]
+        return found
+
     def allowed(x, y):
         exact = loss.define(x, y, **options, reduction="none")
         found = {"loss": exact.loss, "gradient": exact.grad, "Hessian": exact.hess}
@@ -76,26 +80,27 @@ def of_loss(loss: Loss, variant: str = "", **options) -> Subject:
         found["mean loss"] = loss.define(x, y, **options, reduction="mean").loss
         return {quantity: e.error for quantity, e in found.items()}
 
-    return Subject(loss.label + variant, answers, allowed)
+    return Subject(loss.label_of(measured), measured.tails, answers, truth, allowed)
 
 
-def of_function(function) -> Subject:
+def of_function(function: Any, measured: Any) -> Subject:
     return Subject(
-        function.name,
+        function.label_of(measured),
+        measured.tails,
         lambda *arrays: {"value": getattr(ce, function.name)(*arrays, axis=1)},
+        function.truth,
         lambda *arrays: {"value": function.define(*arrays, 1).error},
     )
 
 
 def subjects() -> list[Subject]:
-    """Every loss of the tests' table, and the functions along an axis."""
-    losses = [of_loss(loss) for loss in LOSSES]
-    smoothed, logits = LOSSES[0], next(x for x in LOSSES if x.criterion == "BCEWithLogitsLoss")
-    losses += [of_loss(smoothed, "-smoothing", label_smoothing=0.1), of_loss(logits, "-soft")]
-    # logsumexp_backward is softmax times a number
-    functions = [f for f in [*NORMALISERS, *AXIS_SUMS] if f.name != "logsumexp_backward"]
-    order = list(truth.TRUTHS)
-    return sorted(losses, key=lambda x: order.index(x.label)) + list(map(of_function, functions))
+    """Every loss of the oracle, and the functions along an axis, wherever they are measured."""
+    return [
+        make(row, measured)
+        for rows, make in ((LOSSES, of_loss), (FUNCTIONS, of_function))
+        for row in rows
+        for measured in row.measured
+    ]
 
 
 @dataclass
@@ -127,16 +132,6 @@ def fraction_used(got: np.ndarray, exact: Exact, allowed: np.ndarray) -> float:
     return float(used.max(initial=0))
 
 
-def true_numbers(subject: Subject, batches: list[tuple[np.ndarray, ...]]) -> list[dict[str, Exact]]:
-    """The truth of every batch, the mean loss included."""
-    found = [truth.TRUTHS[subject.label](*arrays) for arrays in batches]
-    for numbers in found:
-        if "loss" in numbers:
-            with mpmath.workdps(60):
-                numbers["mean loss"] = [mpmath.fsum(numbers["loss"]) / len(numbers["loss"])]
-    return [{quantity: Exact.of(x) for quantity, x in numbers.items()} for numbers in found]
-
-
 def errors_of(answers: Answers, exact: list[dict[str, Exact]], quantity: str) -> Errors | None:
     """The errors of a quantity over the batches for which there is an answer."""
     pairs = zip(answers, exact, strict=True)
@@ -151,8 +146,9 @@ def errors_of(answers: Answers, exact: list[dict[str, Exact]], quantity: str) ->
 def measured(subject: Subject, dtype: np.dtype, isas: list[str], n: int) -> list[Row]:
     """The rows of a loss in a dtype."""
     rng = np.random.default_rng(20240613)
-    batches = list(tails.INPUTS[subject.label](rng, n, dtype))
-    exact = true_numbers(subject, batches)
+    batches = list(subject.tails(rng, n, dtype))
+    found = [subject.truth(*arrays) for arrays in batches]
+    exact = [{quantity: Exact.of(x) for quantity, x in numbers.items()} for numbers in found]
     allowed = [subject.allowed(*arrays) for arrays in batches]
     rows = {q: Row(subject.label, q, dtype.name) for q in exact[0]}
     before = ce._core.isa()

@@ -1,6 +1,7 @@
 """conftest.py - fixtures of all tests; the map of the folders.
 
-helpers/    problems made from the table of losses, comparisons, calls, interpreters (no tests)
+oracle/     what is right: a row per loss with definition, inputs and options; bench reads it, too
+helpers/    problems made from rows, comparisons, a table of calls, fresh interpreters (no tests)
 
 values/     values, gradients and Hessians within a few units in the last place, at any margin
 edges/      infinities, NaN, ignored items, weights of 0, no items; by family
@@ -8,8 +9,10 @@ bits/       the same bits for any threads, batch, place, instruction set, mode; 
 process/    threads, their limits, fork, interrupts, other libraries, Python without the GIL
 arguments/  what is taken in which layout, what is refused with which words, what is written where
 memory/     hostile objects, forbidden pages, leaks, arrays beyond 2^31 elements
-public/     the names, docstrings, README, examples and pictures
+public/     the names, docstrings, README, examples and pictures; paperwork that no loss may lack
 c/          the engine without Python: golden hashes, the fuzzer
+
+A further loss is one row in its family's file of oracle/: everything here walks the rows.
 """
 
 import numpy as np

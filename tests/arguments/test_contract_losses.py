@@ -5,11 +5,13 @@ import re
 import numpy as np
 import pytest
 from helpers.refusals import called, kind, refused
-from losses import LOSSES
+from oracle import LOSSES
+from oracle.rows import Wrong
 
 import ce
 
-NAN = np.nan
+OF_NUMBERS = {loss.name for loss in LOSSES if not loss.indices}
+ONLY_INDICES = [loss for loss in LOSSES if loss.indices and loss.name not in OF_NUMBERS]
 ELEMENTWISE = [loss for loss in LOSSES if not loss.classes]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.label)
 over_elements = pytest.mark.parametrize("loss", ELEMENTWISE, ids=lambda loss: loss.label)
@@ -27,59 +29,21 @@ def criterion_named(name):
     return next(getattr(ce, loss.criterion) for loss in LOSSES if loss.name == name)
 
 
-FOUR = np.ones(4, np.float32)
-OPTIONS = [
-    ("focal_loss", {"gamma": -0.5}, ValueError, ["gamma", r"-0\.5"]),
-    ("focal_loss", {"gamma": NAN}, ValueError, ["gamma", "nan"]),
-    ("focal_loss", {"gamma": "2"}, TypeError, ["gamma", "'2'"]),
-    ("focal_loss", {"gamma": None}, TypeError, ["gamma", "None"]),
-    ("focal_loss", {"alpha": FOUR}, ValueError, ["alpha", r"\(4,\)", r"\(3,\)"]),
-    ("focal_loss", {"alpha": FOUR[:, None]}, ValueError, ["alpha", r"\(4, 1\)"]),
-    ("focal_loss", {"alpha": np.ones(3, complex)}, TypeError, ["alpha", "complex128"]),
-    ("focal_loss", {"ignore_index": 1.5}, TypeError, ["ignore_index", r"1\.5"]),
-    ("focal_loss", {"axis": 2}, ValueError, ["axis", "2"]),
-    ("sigmoid_focal_loss", {"gamma": -1}, ValueError, ["gamma", "-1"]),
-    ("sigmoid_focal_loss", {"gamma": NAN}, ValueError, ["gamma", "nan"]),
-    ("sigmoid_focal_loss", {"gamma": [1, 2]}, TypeError, ["gamma"]),
-    ("sigmoid_focal_loss", {"alpha": -0.1}, ValueError, ["alpha", r"-0\.1", r"\[0, 1\]"]),
-    ("sigmoid_focal_loss", {"alpha": 1.1}, ValueError, ["alpha", r"1\.1", r"\[0, 1\]"]),
-    ("sigmoid_focal_loss", {"alpha": NAN}, ValueError, ["alpha", "nan"]),
-    ("sigmoid_focal_loss", {"alpha": "a"}, TypeError, ["alpha", "'a'"]),
-    ("huber_loss", {"delta": 0}, ValueError, ["delta", "0"]),
-    ("huber_loss", {"delta": -1.5}, ValueError, ["delta", r"-1\.5"]),
-    ("huber_loss", {"delta": NAN}, ValueError, ["delta", "nan"]),
-    ("huber_loss", {"delta": np.inf}, ValueError, ["delta", "inf"]),
-    ("smooth_l1_loss", {"beta": np.inf}, ValueError, ["beta", "inf"]),
-    ("focal_loss", {"gamma": np.inf}, ValueError, ["gamma", "inf"]),
-    ("sigmoid_focal_loss", {"gamma": np.inf}, ValueError, ["gamma", "inf"]),
-    ("huber_loss", {"delta": "1"}, TypeError, ["delta", "'1'"]),
-    ("smooth_l1_loss", {"beta": -0.5}, ValueError, ["beta", r"-0\.5"]),
-    ("smooth_l1_loss", {"beta": NAN}, ValueError, ["beta", "nan"]),
-    ("smooth_l1_loss", {"beta": None}, TypeError, ["beta", "None"]),
-    ("nll_loss", {"weight": FOUR}, ValueError, ["weight", r"\(4,\)", r"\(3,\)"]),
-    ("nll_loss", {"ignore_index": None}, TypeError, ["ignore_index", "None"]),
-    ("nll_loss", {"axis": -3}, ValueError, ["axis", "-3"]),
-]
-for _name in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "binary_cross_entropy",
-              "binary_cross_entropy_with_logits", "sigmoid_focal_loss"):  # fmt: skip
-    OPTIONS += [
-        (_name, {"weight": FOUR}, ValueError, ["weight", r"\(4,\)", r"\(4, 3\)"]),
-        (_name, {"weight": np.ones((2, 4, 3))}, ValueError, ["weight", r"\(2, 4, 3\)"]),
-        (_name, {"weight": np.ones(3, complex)}, TypeError, ["weight", "complex128"]),
-        (_name, {"weight": np.array(["a"] * 3)}, TypeError, ["weight"]),
+AXES = [Wrong(axis, ValueError, (str(axis),)) for axis in (2, -3)]
+OPTIONS = {  # of every function once: a value, the error, and words of it
+    str((loss.name, name, wrong.value)): (loss.name, name, wrong)
+    for loss in LOSSES
+    for name, wrongs in [
+        *((name, option.wrong) for name, option in loss.options.items()),
+        *([("axis", AXES)] if loss.classes else []),
     ]
-OPTIONS += [
-    ("binary_cross_entropy_with_logits", {"pos_weight": value}, error, ["pos_weight", word])
-    for value, error, word in (
-        (FOUR, ValueError, r"\(4,\)"),
-        (np.ones((2, 4, 3)), ValueError, r"\(2, 4, 3\)"),
-        (np.ones(3, complex), TypeError, "complex128"),
-    )
-]
+    for wrong in wrongs
+}
 
 
-@pytest.mark.parametrize(("name", "options", "error", "words"), OPTIONS, ids=str)
-def test_option_errors(name, options, error, words):
+@pytest.mark.parametrize(("name", "option", "wrong"), OPTIONS.values(), ids=OPTIONS)
+def test_option_errors(name, option, wrong):
+    options, error, words = {option: wrong.value}, wrong.error, [option, *wrong.words]
     x, target, out = arrays(name)
     make = criterion_named(name)
     refused(error, words, getattr(ce, name), x, target, **options)
@@ -104,7 +68,7 @@ def test_reductions(loss):
         refused((TypeError, ValueError), words, grad, x, target, out=out)
 
 
-@pytest.mark.parametrize("name", ["focal_loss", "sigmoid_focal_loss"])
+@pytest.mark.parametrize("name", sorted({loss.name for loss in LOSSES if loss.hessians}))
 @pytest.mark.parametrize("hessian", ["newton", "EXACT", None, 1, ""])
 def test_hessian_names(name, hessian):
     x, target, out = arrays(name)
@@ -134,8 +98,7 @@ def test_elements_have_no_sample_weight(loss):
 @over_elements
 def test_arrays_of_elements(loss):
     x, target, out = arrays(loss.name)
-    first = "probs" if loss.criterion == "BCELoss" else "logits|input"
-    function, grad = getattr(ce, loss.name), criterion_named(loss.name)().grad
+    first, function, grad = loss.input, getattr(ce, loss.name), criterion_named(loss.name)().grad
     for dtype in ("int64", "bool", "complex64", "O", "U1"):
         refused(TypeError, [first, kind(dtype), "float32"], function, x.astype(dtype), target)
     for dtype in ("complex128", "O", "U1", "m8[s]"):
@@ -174,10 +137,10 @@ def test_grad_output_of_elements_is_not_broadcast(loss):
     refused(ValueError, words, grad, x, target, grad_output=np.ones(3, np.float32), out=out)
 
 
-@pytest.mark.parametrize("name", ["nll_loss", "focal_loss"])
-def test_indices_and_inputs(name):
+@pytest.mark.parametrize("loss", ONLY_INDICES, ids=lambda loss: loss.name)
+def test_indices_and_inputs(loss):
+    name, first = loss.name, loss.input
     x, target, out = arrays(name)
-    first = "log_probs" if name == "nll_loss" else "logits"
     criterion = criterion_named(name)()
     for dtype in ("int64", "bool", "complex64"):
         refused(TypeError, [first, kind(dtype)], getattr(ce, name), x.astype(dtype), target)

@@ -6,7 +6,7 @@ import ctypes
 import numpy as np
 import pytest
 from helpers.problems import assert_same_bits
-from losses import random_logits, random_target
+from oracle.inputs import random_logits, random_target
 
 import ce
 

@@ -16,7 +16,8 @@ from helpers.problems import (
     criterion_of,
     problem,
 )
-from losses import LOSSES, random_logits, random_target
+from oracle import FUNCTIONS, LOSSES
+from oracle.inputs import random_logits, random_target
 from threadpoolctl import threadpool_limits
 
 import ce
@@ -79,17 +80,21 @@ def everything(logits, target, sample_weight):
     return results
 
 
-def normalisers(x, g):
-    """All results of the normalisers along axis 1 and their backward, by name."""
-    p, log_p, lse = ce.softmax(x, axis=1), ce.log_softmax(x, axis=1), ce.logsumexp(x, axis=1)
-    return {
-        "logsumexp": lse,
-        "softmax": p,
-        "log_softmax": log_p,
-        "softmax_backward": ce.softmax_backward(g, p, axis=1),
-        "log_softmax_backward": ce.log_softmax_backward(g, log_p, axis=1),
-        "logsumexp_backward": ce.logsumexp_backward(lse, x, axis=1),
-    }
+@lru_cache(maxsize=2)
+def of_functions(shape, dtype, layout):
+    """Every function along axis 1, with arguments of that shape in that layout."""
+    if layout == "middle":
+        shape = (1, *shape[::-1])
+    made = [(row, row.arrays(np.random.default_rng(3), shape, 1, dtype)) for row in FUNCTIONS]
+    if layout == "fortran":
+        made = [(row, tuple(map(np.asfortranarray, arrays))) for row, arrays in made]
+    return made
+
+
+def along_axis(shape, dtype, layout):
+    """All results of the functions along an axis, by name."""
+    calls = of_functions(shape, dtype, layout)
+    return {row.name: getattr(ce, row.name)(*arrays, axis=1) for row, arrays in calls}
 
 
 def compare(results, expected):
@@ -113,12 +118,12 @@ def test_any_number_of_threads(classes, layout, dtype, isa):
 @every_layout
 @both_floats
 def test_normalisers_with_any_number_of_threads(classes, layout, dtype, isa):
-    x, *_ = batch(classes, dtype, layout)
-    g = x[::-1].copy("K")
+    elements = MANY if classes in (2, 1000, 128256) else ELEMENTS
+    of = (max(3, elements // classes), classes), dtype, layout
     with ce.threads(1):
-        expected = normalisers(x, g)
+        expected = along_axis(*of)
     with ce.threads(7):
-        compare(normalisers(x, g), expected)
+        compare(along_axis(*of), expected)
 
 
 @some_lengths
@@ -282,16 +287,13 @@ def test_every_loss_with_any_number_of_threads(loss, dtype, isa):
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("classes", [2, 33, 4097])
-def test_normalisers_of_halves_with_any_number_of_threads(classes, dtype, isa, rng):
+def test_normalisers_of_halves_with_any_number_of_threads(classes, dtype, isa):
     for layout in LAYOUTS:
-        x = random_logits(rng, (ELEMENTS // classes, classes), dtype)
-        x = np.ascontiguousarray(x.T)[None] if layout == "middle" else x
-        x = np.asfortranarray(x) if layout == "fortran" else x
-        g = x[::-1].copy("K")
+        of = (ELEMENTS // classes, classes), dtype, layout
         with ce.threads(1):
-            expected = normalisers(x, g)
+            expected = along_axis(*of)
         with ce.threads(7):
-            compare(normalisers(x, g), expected)
+            compare(along_axis(*of), expected)
 
 
 @every_loss
@@ -319,12 +321,12 @@ FUSED = [name for name in ce._core.isas() if not name.endswith("-v1")]
 @both_floats
 def test_any_instruction_set_with_fma(classes, layout, dtype):
     arrays = batch(classes, dtype, layout, 60_000)
-    g = arrays[0][::-1].copy("K")
+    of = (max(3, 60_000 // classes), classes), dtype, layout
     before, results = ce._core.isa(), []
     try:
         for name in FUSED:
             ce._core.use_isa(name)
-            results.append(everything(*arrays) | normalisers(arrays[0], g))
+            results.append(everything(*arrays) | along_axis(*of))
     finally:
         ce._core.use_isa(before)
     for other in results[1:]:
@@ -350,18 +352,18 @@ def test_every_loss_with_any_instruction_set_with_fma(loss, dtype):
 @pytest.mark.skipif(len(FUSED) < 2, reason="one instruction set with fused multiply-add")
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("classes", [2, 33, 1030])
-def test_normalisers_of_halves_with_any_instruction_set_with_fma(classes, dtype, rng):
-    x = random_logits(rng, (100, classes), dtype)
-    p = abs(random_logits(rng, (2, 100, classes), dtype))
+def test_normalisers_of_halves_with_any_instruction_set_with_fma(classes, dtype):
     before, results = ce._core.isa(), []
     try:
         for name in FUSED:
             ce._core.use_isa(name)
-            sums = {"entropy": ce.entropy(p[0]), "divergence": ce.relative_entropy(p[0], p[1])}
-            sums["between"] = ce.cross_entropy_between(p[0], p[1])
-            for layout, z in (("rows", x), ("fortran", np.asfortranarray(x))):
-                sums |= {f"{k}, {layout}": v for k, v in normalisers(z, z).items()}
-            results.append(sums)
+            results.append(
+                {
+                    f"{function}, {layout}": result
+                    for layout in ("rows", "fortran")
+                    for function, result in along_axis((100, classes), dtype, layout).items()
+                }
+            )
     finally:
         ce._core.use_isa(before)
     for other in results[1:]:

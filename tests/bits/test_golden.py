@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exact import BFLOAT16
+from oracle.exact import BFLOAT16
 from threadpoolctl import threadpool_limits
 
 import ce

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from exact import real
 from helpers.problems import COPIES, DTYPES, assert_same_bits, rounding
 from helpers.problems import element_results as results
+from oracle.exact import real
 
 import ce
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.problems import DTYPES, FLOATS, LAYOUTS, assert_same_bits, padded
 from helpers.problems import row_results as results
-from losses import random_logits
+from oracle.inputs import random_logits
 
 import ce
 

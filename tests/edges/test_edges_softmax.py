@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.problems import DTYPES, FLOATS, LAYOUTS, assert_same_bits, laid_out, padded
 from helpers.problems import row_results as results
-from losses import random_logits
+from oracle.inputs import random_logits
 
 import ce
 

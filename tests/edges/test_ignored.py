@@ -12,13 +12,16 @@ from helpers.problems import (
     laid_out,
     run_rows,
 )
-from losses import LOSSES, random_logits, random_target
+from oracle import LOSSES
+from oracle.classification import CROSS_ENTROPY
+from oracle.inputs import random_logits, random_target
 
 import ce
 
 INF, NAN = np.inf, np.nan
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
-of_indices = pytest.mark.parametrize("criterion", ["CrossEntropyLoss", "NLLLoss", "FocalLoss"])
+OF_INDICES = {loss.criterion: loss for loss in LOSSES if loss.indices}
+of_indices = pytest.mark.parametrize("criterion", OF_INDICES)
 both_floats = pytest.mark.parametrize("dtype", FLOATS)
 # short rows, rows of about a vector, and rows of several chunks take different paths
 LENGTHS = [3, 40, 1100]
@@ -26,7 +29,7 @@ LENGTHS = [3, 40, 1100]
 
 def class_weights(criterion):
     """What the criterion calls its weights of classes."""
-    return "alpha" if criterion == "FocalLoss" else "weight"
+    return OF_INDICES[criterion].weights[0]
 
 
 @every_dtype
@@ -156,7 +159,7 @@ def test_negative_weights_and_the_ends_of_smoothing(dtype, shape, isa, rng):
         "reduction": "none",
     }
     for smoothing in (0, 1, 0.0, 1.0, 0.3):
-        exact = LOSSES[0].define(logits, target, label_smoothing=smoothing, **options)
+        exact = CROSS_ENTROPY.define(logits, target, label_smoothing=smoothing, **options)
         call = {"sample_weight": options["sample_weight"]}
         made = {"weight": options["weight"], "reduction": "none", "label_smoothing": smoothing}
         loss, grad = ce.CrossEntropyLoss(**made).value_and_grad(logits, target, **call)

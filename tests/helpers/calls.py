@@ -7,20 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from exact import BFLOAT16
-from losses import LOSSES, Loss
+from oracle import FUNCTIONS, LOSSES, Loss
+from oracle.exact import BFLOAT16
 
 import ce
 
-WRONG_FIELDS = {
-    "label_smoothing": (1.5, "much", 10**400),
-    "ignore_index": (1.5, 2**63),
-    "gamma": (-1.0, "much"),
-    "delta": (-1.0, None),
-    "beta": (-1.0, None),
-    "axis": (5, 1.0),
-    "reduction": ("average", None),
-}
+# What is wrong with the options that the rows do not have; theirs are in the rows.
+WRONG_FIELDS = {"axis": (5, 1.0), "reduction": ("average", None)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,27 +92,20 @@ def right(loss: Loss):
     yield "grad", (x, t), {"out": np.empty((4, 3), np.float32, "F")}, {}
     yield "grad", (x, t), {"out": np.empty((4, 3), np.float32)[::-1]}, {}
     yield "__call__", (x.tolist(), t.tolist()), {}, {}
-    if loss.name != "binary_cross_entropy":  # whose gradient is no probability
+    if not loss.domain:  # or else a gradient is no input
         yield "grad", (x, t), {"out": x}, {}
     g = np.ones(4 if loss.classes else (4, 3), np.float32)
     yield "grad", (x, t), {"grad_output": g}, {"reduction": "none"}
     if loss.classes:
         for v in (g, g.astype(int)):
             yield "grad", (x, t), {"sample_weight": v}, {}
-    weight = weight_of(loss)
-    if weight:
-        w = np.ones(3, np.float32)
+    w = np.ones(3, np.float32)
+    for weight in loss.weights:
         for v in (w, w.astype(int), np.repeat(w, 2)[::2], w.tolist()):
             yield "value_and_grad", (x, t), {}, {weight: v}
     large = np.full((20, 1000) if loss.classes else (60, 3000), 0.5, np.float32)
     labels = np.zeros(20, int)
     yield "grad", (large, labels if loss.indices else large), {"out": np.empty_like(large)}, {}
-
-
-def weight_of(loss: Loss) -> str:
-    """The name of an option that takes an array."""
-    names = {option.name for sweep in loss.sweeps for option in sweep}
-    return "weight" if "weight" in names else "alpha" if loss.name == "focal_loss" else ""
 
 
 def wrong(loss: Loss):
@@ -130,22 +116,22 @@ def wrong(loss: Loss):
         yield "target: " + name, "grad", (x, no_array), {}, {}
         if loss.classes and no_array is not None:
             yield "sample_weight: " + name, "grad", (x, t), {"sample_weight": no_array}, {}
-        weight = weight_of(loss)
-        if weight and no_array is not None:
+        for weight in loss.weights if no_array is not None else ():
             yield f"{weight}: {name}", "grad", (x, t), {}, {weight: no_array}
         if no_array is not None:
             options = {"grad_output": no_array}
             yield "grad_output: " + name, "grad", (x, t), options, {"reduction": "none"}
-    bad = t.copy()
-    bad[-1] = 3
     if loss.indices:
+        bad = t.copy()
+        bad[-1] = 3
         yield "index", "value_and_grad", (x, bad), {"out": np.empty_like(x)}, {}
         large, labels = np.zeros((20, 1000), np.float32), np.zeros(20, int)
         labels[19] = 1000
         yield "index of many", "grad", (large, labels), {"out": large}, {}
-    if loss.name == "binary_cross_entropy":
-        yield "probability", "value_and_grad", (x, bad), {"out": np.empty_like(x)}, {}
-        yield "probability", "value_and_grad", (x + 1, t), {"out": np.empty_like(x)}, {}
+    if loss.domain:
+        low, high = loss.domain
+        for args in ((x, t + high), (x + high, t), (x, t + low - 1), (x + low - 1, t)):
+            yield "outside", "value_and_grad", args, {"out": np.empty_like(x)}, {}
     yield "shape of the target", "grad", (x, t[:3]), {}, {}
     yield "integers", "grad", (x.astype(int), t), {}, {}
     yield "shape of grad_output", "grad", (x, t), {"grad_output": t[:3]}, {"reduction": "none"}
@@ -170,16 +156,18 @@ def wrong(loss: Loss):
         yield "out[1]: " + name, "grad_and_hess", (z, t), {"out": (np.empty_like(x), out)}, {}
     yield "out: no pair", "grad_and_hess", (x, t), {"out": x}, {}
     yield "out: twice", "grad_and_hess", (x, t), {"out": (low, low)}, {}
+    rows = [row for row in LOSSES if row.criterion == loss.criterion]
+    options = {name: option for row in rows for name, option in row.options.items()}
+    values = {name: [wrong.value for wrong in o.wrong] for name, o in options.items()}
     fields = getattr(ce, loss.criterion).__dataclass_fields__
-    for name in sorted(fields.keys() & WRONG_FIELDS.keys()):
-        for value in WRONG_FIELDS[name]:
-            yield f"{name}: {value!r:.9}", "value_and_grad", (x, t), {}, {name: value}
-    if weight_of(loss):
-        w = np.ones((5, 5), np.float32)
-        yield "shape of the weight", "grad", (x, t), {}, {weight_of(loss): w}
-        yield "shape of the weight", "grad", (x, t), {}, {weight_of(loss): w[0]}
+    values |= {name: WRONG_FIELDS[name] for name in sorted(fields.keys() & WRONG_FIELDS.keys())}
+    for name in values:
+        for value in values[name]:
+            what = f"of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)[:9]
+            yield f"{name}: {what}", "value_and_grad", (x, t), {}, {name: value}
 
 
+RNG = np.random.default_rng(0)
 REFUSED = (TypeError, ValueError, IndexError)
 
 
@@ -198,29 +186,31 @@ def of_losses():
 
 
 def of_functions():
-    """Those that are no losses."""
-    x, g, t = np.full((4, 3), 0.5, np.float32), np.ones(4, np.float32), np.array([0, 1, 2, 0])
+    """Those that are no losses: along an axis, and the others."""
+    x, t = np.full((4, 3), 0.5, np.float32), np.array([0, 1, 2, 0])
     large, labels = np.full((20, 1000), 0.5, np.float32), np.full(20, 999)
-    into = {
-        ce.softmax: (x,), ce.log_softmax: (x,), ce.logsumexp: (x,), ce.softmax_backward: (x, x),
-        ce.log_softmax_backward: (x, x), ce.logsumexp_backward: (g, x),
-    }  # fmt: skip
-    for function, args in into.items():
-        fit, met = np.zeros_like(g if function is ce.logsumexp else x), np.full(20, 0.5, np.float32)
-        yield Call("out", function, args, {"out": fit})
-        shared = met[2 : 2 + fit.size].reshape(fit.shape)
-        args = (*args[:-1], met[:12].reshape(4, 3))
-        for out in (np.empty((2, 2), np.float32), fit.astype(int), fit.tolist(), shared):
-            yield Call("wrong out", function, args, {"out": out}, REFUSED)
-    sums = {ce.entropy: (x,), ce.relative_entropy: (x, x), ce.cross_entropy_between: (x, x)}
-    for function, args in (into | sums).items():
+    into = {}
+    for row in FUNCTIONS:
+        function = getattr(ce, row.name)
+        args, many = (
+            tuple(np.full(z.shape, 0.5, np.float32) for z in row.arrays(RNG, shape, 1, np.float32))
+            for shape in ((4, 3), (20, 1000))
+        )
+        into[function] = args
         yield Call("right", function, args)
         yield Call("foreign", function, tuple(z.astype(">f4") for z in args))
-        many = [large if z is x else np.ones(20, np.float32) for z in args]
-        yield Call("large", function, tuple(many))
+        yield Call("large", function, many)
         for axis in (5, 0.5, None):
             yield Call("axis", function, args, {"axis": axis}, REFUSED)
-    into |= sums | {ce.perplexity: (x, t), ce.one_hot: (t, 3)}
+        if row.out:
+            fit = np.zeros(4 if row.drops else (4, 3), np.float32)
+            yield Call("out", function, args, {"out": fit})
+            met = np.full(20, 0.5, np.float32)
+            shared = met[2 : 2 + fit.size].reshape(fit.shape)
+            args = (*args[:-1], met[:12].reshape(4, 3))
+            for out in (np.empty((2, 2), np.float32), fit.astype(int), fit.tolist(), shared):
+                yield Call("wrong out", function, args, {"out": out}, REFUSED)
+    into |= {ce.perplexity: (x, t), ce.one_hot: (t, 3)}
     for function, args in into.items():
         for name, no_array in no_arrays().items():
             for i in range(1 if function is ce.one_hot else len(args)):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exact import BFLOAT16, UNIT, WIDE, WIDE_IS_WIDER, Derivatives, Exact, class_axis, real
-from losses import Loss
+from oracle import Loss
+from oracle.exact import BFLOAT16, UNIT, WIDE, WIDE_IS_WIDER, Derivatives, Exact, class_axis, real
 
 import ce
 

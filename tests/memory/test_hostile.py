@@ -19,11 +19,13 @@ from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
-from exact import BFLOAT16
 from helpers.problems import INTEGERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
+from oracle import FUNCTIONS as AXIS_FUNCTIONS
+from oracle import LOSSES
+from oracle.exact import BFLOAT16
 
 import ce
 
@@ -563,18 +565,15 @@ def check(call, function, names, arguments, options, outputs=None):
 
 
 FUNCTIONS = [name for name in ce.__all__ if inspect.isfunction(getattr(ce, name))]
-CLASSES = [name for name in ce.__all__ if inspect.isclass(getattr(ce, name))]
+CLASSES = {loss.criterion: "items" if loss.classes else "elements" for loss in LOSSES}
 PROCESS = ["get_num_threads", "set_num_threads", "show_config", "threads"]
-ITEMS = ("cross_entropy", "nll_loss", "focal_loss", "perplexity", "one_hot")
+KINDS = {loss.name: "items" if loss.classes else "elements" for loss in LOSSES}
+KINDS |= {row.name: "backward" for row in AXIS_FUNCTIONS if row.place == (0, 1)}
+KINDS |= {"logsumexp_backward": "logsumexp_backward", "perplexity": "items", "one_hot": "items"}
 
 
 def kind_of(function):
-    name = function.__name__
-    if name in ("nll_loss", "focal_loss", "perplexity", "one_hot"):
-        return "items"
-    if name == "logsumexp_backward" or name.endswith("_backward"):
-        return name if name.startswith("logsumexp") else "backward"
-    return "items" if name in ITEMS else "elements"
+    return KINDS.get(function.__name__, "elements")
 
 
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in PROCESS])
@@ -604,9 +603,7 @@ def test_functions(name, data):
 @given(st.data())
 def test_criteria(name, method, data):
     call, maker = Call(data.draw), getattr(ce, name)
-    kind = "items" if issubclass(maker, ce.losses.ItemLoss) else "elements"
-    if name in ("NLLLoss", "FocalLoss"):
-        kind = "items"
+    kind = CLASSES[name]
     given_options = {
         option: call.argument(option, kind)
         for option in inspect.signature(maker).parameters
@@ -655,7 +652,7 @@ def test_each_argument_of_functions_in_turn(name):
 @pytest.mark.parametrize("name", CLASSES)
 def test_each_argument_of_criteria_in_turn(name):
     maker = getattr(ce, name)
-    kind = "items" if issubclass(maker, ce.losses.ItemLoss) else "elements"
+    kind = CLASSES[name]
     for method in ("__call__", "value_and_grad", "grad", "grad_and_hess"):
         each_in_turn(getattr(maker(), method), kind)
     for option in inspect.signature(maker).parameters:

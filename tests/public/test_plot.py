@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from oracle import LOSSES
 
 import ce
 from ce import _plot
@@ -16,55 +17,16 @@ BCE_WITH_LOGITS = "binary_cross_entropy_with_logits"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def of_class_0(function, **options):
-    """The losses of the logits (x, 0) with target 0."""
-
-    def losses(x):
-        logits, target = np.stack([x, 0 * x], axis=1), np.zeros(len(x), int)
-        return function(logits, target, reduction="none", **options)
-
-    return losses
+NAMES = list(dict.fromkeys(loss.name for loss in LOSSES))
+CURVES = [(loss, curve) for loss in LOSSES for curve in loss.curves]
 
 
-def of_target(function, target, **options):
-    return lambda x: function(x, target, reduction="none", **options)
-
-
-# Label of the curve, options of the command, and the loss that is drawn, as one would call it.
-CURVES = [
-    ("mse_loss", {}, of_target(ce.mse_loss, 0)),
-    ("l1_loss", {}, of_target(ce.l1_loss, 0)),
-    ("huber_loss, δ = 1", {}, of_target(ce.huber_loss, 0)),
-    ("huber_loss, δ = 0.5", {"delta": [0.5]}, of_target(ce.huber_loss, 0, delta=0.5)),
-    ("smooth_l1_loss, β = 2", {"beta": [2]}, of_target(ce.smooth_l1_loss, 0, beta=2)),
-    ("cross_entropy", {}, of_class_0(ce.cross_entropy)),
-    (
-        "cross_entropy, ε = 0.1",
-        {"label_smoothing": [0.1]},
-        of_class_0(ce.cross_entropy, label_smoothing=0.1),
-    ),
-    ("focal_loss, γ = 5", {}, of_class_0(ce.focal_loss, gamma=5)),
-    (
-        "focal_loss, γ = 0, α = 3",
-        {"gamma": [0], "alpha": [3]},
-        of_class_0(ce.focal_loss, gamma=0, alpha=3),
-    ),
-    (f"{BCE_WITH_LOGITS}, y = 0", {}, of_target(ce.binary_cross_entropy_with_logits, 0)),
-    (
-        f"{BCE_WITH_LOGITS}, pos_weight = 3, y = 1",
-        {"pos_weight": [3]},
-        of_target(ce.binary_cross_entropy_with_logits, 1, pos_weight=3),
-    ),
-    ("sigmoid_focal_loss, γ = 2, α = 0.25, y = 1", {}, of_target(ce.sigmoid_focal_loss, 1)),
-    (
-        "sigmoid_focal_loss, γ = 2, y = 0.3",
-        {"alpha": [None], "target": [0.3]},
-        of_target(ce.sigmoid_focal_loss, 0.3, alpha=None),
-    ),
-    ("binary_cross_entropy, y = 1", {}, of_target(ce.binary_cross_entropy, 1)),
-    ("nll_loss", {}, of_class_0(ce.nll_loss)),
-    ("kl_div, p = 0.2", {}, of_target(ce.kl_div, 0.2)),
-]
+def called(loss, curve, x):
+    """The losses of a curve, as one would call the function: of classes, target 0 beside a 0."""
+    target = curve.target
+    if loss.classes:
+        x, target = np.stack([x, 0 * x], axis=1), np.zeros(len(x), int)
+    return getattr(ce, loss.name)(x, target, reduction="none", **curve.options)
 
 
 def draw(names, **given):
@@ -84,17 +46,20 @@ def complaint(capsys, *arguments):
 
 
 def test_every_loss_can_be_drawn():
-    classes = {name for name in ce.__all__ if name.endswith("Loss")}
-    assert {loss.criterion.__name__ for loss in _plot.LOSSES.values()} == classes
-    assert {label.split(",")[0] for label, *_ in CURVES} == set(_plot.LOSSES) <= set(ce.__all__)
+    assert {name: _plot.LOSSES[name].axis.name for name in _plot.LOSSES} == {
+        loss.name: loss.axis for loss in LOSSES
+    }
+    assert {loss.name for loss, _ in CURVES} == set(NAMES)
 
 
-@pytest.mark.parametrize(("label", "given", "loss"), CURVES, ids=[c[0] for c in CURVES])
-def test_curves_are_a_loss_and_its_slope(label, given, loss):
-    name = label.split(",")[0]
-    _, (losses, grads) = draw([name], **given)
+@pytest.mark.parametrize(
+    ("loss", "curve"), CURVES, ids=[loss.name + curve.label for loss, curve in CURVES]
+)
+def test_curves_are_a_loss_and_its_slope(loss, curve):
+    name, label = loss.name, loss.name + curve.label
+    _, (losses, grads) = draw([name], **curve.given)
     x, y = losses[label].get_data()
-    np.testing.assert_array_equal(y, loss(x))
+    np.testing.assert_array_equal(y, called(loss, curve, x))
     low, high = _plot.LOSSES[name].axis.range
     inner = (abs(x) > 0.01) & (x > low + 0.1 * (high - low))
     slope = np.gradient(y, x)[inner]

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from exact import BFLOAT16
-from losses import LOSSES
+from oracle import LOSSES, ROWS
+from oracle.exact import BFLOAT16
 
 import ce
-from bench import accuracy, accuracy_report, kernels, tails
+from bench import accuracy, accuracy_report, kernels
 from bench.ulps import Errors, Exact, ulps
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -83,10 +83,9 @@ def rows():
 def test_every_loss_has_a_row(rows):
     table = accuracy_report.full(rows, list(ce._core.isas()[-1:])).splitlines()
     heads = [line.split(" | ")[0].removeprefix("| ") for line in table]
-    for label in {loss.label for loss in LOSSES} | set(tails.INPUTS):
+    for label in {row.label_of(measured) for row in ROWS for measured in row.measured}:
         assert label.replace("-", ", ").replace("smoothing", "smoothing 0.1") in heads
-    losses = {loss.criterion for loss in LOSSES}
-    assert losses == {name for name in vars(ce) if name.endswith("Loss")}
+    assert all(row.measured for row in ROWS)
     for loss in LOSSES:
         quantities = {row.quantity for row in rows if row.label == loss.label}
         assert quantities >= {"loss", "gradient", "Hessian", "mean loss"}

@@ -4,27 +4,28 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from exact import WIDE, WIDE_IS_WIDER
-from losses import LOSSES
+from oracle import LOSSES
+from oracle.exact import WIDE, WIDE_IS_WIDER
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.label)
 # central differences of order 6: weights of f(x +- k h)
 FIRST = {1: "3/4", 2: "-3/20", 3: "1/60"}
 SECOND = {0: "-49/18", 1: "3/2", 2: "-3/20", 3: "1/90"}
 STEP = WIDE(2) ** -8
-KINKS = [0, 0.375, 1, 20]  # of the regression losses
 
 
 def smooth_problem(loss, rng):
     """Arguments in long double around which the loss can be differentiated."""
     shape = (7, 5) if loss.classes else (60,)
     _, target = loss.arrays(rng, shape, None, np.float64)
-    x = rng.uniform(0.2, 0.8, shape) if loss.criterion == "BCELoss" else rng.normal(0, 2, shape)
-    if target.dtype.kind == "f":
-        target = target.astype(WIDE)
-        for _ in range(2):
-            close = abs(abs(x - target)[..., None] - KINKS).min(-1) < 0.02
-            x = np.where(close, x + 0.05, x)
+    x = rng.normal(0, 2, shape)
+    if loss.domain:
+        low, high = loss.domain
+        x = rng.uniform(0.8 * low + 0.2 * high, 0.2 * low + 0.8 * high, shape)
+    target = target if loss.indices else target.astype(WIDE)
+    for _ in range(2 if loss.kinks else 0):
+        close = abs(abs(x - target)[..., None] - loss.kinks).min(-1) < 0.02
+        x = np.where(close, x + 0.05, x)
     return x.astype(WIDE), target
 
 

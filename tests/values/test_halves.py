@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from exact import BFLOAT16, FLOAT16, HALF
 from helpers.problems import assert_same_bits, problem
-from losses import LOSSES
+from oracle import LOSSES
+from oracle.exact import BFLOAT16, FLOAT16, HALF
 
 import ce
 

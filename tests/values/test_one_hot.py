@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from exact import BFLOAT16
+from oracle.exact import BFLOAT16
 
 import ce
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from helpers.problems import FLOATS
-from losses import random_logits, random_target
+from oracle.inputs import random_logits, random_target
 
 import ce
 

@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from exact import BFLOAT16
 from helpers.problems import FLOATS, problem
-from losses import LOSSES
+from oracle import LOSSES
+from oracle.binary import torch_sigmoid_focal
+from oracle.classification import torch_focal
+from oracle.exact import BFLOAT16
 
 import ce
 
@@ -45,73 +47,14 @@ def by_torch(function, x, target, grad_output=None, **options):
     return loss.detach().numpy(), grad.numpy()
 
 
-def reduce(loss, reduction, size=None):
-    """As the losses composed below end."""
-    total = loss.sum() if reduction != "none" else loss
-    return total / (loss.numel() if size is None else size) if reduction == "mean" else total
-
-
-def sigmoid_focal(x, y, gamma=2.0, alpha=0.25, weight=None, reduction="mean"):
-    """torchvision.ops.sigmoid_focal_loss."""
-    p = torch.sigmoid(x)
-    ce_loss = F.binary_cross_entropy_with_logits(x, y, reduction="none")
-    loss = ce_loss * (1 - (p * y + (1 - p) * (1 - y))) ** gamma
-    if alpha is not None:
-        loss = (alpha * y + (1 - alpha) * (1 - y)) * loss
-    return reduce(loss if weight is None else loss * weight, reduction)
-
-
-def softmax_focal(z, t, gamma=2.0, alpha=None, ignore_index=-100, reduction="mean", axis=None):
-    """alpha_t (1 - p_t)^gamma (-log p_t), over the classes of axis 1, or 0."""
-    axis = min(1, z.ndim - 1) if axis is None else axis
-    counted = t != ignore_index
-    index = torch.where(counted, t, 0).unsqueeze(axis)
-    log_p = torch.log_softmax(z, axis).gather(axis, index).squeeze(axis)
-    loss = -((1 - log_p.exp()) ** gamma) * log_p
-    if alpha is not None:
-        loss = loss * alpha[index.squeeze(axis)]
-    return reduce(torch.where(counted, loss, 0), reduction, counted.sum())
-
-
-def weighted_smooth_l1(x, y, weight=None, beta=1.0, reduction="mean"):
-    """torch has no weights there: those of its mse_loss and l1_loss."""
-    loss = F.smooth_l1_loss(x, y, beta=beta, reduction="none")
-    if weight is None:
-        return reduce(loss, reduction)
-    return reduce(loss * weight, reduction, weight.expand_as(x).sum())
-
-
-def weighted_huber(x, y, weight=None, delta=1.0, reduction="mean"):
-    """Divided by the sum of the weights: torch divides by their number."""
-    loss = F.huber_loss(x, y, delta=delta, reduction="none")
-    if weight is None:
-        return reduce(loss, reduction)
-    return reduce(loss * weight, reduction, weight.expand_as(x).sum())
-
-
-TORCH = {
-    "cross_entropy": F.cross_entropy,
-    "nll_loss": F.nll_loss,
-    "focal_loss": softmax_focal,
-    "sigmoid_focal_loss": sigmoid_focal,
-    "huber_loss": weighted_huber,
-    "smooth_l1_loss": weighted_smooth_l1,
-}
-
-
-def torch_side(loss, p):
-    """torch's function, what only ce has, turned into what torch has."""
-    function = TORCH.get(loss.name) or getattr(F, loss.name)
-    options = dict(p.options)
-    if loss.name in ("mse_loss", "l1_loss") and "weight" in options:
-        options["weight"] = np.broadcast_to(options["weight"], p.x.shape)
-    if options.pop("axis", None) is not None:
-        pytest.fail("torch has no axis")
-    return function, options
+def counterpart(loss):
+    """torch's function, or one composed of torch's."""
+    function = loss.torch.function
+    return getattr(F, function) if isinstance(function, str) else function
 
 
 @pytest.mark.filterwarnings("ignore:reduction. .mean. divides:UserWarning")
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.label)
+@pytest.mark.parametrize("loss", [x for x in LOSSES if x.torch], ids=lambda loss: loss.label)
 @both_floats
 def test_every_option(loss, dtype, rng):
     """Without sample weights, which torch does not know."""
@@ -119,35 +62,19 @@ def test_every_option(loss, dtype, rng):
         for sweep, reduction in itertools.product(loss.sweeps, loss.reductions):
             sweep = tuple(option for option in sweep if option.name != "sample_weight")
             p = problem(loss, shape, None, dtype, sweep, reduction)
-            function, options = torch_side(loss, p)
+            options = {name: v for name, v in p.options.items() if name != "axis"}
             g = rng.normal(size=p.items if reduction == "none" else ()).astype(dtype)
-            value, grad = by_torch(function, p.x, p.target, g, **options)
+            value, grad = by_torch(counterpart(loss), p.x, p.target, g, **options)
             criterion = getattr(ce, loss.criterion)(**p.options)
             np.testing.assert_allclose(criterion(p.x, p.target), value, **TOLERANCE[dtype])
             got = criterion.grad(p.x, p.target, grad_output=g)
-            tolerance = TOLERANCE[dtype]
-            if loss.criterion == "BCELoss":  # torch's bound of 1e-12 is a float32
-                tolerance = {**tolerance, "rtol": max(tolerance["rtol"], 1e-8)}
-            if (
-                loss.criterion in ("FocalLoss", "SigmoidFocalLoss")
-                and 0 < options.get("gamma", 2) < 1
-            ):
-                # torch forms 1 - p before the power: 0 to a negative power is NaN, or has no digits
-                q = np.exp(-abs(p.x)) if loss.criterion == "SigmoidFocalLoss" else None
-                sound = np.isfinite(grad) if q is None else q > 1e-3
-                if q is None:
-                    sound &= confidence(p) > 1e-3
+            tolerance = dict(TOLERANCE[dtype])
+            tolerance["rtol"] = max(tolerance["rtol"], loss.torch.rtol)
+            sound = loss.torch.sound and loss.torch.sound(p, grad)
+            if sound is not None:
                 got, grad = np.where(sound, got, 0), np.where(sound, grad, 0)
-                tolerance = {**tolerance, "rtol": tolerance["rtol"] * 30}
+                tolerance["rtol"] *= loss.torch.slack
             np.testing.assert_allclose(got, grad, **tolerance)
-
-
-def confidence(p):
-    """1 - p_t of every item, in the shape of the logits."""
-    axis = min(1, p.x.ndim - 1)
-    index = np.expand_dims(p.target, axis)
-    q = 1 - np.take_along_axis(ce.softmax(p.x, axis=axis), index, axis)
-    return np.broadcast_to(q, p.x.shape)
 
 
 # -- where ce is right on purpose -----------------------------------------------------------------
@@ -219,7 +146,7 @@ def test_difference_log_targets_of_probability_zero():
 def test_difference_sigmoid_focal_of_certain_logits():
     """Zero to a negative power."""
     x, y = np.float32([120]), np.float32([1])
-    assert np.isnan(by_torch(sigmoid_focal, x, y, gamma=0.5)[1])
+    assert np.isnan(by_torch(torch_sigmoid_focal, x, y, gamma=0.5)[1])
     loss, grad = ce.SigmoidFocalLoss(gamma=0.5).value_and_grad(x, y)
     assert loss == 0
     np.testing.assert_array_equal(grad, [0])
@@ -227,7 +154,7 @@ def test_difference_sigmoid_focal_of_certain_logits():
 
 def test_difference_softmax_focal_of_certain_logits():
     z, t = np.float32([[30, 0]]), np.array([0])
-    assert np.isnan(by_torch(softmax_focal, z, t, gamma=0.5)[1]).any()
+    assert np.isnan(by_torch(torch_focal, z, t, gamma=0.5)[1]).any()
     loss, grad = ce.FocalLoss(gamma=0.5).value_and_grad(z, t)
     q = np.exp(-30.0)
     np.testing.assert_allclose(loss, q**1.5, rtol=1e-5)

@@ -10,9 +10,9 @@ from functools import cache
 import ml_dtypes
 import numpy as np
 import pytest
-from exact import FLOOR, HALF, UNIT, WIDE, WIDE_IS_WIDER, Exact, precise_row
 from helpers.problems import COMPARED_FLOATS, FLOATS, assert_within
-from losses import LOSSES
+from oracle.classification import CROSS_ENTROPY, precise_row
+from oracle.exact import FLOOR, HALF, UNIT, WIDE, WIDE_IS_WIDER, Exact
 
 import ce
 
@@ -243,7 +243,7 @@ def test_long_double_definition_agrees_with_mpmath(dtype, margin, rng):
     z[0, 7] = z.max() + dtype(margin)
     for t in (7, 8):
         loss, grad, hess = precise_row(z[0], t)
-        defined = LOSSES[0].define(z, np.array([t]), reduction="none")
+        defined = CROSS_ENTROPY.define(z, np.array([t]), reduction="none")
         tolerance = 100 * np.finfo(WIDE).eps
         np.testing.assert_allclose(defined.loss.value[0], loss, rtol=tolerance)
         np.testing.assert_allclose(defined.grad.value[0], grad, rtol=tolerance)

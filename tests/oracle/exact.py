@@ -1,4 +1,4 @@
-"""Exact arithmetic for the definitions: softmax in long double, with errors, and in mpmath.
+"""exact.py - exact arithmetic for the definitions: softmax in long double, with errors.
 
 The definitions are the mathematics, evaluated in long double (11 bits more than float64) with the
 quotients written out, and they say for every number how far from it a result may be.
@@ -6,12 +6,9 @@ quotients written out, and they say for every number how far from it a result ma
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import ml_dtypes
-import mpmath
 import numpy as np
 
 WIDE = np.longdouble
@@ -149,27 +146,3 @@ def from_rows(rows: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray
     """The inverse of `in_rows`."""
     rest = shape[:axis] + shape[axis + 1 :]
     return np.moveaxis(rows.reshape(*rest, shape[axis]), -1, axis)
-
-
-def precise_row(z: np.ndarray, t: int) -> tuple[Any, np.ndarray, np.ndarray]:
-    """log(sum_k e^z_k) - z_t, its gradient and its Hessian, by mpmath, exact to some 40 digits.
-
-    Equal logits are evaluated once and counted.
-    """
-    levels, where, counts = np.unique(z, return_inverse=True, return_counts=True)
-    digits = 60 + int((levels[-1] - levels[0]) / math.log(10))
-    with mpmath.workdps(digits):
-        zs = [mpmath.mpf(float(level)) for level in levels]
-        e = [mpmath.exp(level) for level in zs]
-        total = mpmath.fsum(int(n) * x for n, x in zip(counts, e, strict=True))
-        p = [x / total for x in e]
-        loss = to_wide(mpmath.log(total) - zs[where[t]])
-        grad = np.array([to_wide(x) for x in p])[where]
-        hess = np.array([to_wide(x * (1 - x)) for x in p])[where]
-        grad[t] = to_wide(p[where[t]] - 1)
-    return loss, grad, hess
-
-
-def to_wide(x: mpmath.mpf) -> np.longdouble:
-    """The mpmath number as a long double."""
-    return WIDE(mpmath.nstr(x, 25, min_fixed=1, max_fixed=0))

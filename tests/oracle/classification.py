@@ -1,4 +1,4 @@
-"""The definitions of the losses of logits along a class axis.
+"""classification.py - the losses of logits along a class axis.
 
 A loss per item, with v the item's weight and w those of the classes; its gradient and the diagonal
 of its Hessian. Each of weights, mean and grad_output is one rounding or two more, 4 u together.
@@ -6,10 +6,14 @@ of its Hessian. Each of weights, mean and grad_output is one rounding or two mor
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
+import mpmath
 import numpy as np
-from exact import (
+
+from oracle.exact import (
     UNIT,
     WIDE,
     Derivatives,
@@ -21,7 +25,24 @@ from exact import (
     scaled,
     softmax_facts,
     times,
-)  # fmt: skip
+)
+from oracle.inputs import distributions, far_rows, logits_and_classes
+from oracle.jets import exp, of_rows
+from oracle.rows import (
+    GAMMAS,
+    HESSIANS,
+    IGNORED,
+    OF_CLASSES,
+    SAMPLE_WEIGHT,
+    Curve,
+    Measured,
+    Option,
+    Torch,
+    Wrong,
+    always,
+    over_classes,
+    per_class,
+)
 
 DOUBLE = UNIT[np.dtype(np.float64)]
 
@@ -89,6 +110,16 @@ def derivatives(items: Items, loss, grad, hess, size, reduction, grad_output) ->
     return Derivatives(reduced(loss, size, reduction, dtype, shape), *results)
 
 
+def _variance(facts, slack, u) -> Exact:
+    """p (1 - p): a product of two probabilities, the errors of both, and a few roundings."""
+    p, q = facts.p, facts.others
+    error = p.error * q.value + q.error * p.value + (slack + 4 * u) * p.value * q.value
+    return Exact(p.value * q.value, error)
+
+
+# -- cross-entropy of class indices ---------------------------------------------------------------
+
+
 def cross_entropy(
     logits, target, *, weight=None, sample_weight=None, ignore_index=-100,
     label_smoothing=0.0, reduction="mean", axis=None, grad_output=None,
@@ -123,11 +154,60 @@ def cross_entropy(
     )  # fmt: skip
 
 
-def _variance(facts, slack, u) -> Exact:
-    """p (1 - p): a product of two probabilities, the errors of both, and a few roundings."""
-    p, q = facts.p, facts.others
-    error = p.error * q.value + q.error * p.value + (slack + 4 * u) * p.value * q.value
-    return Exact(p.value * q.value, error)
+def cross_entropy_formula(L, T, U):
+    return L * U - T
+
+
+def precise_row(z: np.ndarray, t: int) -> tuple[Any, np.ndarray, np.ndarray]:
+    """log(sum_k e^z_k) - z_t, its gradient and its Hessian, by mpmath, exact to some 40 digits.
+
+    Equal logits are evaluated once and counted.
+    """
+    levels, where, counts = np.unique(z, return_inverse=True, return_counts=True)
+    digits = 60 + int((levels[-1] - levels[0]) / math.log(10))
+    with mpmath.workdps(digits):
+        zs = [mpmath.mpf(float(level)) for level in levels]
+        e = [mpmath.exp(level) for level in zs]
+        total = mpmath.fsum(int(n) * x for n, x in zip(counts, e, strict=True))
+        p = [x / total for x in e]
+        loss = to_wide(mpmath.log(total) - zs[where[t]])
+        grad = np.array([to_wide(x) for x in p])[where]
+        hess = np.array([to_wide(x * (1 - x)) for x in p])[where]
+        grad[t] = to_wide(p[where[t]] - 1)
+    return loss, grad, hess
+
+
+def to_wide(x: mpmath.mpf) -> np.longdouble:
+    """The mpmath number as a long double."""
+    return WIDE(mpmath.nstr(x, 25, min_fixed=1, max_fixed=0))
+
+
+WEIGHT = Option("weight", per_class, OF_CLASSES)
+SMOOTHING = always(
+    "label_smoothing", 0.1,
+    Wrong(-0.1, ValueError, (r"-0\.1",)), Wrong(1.5, ValueError, (r"1\.5",)),
+    Wrong(np.nan, ValueError, ("nan",)), Wrong("much", (TypeError, ValueError), ("much|str",)),
+    Wrong(10**400, (TypeError, ValueError)),
+)  # fmt: skip
+CROSS_ENTROPY = over_classes(
+    (WEIGHT,), (SMOOTHING,), (SAMPLE_WEIGHT,), (WEIGHT, SMOOTHING),
+    (WEIGHT, SAMPLE_WEIGHT, SMOOTHING, IGNORED),
+    name="cross_entropy", criterion="CrossEntropyLoss", core="cross_entropy",
+    define=cross_entropy, truth=of_rows(cross_entropy_formula), input="logits", indices=True,
+    arrays=logits_and_classes,
+    measured=(
+        Measured(far_rows),
+        Measured(far_rows, "smoothing", {"label_smoothing": 0.1}),
+    ),
+    torch=Torch("cross_entropy"), axis="margin",
+    curves=(
+        Curve(),
+        Curve(", ε = 0.1", {"label_smoothing": [0.1]}, options={"label_smoothing": 0.1}),
+    ),
+)  # fmt: skip
+
+
+# -- cross-entropy of class probabilities ---------------------------------------------------------
 
 
 def cross_entropy_probabilities(
@@ -157,6 +237,32 @@ def cross_entropy_probabilities(
     )  # fmt: skip
 
 
+def logits_and_probabilities(rng, shape, axis, dtype):
+    """A third of the probabilities are 0."""
+    logits, _ = logits_and_classes(rng, shape, axis, dtype)
+    q = rng.uniform(0, 1, shape) * (rng.random(shape) < 0.7)
+    total = q.sum(class_axis(len(shape), axis), keepdims=True)
+    return logits, (q / np.where(total > 0, total, 1)).astype(dtype)
+
+
+def far_rows_and_probabilities(rng, n, dtype):
+    """Tails of logits, and probabilities of which a third are 0."""
+    for z, _ in far_rows(rng, n, dtype):
+        yield z, distributions(rng, z.shape, dtype)
+
+
+CROSS_ENTROPY_PROBABILITIES = over_classes(
+    (WEIGHT,), (SMOOTHING,), (SAMPLE_WEIGHT,), (WEIGHT, SAMPLE_WEIGHT, SMOOTHING),
+    name="cross_entropy", variant="probabilities", criterion="CrossEntropyLoss",
+    core="cross_entropy_probabilities", define=cross_entropy_probabilities,
+    truth=of_rows(cross_entropy_formula), input="logits", arrays=logits_and_probabilities,
+    measured=(Measured(far_rows_and_probabilities),), torch=Torch("cross_entropy"), axis="margin",
+)  # fmt: skip
+
+
+# -- negative log-likelihood ----------------------------------------------------------------------
+
+
 def nll_loss(
     log_probs, target, *, weight=None, sample_weight=None, ignore_index=-100,
     reduction="mean", axis=None, grad_output=None,
@@ -173,6 +279,39 @@ def nll_loss(
         items, Exact(loss, slack * abs(loss)), Exact(grad, slack * abs(grad)), Exact(none, none),
         (items.v * w).sum(), reduction, grad_output,
     )  # fmt: skip
+
+
+def nll_formula(L, T, U):
+    return -1 * T
+
+
+def log_probs_and_classes(rng, shape, axis, dtype):
+    """Logarithms of probabilities that sum to 1, but for rounding."""
+    logits, target = logits_and_classes(rng, shape, axis, dtype)
+    axis = class_axis(len(shape), axis)
+    rows = in_rows(logits, axis).astype(WIDE)
+    rows = rows - np.log(np.exp(rows).sum(1, keepdims=True))
+    return from_rows(rows, shape, axis).astype(dtype), target
+
+
+def far_log_rows(rng, n, dtype):
+    """Tails of log-probabilities."""
+    for z, t in far_rows(rng, n, dtype):
+        wide = z.astype(np.longdouble)
+        wide = wide - wide.max(1, keepdims=True)
+        yield (wide - np.log(np.exp(wide).sum(1, keepdims=True))).astype(dtype), t
+
+
+NLL = over_classes(
+    (WEIGHT,), (SAMPLE_WEIGHT,), (WEIGHT, SAMPLE_WEIGHT, IGNORED),
+    name="nll_loss", criterion="NLLLoss", core="nll", define=nll_loss,
+    truth=of_rows(nll_formula), input="log_probs", indices=True, linear=True,
+    arrays=log_probs_and_classes, measured=(Measured(far_log_rows),), torch=Torch("nll_loss"),
+    axis="log-probability", curves=(Curve(),), assumes="It is a product.",
+)  # fmt: skip
+
+
+# -- focal loss -----------------------------------------------------------------------------------
 
 
 def focal_loss(
@@ -231,3 +370,56 @@ def focal_loss(
         items, loss, Exact(w * grad, abs(w) * grad_error),
         Exact(w * second, abs(w) * second_error), items.v.sum(), reduction, grad_output,
     )  # fmt: skip
+
+
+def focal_formula(L, T, U, gamma=2):
+    return ((1 - exp(T - L)) ** gamma) * (L - T)
+
+
+def torch_focal(z, t, gamma=2.0, alpha=None, ignore_index=-100, reduction="mean"):
+    """alpha_t (1 - p_t)^gamma (-log p_t), over the classes of axis 1, or 0."""
+    import torch
+
+    axis = min(1, z.ndim - 1)
+    counted = t != ignore_index
+    index = torch.where(counted, t, 0).unsqueeze(axis)
+    log_p = torch.log_softmax(z, axis).gather(axis, index).squeeze(axis)
+    loss = -((1 - log_p.exp()) ** gamma) * log_p
+    if alpha is not None:
+        loss = loss * alpha[index.squeeze(axis)]
+    loss = torch.where(counted, loss, 0)
+    if reduction == "none":
+        return loss
+    return loss.sum() / (counted.sum() if reduction == "mean" else 1)
+
+
+def _sound(p, grad):
+    """torch forms 1 - p before the power: 0 to a negative power is NaN, or has no digits."""
+    if not 0 < p.options.get("gamma", 2) < 1:
+        return None
+    axis = class_axis(p.x.ndim, None)
+    others = softmax_facts(in_rows(p.x, axis), p.x.dtype).others.value
+    at_target = np.take_along_axis(
+        from_rows(others, p.x.shape, axis), np.expand_dims(p.target, axis), axis
+    )
+    return np.isfinite(grad) & (at_target > 1e-3)
+
+
+ALPHA = Option("alpha", per_class, OF_CLASSES)
+FOCAL = over_classes(
+    *((gamma,) for gamma in GAMMAS), (ALPHA,), (SAMPLE_WEIGHT,),
+    (ALPHA, SAMPLE_WEIGHT, IGNORED, GAMMAS[4]),
+    name="focal_loss", criterion="FocalLoss", core="focal", define=focal_loss,
+    truth=of_rows(focal_formula, newton=True), input="logits", indices=True,
+    arrays=logits_and_classes, measured=(Measured(far_rows),), hessians=HESSIANS,
+    torch=Torch(torch_focal, sound=_sound, slack=30), axis="margin",
+    curves=(
+        Curve(", γ = 5", options={"gamma": 5}),
+        Curve(
+            ", γ = 0, α = 3", {"gamma": [0], "alpha": [3]}, options={"gamma": 0, "alpha": 3}
+        ),
+    ),
+)  # fmt: skip
+
+
+ROWS = [CROSS_ENTROPY, CROSS_ENTROPY_PROBABILITIES, NLL, FOCAL]
