@@ -79,7 +79,7 @@ def of_elements(formula: Callable) -> Callable[..., Truth]:
     def define(x: np.ndarray, y: np.ndarray, **options) -> Truth:
         found = []
         for a, b in zip(x.ravel(), y.ravel(), strict=True):
-            with mpmath.workdps(DIGITS + int(min(0.9 * abs(float(a)), 700))):
+            with mpmath.workdps(DIGITS + int(min(0.9 * (abs(float(a)) + abs(float(b))), 700))):
                 jet = formula(Jet(number(a), mpf(1)), number(b), **options)
                 jet, newton = jet if isinstance(jet, tuple) else (jet, None)
                 found.append((+jet.v, jet.d, jet.h, newton))
