@@ -358,6 +358,14 @@ def plain(x):
     return x
 
 
+CLASSES = {loss.criterion: "items" if loss.classes else "elements" for loss in LOSSES}
+INPUTS = {loss.input for loss in LOSSES} | {"x", "p", "q", "output"}
+WEIGHTS = {
+    kind: {name for loss in LOSSES if CLASSES[loss.criterion] == kind for name in loss.weights}
+    for kind in ("items", "elements")
+}
+
+
 class Call:
     """Draws the arguments of one call, and keeps the memory that must not change."""
 
@@ -423,7 +431,7 @@ class Call:
     def argument(self, name, kind):
         """A value for the parameter of that name, for a loss of items or of elements."""
         number = self.floats((), np.float64).item()
-        if name in ("logits", "log_probs", "input", "probs", "x", "p", "q", "output"):
+        if name in INPUTS:
             return self.array(self.floats(self.shape))
         if name == "target":
             if kind == "indices" or (kind == "items" and self.chance(70)):
@@ -431,9 +439,9 @@ class Call:
             return self.array(self.floats(self.shape))
         if name == "sample_weight":
             return self.array(self.floats(self.items)) if self.chance(40) else None
-        if name in ("weight", "alpha") and kind == "items":
+        if name in WEIGHTS["items"] and kind == "items":
             return self.array(self.floats((self.classes,))) if self.chance(40) else None
-        if name in ("weight", "pos_weight"):
+        if name in WEIGHTS["elements"]:
             shape = self.any_of([self.shape, self.shape[-1:], ()])
             return self.array(self.floats(shape)) if self.chance(40) else None
         if name == "grad_output" and kind in ("backward", "logsumexp_backward"):
@@ -450,15 +458,11 @@ class Call:
             "dtype": (np.float32, int, "f8", bool),
             "keepdims": (False, True),
             "log_target": (False, True),
-            "label_smoothing": (0.0, 0.1, 1),
             "alpha": (None, number),
-            "gamma": (0.0, 2, number),
-            "delta": (1.0, number),
-            "beta": (0.0, 1.0, number),
             "mode": ("stdout", "dicts"),
             "n": (1, 2),
         }
-        return self.option(*options[name])
+        return self.option(*options.get(name, (0.0, 0.1, 1, 2, number)))
 
     def out(self, arguments, shape):
         """An output: good ones, inputs, views across inputs, and wrong ones."""
@@ -565,9 +569,8 @@ def check(call, function, names, arguments, options, outputs=None):
 
 
 FUNCTIONS = [name for name in ce.__all__ if inspect.isfunction(getattr(ce, name))]
-CLASSES = {loss.criterion: "items" if loss.classes else "elements" for loss in LOSSES}
 PROCESS = ["get_num_threads", "set_num_threads", "show_config", "threads"]
-KINDS = {loss.name: "items" if loss.classes else "elements" for loss in LOSSES}
+KINDS = {loss.name: CLASSES[loss.criterion] for loss in LOSSES}
 KINDS |= {row.name: "backward" for row in AXIS_FUNCTIONS if row.place == (0, 1)}
 KINDS |= {"logsumexp_backward": "logsumexp_backward", "perplexity": "items", "one_hot": "items"}
 
