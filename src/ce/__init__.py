@@ -7,43 +7,50 @@ the options once and give derivatives by name: ``value_and_grad``, ``grad``, ``g
 
 from importlib.metadata import version as _version
 
+from ce._criterion import Loss
 from ce._process import get_num_threads, set_num_threads, show_config, threads
-from ce.functional import (
+from ce.binary import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    SigmoidFocalLoss,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    sigmoid_focal_loss,
+)
+from ce.classification import (
+    CrossEntropyLoss,
+    FocalLoss,
+    NLLLoss,
     cross_entropy,
+    focal_loss,
+    nll_loss,
+    one_hot,
+    perplexity,
+)
+from ce.information import (
+    KLDivLoss,
     cross_entropy_between,
     entropy,
-    focal_loss,
-    huber_loss,
     kl_div,
-    l1_loss,
+    relative_entropy,
+)
+from ce.normalisers import (
     log_softmax,
     log_softmax_backward,
     logsumexp,
     logsumexp_backward,
-    mse_loss,
-    nll_loss,
-    one_hot,
-    perplexity,
-    relative_entropy,
-    sigmoid_focal_loss,
-    smooth_l1_loss,
     softmax,
     softmax_backward,
 )
-from ce.losses import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    FocalLoss,
+from ce.regression import (
     HuberLoss,
-    KLDivLoss,
     L1Loss,
     MSELoss,
-    NLLLoss,
-    SigmoidFocalLoss,
     SmoothL1Loss,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
 )
 
 __version__ = _version("ce")
@@ -56,6 +63,7 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "Loss",
     "MSELoss",
     "NLLLoss",
     "SigmoidFocalLoss",

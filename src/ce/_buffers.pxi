@@ -42,7 +42,7 @@ cdef bint see(Call *c, int which, object x) noexcept:
         return False
     let_go(c, which)
     v.buf = array.data
-    v.itemsize = v.len = size_of(<ce_type>type_met)
+    v.itemsize = v.len = size_of[type_met]
     v.readonly = not is_writeable(array)
     v.ndim = rank
     v.shape = &c.axes[which][0]
@@ -86,7 +86,7 @@ cdef extern from *:
 cdef int type_of(const Py_buffer *v) noexcept:
     """A ce_type; -1 for anything compound, of foreign byte order, or not aligned."""
     cdef const char *f = v.format
-    cdef int size = 0 if v.itemsize == 1 else 1 if v.itemsize == 2 else 2 if v.itemsize == 4 else 3
+    cdef int i, size = 0 if v.itemsize == 1 else 1 if v.itemsize == 2 else 2 if v.itemsize == 4 else 3
     if v.ndim > AXES or (v.ndim and v.strides == NULL):
         return -1  # ctypes arrays
     if f == NULL:
@@ -95,12 +95,9 @@ cdef int type_of(const Py_buffer *v) noexcept:
         f += 1
     if not f[0] or f[1] or not aligned(v):
         return -1
-    if f[0] == c'f':
-        return CE_FLOAT32
-    if f[0] == c'd':
-        return CE_FLOAT64
-    if f[0] == c'e':
-        return CE_FLOAT16
+    for i in range(CE_INT8):  # the floating types
+        if f[0] == ce_dtype_row(<ce_type>i).format:
+            return i
     if f[0] == c'q' or f[0] == c'l' or f[0] == c'i' or f[0] == c'h' or f[0] == c'b':
         return CE_INT8 + size
     if f[0] == c'Q' or f[0] == c'L' or f[0] == c'I' or f[0] == c'H' or f[0] == c'B':
@@ -118,13 +115,13 @@ cdef inline bint aligned(const Py_buffer *v) noexcept:
 
 
 cdef inline int float_code(const Call *c, int which) noexcept:
-    """The ce_type of floating numbers, but for bfloat16, or -1."""
-    return c.type[which] if c.type[which] <= CE_FLOAT16 else -1
+    """The ce_type of floating numbers that NumPy knows, or -1."""
+    return c.type[which] if c.type[which] < CE_INT8 else -1
 
 
 cdef inline bint computes(const Call *c, int code) noexcept:
     """True if numbers of that type need no copy to be computed with."""
-    return code == c.job.real or (code == CE_FLOAT16 and c.job.real == CE_FLOAT32)
+    return code == c.job.real or (CE_REALS <= code < CE_INT8 and c.job.real == CE_FLOAT32)
 
 
 cdef inline void point_to(Call *c, int which, int type) noexcept:
@@ -135,9 +132,9 @@ cdef inline void point_to(Call *c, int which, int type) noexcept:
 
 
 cdef int point_to_checked(Call *c, int which, object x, int flags) except -1:
-    """The same for an array of `_check`'s, bfloat16 (as 16-bit integers) included."""
+    """The same for an array of `_check`'s, the bits of a 16-bit type included."""
     view_of(c, which, x, flags)
-    point_to(c, which, CE_BFLOAT16 if type(x) is Bfloat16 else c.type[which])
+    point_to(c, which, x.code if isinstance(x, Bits) else c.type[which])
     return 0
 
 
@@ -319,40 +316,45 @@ cdef object fresh(Call *c, int which, object z):
         result = empty_like(plain(z), dtype=real_type(c))
     view_of(c, which, result, PyBUF_WRITABLE)
     point_to(c, which, type)
-    return _check.bfloat16(result) if type == CE_BFLOAT16 else result
+    return _check.numbers_of_bits(result, type) if is_foreign(type) else result
 
 
-cdef object take_out(Call *c, int which, str name, object out, object z, tuple names,
-                     tuple inputs):
+cdef inline bint is_foreign(int type) noexcept:
+    """True for a 16-bit type that NumPy does not have."""
+    return CE_REALS <= type < CE_INT8 and ce_dtype_row(<ce_type>type).number < 0
+
+
+cdef object take_out(Call *c, int which, str name, object out, object z, tuple inputs):
     """Where results go: fresh, the caller's, or a stand-in for a caller's array of foreign layout.
 
+    `inputs`: pairs of name and object that it must be apart from; None for those of a loss.
     Returns what the caller gets; with a stand-in, the pair of both.
     """
     cdef Py_buffer *v = &c.view[which]
     cdef int i, type = c.job.real if which == CE_VALUE else c.job.array[CE_Z].type
-    cdef int type_met = CE_UINT16 if type == CE_BFLOAT16 else type
+    cdef int type_met = CE_UINT16 if is_foreign(type) else type
     cdef bint simple = True
     if out is None:
         return fresh(c, which, z)
     result = out
     if not isinstance(out, ndarray):
         _check.bad_out_type(name, out)
-    if type == CE_BFLOAT16:
-        out = _check.bfloat16_bits(name, out)
+    if is_foreign(type):
+        out = _check.bits_of_out(name, out, type)
     if not (viewable(c, which, out) and not v.readonly and c.type[which] == type_met
             and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
         shape = items_shape(c) if which == CE_VALUE else c_shape(c)
-        _check.out(name, out, shape, _DTYPES[type])
+        _check.out(name, out, shape, numpy_dtype[type])
     for i in range(VIEWS):
         if i != which and c.held[i] and not apart(v, &c.view[i]) and not (
                 (i == CE_Z or (i == CE_OTHER and c.other_may_be_out)) and same(v, &c.view[i])):
             simple = False
     if not simple or c.converted:
-        _check.overlaps(name, out, names, inputs,
+        _check.overlaps(name, out, inputs_of(c) if inputs is None else inputs,
                         0 if which == CE_VALUE else 2 if c.other_may_be_out else 1)
     if c.type[which] != type_met:
         c.converted = True  # what is compared with this view is a stand-in
-        out = empty_like(plain(out), dtype=_DTYPES[type])
+        out = empty_like(plain(out), dtype=numpy_dtype[type])
         view_of(c, which, out, PyBUF_WRITABLE)
         point_to(c, which, type)
         return out, result
@@ -381,7 +383,22 @@ cdef struct DLTensor:  # dmlc/dlpack, version 0: what a capsule "dltensor" begin
     uint64_t byte_offset
 
 
-def bfloat16_of_dlpack(x):
+def widen(int code, bits):
+    """The bits of a 16-bit type as float32."""
+    cdef Py_buffer source, target
+    bits = np.array(bits, np.uint16, order="C")
+    wide = empty(bits.shape, float32)
+    PyObject_GetBuffer(bits, &source, PyBUF_STRIDES)
+    try:
+        PyObject_GetBuffer(wide, &target, PyBUF_STRIDES | PyBUF_WRITABLE)
+        ce_widen(<ce_type>code, source.buf, <float *>target.buf, source.len // 2)
+        PyBuffer_Release(&target)
+    finally:
+        PyBuffer_Release(&source)
+    return wide
+
+
+def bits_of_dlpack(x):
     """The bits of a CPU tensor of bfloat16, which NumPy cannot import; None of any other."""
     cdef DLTensor *t
     capsule = x.__dlpack__()

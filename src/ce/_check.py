@@ -18,43 +18,68 @@ from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
 
-REDUCTIONS = ("mean", "sum", "none")
 HESSIANS = ("exact", "gauss_newton", "abs")
-FLOATS = "float16, bfloat16, float32, float64"
+
+
+# -- 16-bit types that NumPy does not have --------------------------------------------------------
+
+
+class Bits(np.ndarray[Any, Any]):
+    """Numbers of such a type, as the 16-bit integers that have their bits. A subclass for each."""
+
+    name: str
+    code: int
+
+
+FOREIGN: dict[str, type[Bits]] = {}  # by the name of the dtype, which another package defines
+FLOATS = ""
 INTEGERS = "any integer dtype (class indices)"
 
 
-# -- bfloat16 -------------------------------------------------------------------------------------
+def know_dtypes(rows: Sequence[dict[str, Any]]) -> None:
+    """Once, at import: what `_core` reads from dtypes.def."""
+    global FLOATS
+    floats = [(code, row) for code, row in enumerate(rows) if row["digits"]]
+    for code, row in floats:
+        if row["number"] < 0:
+            names = {"name": row["name"], "code": code}
+            FOREIGN[row["name"]] = type(row["name"], (Bits,), names)
+    FLOATS = ", ".join(row["name"] for _, row in sorted(floats, key=lambda pair: pair[1]["size"]))
 
 
-class Bfloat16(np.ndarray[Any, Any]):
-    """Numbers of bfloat16, as the 16-bit integers that have their bits."""
+def numpy_dtypes(rows: Sequence[dict[str, Any]]) -> tuple[np.dtype[Any], ...]:
+    """The dtypes in which NumPy holds them."""
+    return tuple(np.dtype("uint16" if row["name"] in FOREIGN else row["name"]) for row in rows)
 
 
-def _bits(x: NDArray[Any]) -> NDArray[Any]:
-    return x.view(np.uint16).view(Bfloat16)
+def _widened(x: NDArray[Any]) -> NDArray[Any]:
+    """The numbers as float32, if they are of such a type."""
+    from ce import _core  # which imports this module
+
+    return _core.widen(x.code, x) if isinstance(x, Bits) else x
 
 
-def _widened(bits: NDArray[Any]) -> NDArray[Any]:
-    wide = np.left_shift(np.asarray(bits), 16, dtype=np.uint32)
-    return np.asarray(wide).view(np.float32)
-
-
-def bfloat16(bits: NDArray[Any]) -> NDArray[Any]:
+def numbers_of_bits(bits: NDArray[Any], code: int) -> NDArray[Any]:
     """The same memory in the dtype of ml_dtypes, which NumPy knows once that is imported."""
+    name = _name_of(code)
     try:
-        return np.asarray(bits).view(np.dtype("bfloat16"))
+        return np.asarray(bits).view(np.dtype(name))
     except TypeError:
         raise TypeError(
-            "a new array of bfloat16 needs the package ml_dtypes: import it, or pass out="
+            f"a new array of {name} needs the package ml_dtypes: import it, or pass out="
         ) from None
 
 
-def bfloat16_bits(name: str, out: NDArray[Any]) -> NDArray[Any]:
-    """An output of bfloat16, or of uint16 for its bits."""
-    if out.dtype != np.uint16 and out.dtype.name != "bfloat16":
-        raise TypeError(f"{name} has dtype {out.dtype}; it must be bfloat16 (or uint16, its bits)")
+def bits_of_out(name: str, out: NDArray[Any], code: int) -> NDArray[Any]:
+    """An output of such a type, or of uint16 for its bits."""
+    wanted = _name_of(code)
+    if out.dtype != np.uint16 and out.dtype.name != wanted:
+        raise TypeError(f"{name} has dtype {out.dtype}; it must be {wanted} (or uint16, its bits)")
     return out.view(np.uint16)
+
+
+def _name_of(code: int) -> str:
+    return next(kind.name for kind in FOREIGN.values() if kind.code == code)
 
 
 class _Memory:
@@ -89,7 +114,7 @@ def numpy_api() -> Any:
 
 
 def as_array(name: str, x: Any) -> NDArray[Any]:
-    """An ndarray that shares memory with x where x has memory of its own; see Bfloat16."""
+    """An ndarray that shares memory with x where x has memory of its own; see Bits."""
     if x is None:
         raise TypeError(f"{name} is None; an array is needed")
     try:
@@ -98,7 +123,9 @@ def as_array(name: str, x: Any) -> NDArray[Any]:
     except Exception as error:
         kind = f"{type(x).__module__}.{type(x).__name__}"
         raise TypeError(f"{name} of type {kind} cannot be read as an array: {error}") from error
-    return _bits(x) if x.dtype.name == "bfloat16" else x
+    array: NDArray[Any] = x
+    foreign = FOREIGN.get(array.dtype.name)
+    return array if foreign is None else array.view(np.uint16).view(foreign)
 
 
 def _imported(x: Any) -> NDArray[Any]:
@@ -111,14 +138,14 @@ def _imported(x: Any) -> NDArray[Any]:
     except (BufferError, RuntimeError, TypeError):
         from ce import _core  # which imports this module
 
-        bits = _core.bfloat16_of_dlpack(x) if "bfloat16" in str(getattr(x, "dtype", "")) else None
+        bits = _core.bits_of_dlpack(x) if "bfloat16" in str(getattr(x, "dtype", "")) else None
         if bits is None:
             raise
-        return _bits(bits)
+        return bits.view(FOREIGN["bfloat16"])  # type: ignore[no-any-return]
 
 
 def _dtype_of(x: NDArray[Any]) -> str:
-    return "bfloat16" if type(x) is Bfloat16 else str(x.dtype)
+    return x.name if isinstance(x, Bits) else str(x.dtype)
 
 
 def _native(x: NDArray[Any]) -> NDArray[Any]:
@@ -126,12 +153,12 @@ def _native(x: NDArray[Any]) -> NDArray[Any]:
     steps = (x.ctypes.data, *x.strides)
     if x.dtype.isnative and all(step % x.dtype.itemsize == 0 for step in steps):
         return x
-    return np.array(x, dtype=x.dtype.newbyteorder("="), order="K", subok=type(x) is Bfloat16)
+    return np.array(x, dtype=x.dtype.newbyteorder("="), order="K", subok=isinstance(x, Bits))
 
 
 def floats(name: str, x: Any) -> NDArray[Any]:
     array = as_array(name, x)
-    if type(array) is Bfloat16:
+    if isinstance(array, Bits):
         return _native(array)
     if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8):
         raise TypeError(f"{name} has dtype {array.dtype}; accepted: {FLOATS}")
@@ -143,7 +170,7 @@ def floats(name: str, x: Any) -> NDArray[Any]:
 def indices(name: str, x: Any) -> NDArray[Any]:
     array = as_array(name, x)
     empty_list = array.size == 0 and isinstance(x, list | tuple)
-    if type(array) is Bfloat16 or (array.dtype.kind not in "iu" and not empty_list):
+    if isinstance(array, Bits) or (array.dtype.kind not in "iu" and not empty_list):
         raise TypeError(f"{name} has dtype {_dtype_of(array)}; accepted: {INTEGERS}")
     if array.dtype.kind not in "iu":
         array = array.astype(np.int64)  # [] has dtype float64
@@ -153,20 +180,23 @@ def indices(name: str, x: Any) -> NDArray[Any]:
 def numbers(name: str, x: Any, dtype: Any, may_be_half: bool) -> NDArray[Any]:
     """Weights and the like: any real numbers, brought to the computing type or left in 16 bits."""
     array = as_array(name, x)
-    half = type(array) is Bfloat16 or array.dtype == np.float16
+    half = isinstance(array, Bits) or array.dtype == np.float16
     if may_be_half and half and dtype is np.float32:
         return _native(array)
-    if type(array) is Bfloat16:
-        array = _widened(array)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} has dtype {array.dtype}; accepted: real numbers")
+    array = _real(name, array)
     with np.errstate(all="ignore"):
         return _native(array.astype(dtype, copy=False))
 
 
+def _real(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}; accepted: real numbers")
+    return _widened(array)
+
+
 def broadcast(name: str, x: Any, shape: Shape) -> NDArray[Any]:
     try:
-        return np.broadcast_to(x, shape, subok=type(x) is Bfloat16)
+        return np.broadcast_to(x, shape, subok=isinstance(x, Bits))
     except ValueError:
         raise ValueError(
             f"{name} has shape {np.shape(x)}; it must broadcast to shape {shape}"
@@ -191,13 +221,23 @@ def no_none(axis: Any) -> Any:
 
 
 def axis(value: Any, rank: int) -> int:
-    try:
-        index = operator.index(value)
-    except TypeError:
-        raise TypeError(f"axis is {value!r}; it must be an integer") from None
-    if isinstance(value, bool | np.bool_):
-        raise TypeError(f"axis is {value!r}; it must be an integer")
+    index = _integer("axis", value)
     return index if -rank <= index < rank else rank
+
+
+def axis_or_none(value: Any) -> int | None:
+    return None if value is None else _integer("axis", value)
+
+
+def _integer(name: str, value: Any) -> int:
+    """An integer that is no truth value."""
+    try:
+        index = int(operator.index(value))
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; it must be an integer") from None
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value!r}; it must be an integer")
+    return index
 
 
 def bad_axis(name: str, value: Any, rank: int) -> NoReturn:
@@ -230,7 +270,7 @@ def bad_weight_shape(name: str, met: Shape, classes: int) -> NoReturn:
 def is_probabilities(target: Any, logits: Shape) -> bool:
     """Floating numbers are class probabilities, and have the shape of the logits."""
     array = as_array("target", target)
-    if type(array) is not Bfloat16 and array.dtype.kind != "f":
+    if not isinstance(array, Bits) and array.dtype.kind != "f":
         return False
     if array.size == 0 and isinstance(target, list | tuple):
         return False
@@ -252,11 +292,14 @@ def bad_match(name: str, other: str, met: Any, expected: Any) -> NoReturn:
 # -- options --------------------------------------------------------------------------------------
 
 
-def bad_reduction(value: Any, has_batchmean: bool) -> NoReturn:
+def reduction(value: Any, names: Sequence[str]) -> int:
+    """Its place among the names that there are."""
+    if isinstance(value, str) and value in names:
+        return names.index(value)
     old = isinstance(value, str) and value == "elementwise_mean"
     hint = "; the old 'elementwise_mean' is now 'mean'" if old else ""
-    names = [*REDUCTIONS, "batchmean"] if has_batchmean else REDUCTIONS
-    raise ValueError(f"reduction is {value!r}; it must be one of {', '.join(names)}{hint}")
+    listed = [name for name in ("mean", "sum", "none", "batchmean") if name in names]
+    raise ValueError(f"reduction is {value!r}; it must be one of {', '.join(listed)}{hint}")
 
 
 def bad_batchmean() -> NoReturn:
@@ -269,16 +312,18 @@ def hessian(value: Any) -> int:
     return HESSIANS.index(value)
 
 
-def ignore_index(value: Any, probabilities: bool) -> int:
+def ignore_index(value: Any) -> int:
     try:
-        index = operator.index(value)
+        index = int(operator.index(value))
     except TypeError:
         raise TypeError(f"ignore_index is {value!r}; it must be an integer") from None
     if not -(2**63) <= index < 2**63:
         raise ValueError(f"ignore_index is {index}; it must be in the range of int64")
-    if probabilities and index >= 0:
-        raise ValueError(f"ignore_index is {index}; with class probabilities it has no meaning")
     return index
+
+
+def bad_ignored(index: int) -> NoReturn:
+    raise ValueError(f"ignore_index is {index}; with class probabilities it has no meaning")
 
 
 def _number(name: str, value: Any) -> float:
@@ -297,42 +342,16 @@ def _number(name: str, value: Any) -> float:
     raise TypeError(f"{name} is {value!r}; it must be a number")
 
 
-def label_smoothing(value: Any) -> float:
-    eps = _number("label_smoothing", value)
-    if not 0.0 <= eps <= 1.0:
-        raise ValueError(f"label_smoothing is {eps}; it must be in [0, 1]")
-    return eps
-
-
-def gamma(value: Any) -> float:
-    exponent = _number("gamma", value)
-    if not 0.0 <= exponent <= 1e6:
-        raise ValueError(f"gamma is {exponent}; it must be in [0, 1e6]")
-    return exponent
-
-
-def delta(value: Any) -> float:
-    limit = _number("delta", value)
-    if not 0.0 < limit < math.inf:
-        raise ValueError(f"delta is {limit}; it must be above 0 and finite")
-    return limit
-
-
-def beta(value: Any) -> float:
-    limit = _number("beta", value)
-    if not 0.0 <= limit < math.inf:
-        raise ValueError(f"beta is {limit}; it must be at least 0 and finite")
-    return limit
-
-
-def alpha_per_label(value: Any) -> tuple[float, float]:
-    """The weights of labels 0 and 1."""
-    if value is None:
-        return 1.0, 1.0
-    alpha = _number("alpha", value)
-    if not 0.0 <= alpha <= 1.0:
-        raise ValueError(f"alpha is {alpha}; it must be in [0, 1], or None for no weights")
-    return 1.0 - alpha, alpha
+def number(
+    name: str, value: Any, absent: float, least: float, most: float, rule: str
+) -> float | None:
+    """An option of one number; None where that may stand for "not given"."""
+    if value is None and not least <= absent <= most:
+        return None
+    x = _number(name, value)
+    if not least <= x <= most:
+        raise ValueError(f"{name} is {x}; it must be {rule}")
+    return x
 
 
 def alpha_per_class(value: Any, classes: int) -> Any:
@@ -340,18 +359,25 @@ def alpha_per_class(value: Any, classes: int) -> Any:
     if isinstance(value, int | float):
         return np.full(classes, _number("alpha", value))
     array = as_array("alpha", value)
-    if array.ndim > 0:
-        return array if type(array) is not Bfloat16 else value
-    return np.full(classes, _number("alpha", value))
+    return value if array.ndim else np.full(classes, float(_real("alpha", array)))
+
+
+def frozen(name: str, value: Any) -> Any:
+    """An option of numbers as it is kept: None, a float, or a copy that cannot be written to."""
+    if value is None:
+        return None
+    if isinstance(value, int | float):
+        return _number(name, value)
+    array = _real(name, as_array(name, value))
+    if array.ndim == 0:
+        return float(array)
+    kept = np.array(array, dtype=array.dtype.newbyteorder("="), order="K")
+    kept.flags.writeable = False
+    return kept
 
 
 def classes(value: Any) -> int:
-    try:
-        n = operator.index(value)
-    except TypeError:
-        raise TypeError(f"num_classes is {value!r}; it must be an integer") from None
-    if isinstance(value, bool | np.bool_):
-        raise TypeError(f"num_classes is {value!r}; it must be an integer")
+    n = _integer("num_classes", value)
     if n < 0:
         raise ValueError(f"num_classes is {n}; it must be at least 0")
     return n
@@ -362,12 +388,10 @@ def grad_output(value: Any, reduction: str) -> Any:
     if isinstance(value, int | float):
         return _number("grad_output", value)
     array = as_array("grad_output", value)
-    if array.ndim == 0 and type(array) is Bfloat16:
-        array = _widened(array)
     if array.ndim == 0:
         if array.dtype.kind not in "fiu":
             raise TypeError(f"grad_output has dtype {array.dtype}; accepted: real numbers")
-        return float(array)
+        return float(_widened(array))
     if reduction != "none":
         raise ValueError(
             f"grad_output has shape {array.shape}; with reduction {reduction!r} it must be a scalar"
@@ -398,8 +422,8 @@ def bad_index(target: Any, position: int, classes: int, ignored: int) -> NoRetur
 def bad_probability(probs: Any, target: Any, position: int) -> NoReturn:
     arrays = [as_array("target", x) for x in (probs, target)]
     for name, array in zip(("probs", "target"), arrays, strict=True):
-        values = _widened(array) if type(array) is Bfloat16 else array
-        named, value = _element(name, np.broadcast_to(values, arrays[0].shape), position)
+        values = np.broadcast_to(_widened(array), arrays[0].shape)
+        named, value = _element(name, values, position)
         if not 0 <= value <= 1:
             break
     raise ValueError(f"{named} is {value}, not in [0, 1]")
@@ -420,7 +444,7 @@ def bad_out_type(name: str, out: Any) -> NoReturn:
 
 
 def copy_out(stand_in: NDArray[Any], out: NDArray[Any]) -> None:
-    (out.view(np.uint16) if out.dtype.name == "bfloat16" else out)[...] = stand_in
+    (out.view(np.uint16) if out.dtype.name in FOREIGN else out)[...] = stand_in
 
 
 def out(name: str, array: NDArray[Any], shape: Shape, dtype: Any) -> None:
@@ -461,13 +485,11 @@ def _share(a: NDArray[Any], b: NDArray[Any]) -> bool:
         return True
 
 
-def overlaps(
-    name: str, array: NDArray[Any], names: Sequence[str], inputs: Sequence[Any], may: int
-) -> None:
+def overlaps(name: str, array: NDArray[Any], inputs: Sequence[tuple[str, Any]], may: int) -> None:
     """`out` may be one of the first inputs, `may` of them, but not meet any otherwise."""
-    if array.dtype.name == "bfloat16":
+    if array.dtype.name in FOREIGN:
         array = array.view(np.uint16)
-    for i, (other, x) in enumerate(zip(names, inputs, strict=True)):
+    for i, (other, x) in enumerate(inputs):
         may_be = i < may
         if x is None or isinstance(x, int | float | list | tuple):
             continue
@@ -480,12 +502,7 @@ def overlaps(
 
 
 def threads(value: Any) -> int:
-    try:
-        n = operator.index(value)
-    except TypeError:
-        raise TypeError(f"the number of threads is {value!r}; it must be an integer") from None
-    if isinstance(value, bool | np.bool_):
-        raise TypeError(f"the number of threads is {value!r}; it must be an integer")
+    n = _integer("the number of threads", value)
     if n < 1:
         raise ValueError(f"the number of threads is {n}; it must be at least 1")
     return min(n, 2**31 - 1)

@@ -10,67 +10,21 @@ from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer,
 )
-from cpython.long cimport PyLong_AsLongAndOverflow
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_Pack
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
+
+from ce.ce cimport *
+
+import sys
 
 import numpy as np
 
 from ce import _check
-
-cdef extern from "ce.h":
-    ctypedef enum ce_type:
-        CE_FLOAT32, CE_FLOAT64, CE_FLOAT16, CE_BFLOAT16, CE_INT8, CE_UINT8, CE_UINT16
-    ctypedef enum ce_reduction: CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY
-    ctypedef enum ce_hessian: CE_EXACT, CE_GAUSS_NEWTON, CE_ABS
-    enum: CE_Z, CE_GRAD, CE_HESS, CE_OTHER, CE_TARGET, CE_V, CE_POS, CE_UPSTREAM, CE_VALUE
-    ctypedef struct ce_array:
-        char *data
-        const int64_t *strides
-        ce_type type
-    ctypedef struct ce_job:
-        int loss
-        ce_type real
-        ce_reduction reduction
-        ce_hessian hessian
-        int axes, class_axis
-        const int64_t *shape
-        ce_array array[9]
-        const void *w
-        int64_t ignore_index
-        double smoothing, gamma
-        double alpha[2]
-        double delta
-        double grad_output
-        int valued
-        int threads
-        int (*stop)() noexcept nogil
-        void *scratch
-        double value
-        double z
-        int64_t bad
-        int stopped
-    size_t ce_scratch_bytes(ce_job *) nogil
-    void ce_run(ce_job *) nogil
-    int ce_find_loss(const char *)
-    int ce_isa_count()
-    const char *ce_isa_name(int)
-    bint ce_isa_runs_here(int)
-    int ce_isa_current()
-    void ce_isa_use(int)
-    const char *ce_threads_runtime()
-    int ce_threads_team(int)
-    void ce_threads_before_fork()
-    void ce_threads_after_fork()
-    void ce_threads_set_cpus(int)
-
-cdef extern from "internal.h":
-    Py_ssize_t size_of(ce_type)
 
 cdef extern from *:
     """
@@ -89,8 +43,13 @@ cdef enum:
     WANTS_VALUE = 1
     WANTS_GRAD = 2
     WANTS_HESS = 4
-    WEIGHT = 9           # one view more than the job has arrays
-    VIEWS = 10
+    WEIGHT = CE_ARRAYS   # one view more than the job has arrays
+    VIEWS = CE_ARRAYS + 1
+    # What a call can be given by keyword: the options at their places in losses.def, and these.
+    AXIS = CE_OPTION_COUNT
+    GRAD_OUTPUT = CE_OPTION_COUNT + 1
+    OUT = CE_OPTION_COUNT + 2
+    KEYWORDS = CE_OPTION_COUNT + 3
     FEW = 64             # numbers of 8 bytes of scratch that need no allocation
     AXES = 64            # NumPy's limit
     FEW_AXES = 8         # of arrays that are looked into
@@ -104,18 +63,24 @@ PERPLEXITY = object()
 cdef object perplexity = PERPLEXITY
 
 cdef object float32 = np.float32, float64 = np.float64, empty = np.empty, empty_like = np.empty_like
-cdef object ndarray = np.ndarray, Bfloat16 = _check.Bfloat16
+cdef object ndarray = np.ndarray, Bits = _check.Bits
 
 cdef enum Hold:
     NOTHING, A_BUFFER, AN_ARRAY
 
 cdef struct Call:
     ce_job job
+    PyObject *given[KEYWORDS]  # borrowed, as are the next: the caller holds them all
+    PyObject *prepared
+    PyObject *x
+    PyObject *target
+    # From here on all is 0 at first.
+    PyObject *first_out  # out[0], where out is a pair
     Hold held[VIEWS]
     int item_axes
     bint converted       # some input was copied: overlap must be looked for on the originals
     bint other_may_be_out
-    # All above is 0 at first.
+    # Up to here.
     Py_ssize_t items[64]  # the shape of the items: the logits' less the class axis
     Py_buffer view[VIEWS]
     int type[VIEWS]      # of what is held: a ce_type, or -1 for none
@@ -124,7 +89,74 @@ cdef struct Call:
 
 
 cdef inline void clear(Call *c) noexcept:
-    memset(c, 0, <size_t>(<char *>&c.items - <char *>c))
+    memset(&c.first_out, 0, <size_t>(<char *>&c.items - <char *>&c.first_out))
+
+
+# -- the rows of losses.def and dtypes.def --------------------------------------------------------
+
+cdef dict contents = {
+    CE_NOTHING: "nothing", CE_LOGITS: "logits", CE_LOG_PROBS: "log_probs", CE_PROBS: "probs",
+    CE_UNIT: "unit", CE_NUMBERS: "numbers", CE_CLASSES: "classes", CE_UPSTREAMS: "upstreams",
+    CE_UPSTREAM_ITEMS: "upstream_items",
+}
+
+
+def losses():
+    """The rows of losses.def; the options by their keywords."""
+    cdef const ce_loss *row
+    result = []
+    for i in range(ce_loss_count()):
+        row = ce_loss_row(i)
+        result.append({
+            "name": row.name.decode(),
+            "has_classes": bool(row.has_classes),
+            "first": contents[row.first],
+            "second": contents[row.second],
+            "outputs": row.outputs.decode(),
+            "mean": "weight" if row.mean == CE_BY_WEIGHT else "count",
+            "options": tuple([keyword_of(j) for j in range(CE_OPTION_COUNT)
+                              if row.options >> j & 1]),
+        })
+    return tuple(result)
+
+
+def options():
+    """The options; with what stands for "not given", the bounds and the rule of those of a number."""
+    cdef const ce_option *row
+    result = []
+    for i in range(CE_OPTION_COUNT):
+        row = ce_option_row(i)
+        result.append({"keyword": keyword_of(i)})
+        if row.field:
+            result[i].update(absent=row.absent, least=row.least, most=row.most,
+                             rule=row.rule.decode())
+    return tuple(result)
+
+
+def dtypes():
+    """The rows of dtypes.def."""
+    cdef const ce_dtype *row
+    result = []
+    for i in range(CE_TYPES):
+        row = ce_dtype_row(<ce_type>i)
+        result.append({"name": row.name.decode(), "size": row.size, "digits": row.digits,
+                       "least": row.least, "most": row.most, "number": row.number})
+    return tuple(result)
+
+
+cdef str keyword_of(int place):
+    return sys.intern(ce_option_row(place).keyword.decode())
+
+
+def find_loss(str name):
+    cdef bytes encoded = name.encode()
+    cdef int loss = ce_find_loss(encoded)
+    if loss < 0:
+        raise LookupError(name)
+    return loss
+
+
+_check.know_dtypes(dtypes())
 
 
 include "_numpy.pxi"
@@ -133,22 +165,19 @@ include "_buffers.pxi"
 
 # -- the call -----------------------------------------------------------------------------------
 
-cdef object start(Call *c, int loss, str name, object x):
+cdef object start(Call *c, str name, object x):
     """The logits or the input: dtype and shape."""
-    c.job.loss = loss
     x = take_floats(c, CE_Z, name, x)
     c.job.real = CE_FLOAT64 if c.job.array[CE_Z].type == CE_FLOAT64 else CE_FLOAT32
     c.job.axes = c.view[CE_Z].ndim
     c.job.shape = <const int64_t *>c.view[CE_Z].shape
-    c.job.class_axis = -1
-    c.job.grad_output = 1
     return x
 
 
-cdef object begin(Call *c, int loss, str name, object x, object axis):
+cdef object begin(Call *c, str name, object x, object axis):
     """The same with a class axis."""
     cdef int i, rank, chosen
-    x = start(c, loss, name, x)
+    x = start(c, name, x)
     rank = c.job.axes
     if axis is None:
         chosen = 1 if rank > 1 else 0
@@ -216,34 +245,208 @@ cdef int fill(Call *c) except -1:
     return execute(c)
 
 
-cdef int reduction_code(object reduction, bint has_batchmean) except -1:
-    if isinstance(reduction, str):
-        if reduction == "mean":
-            return CE_MEAN
-        if reduction == "sum":
-            return CE_SUM
-        if reduction == "none":
-            return CE_NONE
-        if reduction == "batchmean" and has_batchmean:
-            return CE_BATCHMEAN
-    elif reduction is perplexity:
-        return CE_PERPLEXITY
-    return _check.bad_reduction(reduction, has_batchmean)
+# -- options --------------------------------------------------------------------------------------
+
+# Reads, checks and stores one option; returns it as a Prepared keeps it. Those that take an array
+# need the shape of the logits.
+ctypedef object (*Setter)(Call *c, int place, object x)
+
+cdef Setter setter[KEYWORDS]
+cdef bint takes_array[KEYWORDS]
+cdef tuple keyword = (*[keyword_of(i) for i in range(CE_OPTION_COUNT)], "axis", "grad_output", "out")
+cdef tuple reductions = ("none", "sum", "mean", "batchmean")  # by ce_reduction
+cdef object none = reductions[0], mean = reductions[2]
 
 
-cdef int hessian_code(object hessian) except -1:
-    if type(hessian) is str and hessian == "exact":
-        return CE_EXACT
-    return _check.hessian(hessian)
+cdef object set_number(Call *c, int place, object x):
+    cdef const ce_option *row = ce_option_row(place)
+    cdef double *field = <double *>(<char *>&c.job + row.field)
+    if type(x) is not float or not row.least <= <double>x <= row.most:
+        x = _check.number(keyword[place], x, row.absent, row.least, row.most, row.rule.decode())
+    field[0] = row.absent if x is None else <double>x
+    return x
 
 
-cdef inline bint is_zero(object x) except -1:
-    return type(x) is float and <double>x == 0
+cdef object set_reduction(Call *c, int place, object x):
+    cdef bint has_batchmean = ce_loss_row(c.job.loss).options >> place & 1
+    cdef int code
+    if x is mean:
+        c.job.reduction = CE_MEAN
+        return x
+    if x is perplexity:
+        c.job.reduction = CE_PERPLEXITY
+        return x
+    code = CE_NONE if x is none else _check.reduction(x, reductions[:4 if has_batchmean else 3])
+    c.job.reduction = <ce_reduction>code
+    return reductions[code]
 
 
-cdef inline bint is_default_index(object x) except -1:
-    cdef int overflow
-    return type(x) is int and PyLong_AsLongAndOverflow(x, &overflow) == -100
+cdef object set_hessian(Call *c, int place, object x):
+    c.job.hessian = <ce_hessian><int>_check.hessian(x)
+    return _check.HESSIANS[c.job.hessian]
+
+
+cdef object set_ignore_index(Call *c, int place, object x):
+    cdef int overflow = 1
+    if type(x) is int:
+        c.job.ignore_index = PyLong_AsLongLongAndOverflow(x, &overflow)
+    if overflow:
+        x = _check.ignore_index(x)
+        c.job.ignore_index = x
+    return x
+
+
+cdef object set_class_weight(Call *c, int place, object x):
+    return None if x is None else take_weight(c, "weight", x)
+
+
+cdef object set_class_alpha(Call *c, int place, object x):
+    if x is None:
+        return None
+    return take_weight(c, "alpha", _check.alpha_per_class(x, c.job.shape[c.job.class_axis]))
+
+
+cdef object set_sample_weight(Call *c, int place, object x):
+    return None if x is None else take_items(c, CE_V, "sample_weight", x)
+
+
+cdef object set_element_weight(Call *c, int place, object x):
+    return None if x is None else take_elements(c, CE_V, "weight", x, True)
+
+
+cdef object set_pos_weight(Call *c, int place, object x):
+    return None if x is None else take_elements(c, CE_POS, "pos_weight", x, True)
+
+
+cdef int fill_setters() except -1:
+    cdef int i
+    for i in range(CE_OPTION_COUNT):
+        if ce_option_row(i).field:
+            setter[i] = set_number
+    setter[CE_CLASS_WEIGHT_PLACE] = set_class_weight
+    setter[CE_CLASS_ALPHA_PLACE] = set_class_alpha
+    setter[CE_SAMPLE_WEIGHT_PLACE] = set_sample_weight
+    setter[CE_ELEMENT_WEIGHT_PLACE] = set_element_weight
+    setter[CE_POS_WEIGHT_PLACE] = set_pos_weight
+    setter[CE_IGNORE_INDEX_PLACE] = set_ignore_index
+    setter[CE_HESSIAN_PLACE] = set_hessian
+    setter[CE_BATCH_MEAN_PLACE] = set_reduction
+    for i in (CE_CLASS_WEIGHT_PLACE, CE_CLASS_ALPHA_PLACE, CE_SAMPLE_WEIGHT_PLACE,
+              CE_ELEMENT_WEIGHT_PLACE, CE_POS_WEIGHT_PLACE, GRAD_OUTPUT):
+        takes_array[i] = True
+    for i in range(CE_OPTION_COUNT):
+        if setter[i] == NULL:
+            raise ImportError(f"_core.pyx has no setter for the option {keyword[i]!r}")
+    return 0
+
+
+fill_setters()
+
+
+cdef class Prepared:
+    """A loss by its name in losses.def, and options for all its calls, checked and frozen."""
+    cdef ce_job job                    # as a call begins
+    cdef PyObject *given[KEYWORDS]     # options of which a call must know more; those of `kept`
+    cdef dict kept
+    cdef int with_probabilities        # the loss to take when the target holds class probabilities
+    cdef bint has_classes, takes_indices
+    cdef str first                     # what the first argument is called
+    cdef int count                     # of keywords
+    cdef int place[KEYWORDS]
+    cdef PyObject *name[KEYWORDS]      # interned; `keyword` holds them
+
+    def __cinit__(self, str loss, /, **options):
+        cdef const ce_loss *row
+        cdef Call c
+        cdef int i, place
+        ce_start(&c.job, find_loss(loss))
+        row = ce_loss_row(c.job.loss)
+        if row.outputs != b"vgh":
+            raise LookupError(loss)
+        c.job.reduction = CE_MEAN
+        self.has_classes = row.has_classes
+        self.takes_indices = row.second == CE_CLASSES
+        self.with_probabilities = ce_find_loss(f"{loss}_probabilities".encode())
+        self.first = "probs" if row.first == CE_UNIT else contents[row.first] if (
+            row.has_classes or row.first == CE_LOGITS) else "input"
+        for i in range(KEYWORDS):
+            if i == CE_BATCH_MEAN_PLACE or i > AXIS or (
+                    row.has_classes if i == AXIS else row.options >> i & 1):
+                self.place[self.count] = i
+                self.name[self.count] = <PyObject *>keyword[i]
+                self.count += 1
+        self.kept = {}
+        for name, value in options.items():
+            place = self.place[find_keyword(self, <PyObject *>name, 0)]
+            if place == AXIS:
+                value = _check.axis_or_none(value)
+            elif place < AXIS and takes_array[place]:
+                value = _check.frozen(name, value)
+            elif place < AXIS:
+                value = setter[place](&c, place, value)
+            else:
+                raise TypeError(f"{name} is no option")
+            self.kept[keyword[place]] = value
+            if place == AXIS or takes_array[place]:
+                self.given[place] = <PyObject *>value
+        if c.job.reduction == CE_PERPLEXITY:
+            self.with_probabilities = -1
+        self.job = c.job
+
+    @property
+    def options(self):
+        """The options as they were frozen."""
+        return dict(self.kept)
+
+    @property
+    def keywords(self):
+        """The options that there are."""
+        return tuple([keyword[self.place[i]] for i in range(self.count)
+                      if self.place[i] <= AXIS])
+
+
+cdef int find_keyword(Prepared p, PyObject *name, int first) except -1:
+    """Where that keyword stands among those of the loss, most likely at `first`."""
+    cdef int i
+    for i in range(first, p.count):
+        if p.name[i] == name:
+            return i
+    for i in range(first):
+        if p.name[i] == name:
+            return i
+    for i in range(p.count):  # not every caller's strings are interned
+        if <object>p.name[i] == <object>name:
+            return i
+    raise TypeError(f"{ce_loss_row(p.job.loss).name.decode()} has no option {<object>name}")
+
+
+cdef int read_keywords(Call *c, Prepared p, PyObject **values, PyObject *names) except -1:
+    cdef int i, at = 0
+    memcpy(c.given, p.given, sizeof(c.given))
+    if names != NULL:
+        for i in range(PyTuple_Size(names)):
+            at = find_keyword(p, PyTuple_GetItem(names, i), at)
+            c.given[p.place[at]] = values[i]
+            at += 1
+    return 0
+
+
+cdef inline object option(const Call *c, int place):
+    return None if c.given[place] == NULL else <object>c.given[place]
+
+
+cdef int set_options(Call *c, Prepared p) except -1:
+    cdef const ce_loss *row = ce_loss_row(c.job.loss)
+    cdef int i, place
+    for i in range(p.count):
+        place = p.place[i]
+        if place < AXIS and c.given[place] != NULL:
+            setter[place](c, place, <object>c.given[place])
+    if c.job.reduction == CE_BATCHMEAN and c.job.axes == 0:
+        _check.bad_batchmean()
+    if row.has_classes and row.second != CE_CLASSES and c.job.ignore_index >= 0:
+        _check.bad_ignored(c.job.ignore_index)
+    return 0
 
 
 cdef int check_target_shape(const Call *c, object axis) except -1:
@@ -266,9 +469,22 @@ cdef object take_probabilities(Call *c, object x):
     return x
 
 
-cdef int take_grad_output(Call *c, object grad_output, object reduction) except -1:
+cdef object take_class_target(Call *c, Prepared p, object x):
+    """Class indices, or class probabilities where there is a loss for them."""
+    cdef bint indices = p.takes_indices and is_indices(c, x)
+    if not indices and (not p.takes_indices or (
+            p.with_probabilities >= 0 and _check.is_probabilities(x, c_shape(c)))):
+        if p.takes_indices:
+            c.job.loss = p.with_probabilities
+        return take_probabilities(c, x)
+    x = take_target(c, x, indices)
+    check_target_shape(c, option(c, AXIS))
+    return x
+
+
+cdef int take_grad_output(Call *c, object grad_output) except -1:
     if type(grad_output) is not float:
-        grad_output = _check.grad_output(grad_output, reduction)
+        grad_output = _check.grad_output(grad_output, reductions[c.job.reduction])
     if type(grad_output) is float:
         c.job.grad_output = grad_output
     elif c.job.class_axis >= 0:
@@ -278,19 +494,17 @@ cdef int take_grad_output(Call *c, object grad_output, object reduction) except 
     return 0
 
 
-cdef object answer(Call *c, int what, object z, object out, tuple names, tuple inputs,
-                   object target):
+cdef object answer(Call *c, int what, object z, object out, object target):
     """Outputs, the call, and what the caller gets of `what`."""
     cdef int items = c.item_axes if c.job.class_axis >= 0 else c.job.axes
     grad = hess = losses = None
     if what & WANTS_HESS:
         grad_out, hess_out = (None, None) if out is None else _check.pair(out)
-        grad = take_out(c, CE_GRAD, "out[0]", grad_out, z, names, inputs)
-        if out is not None:
-            names, inputs = names + ("out[0]",), inputs + (grad_out,)
-        hess = take_out(c, CE_HESS, "out[1]", hess_out, z, names, inputs)
+        grad = take_out(c, CE_GRAD, "out[0]", grad_out, z, None)
+        c.first_out = <PyObject *>grad_out
+        hess = take_out(c, CE_HESS, "out[1]", hess_out, z, None)
     elif what & WANTS_GRAD:
-        grad = take_out(c, CE_GRAD, "out", out, z, names, inputs)
+        grad = take_out(c, CE_GRAD, "out", out, z, None)
     if what & WANTS_VALUE and c.job.reduction == CE_NONE and items > 0:
         losses = fresh(c, CE_VALUE, z)
     c.job.valued = what & WANTS_VALUE
@@ -310,88 +524,43 @@ cdef object answer(Call *c, int what, object z, object out, tuple names, tuple i
         2, <PyObject *>value, <PyObject *>grad)
 
 
-cdef object run_softmax_loss(int loss, int what, object logits, object target, object weight,
-                             object sample_weight, object ignore_index, object label_smoothing,
-                             object gamma, object hessian, object reduction, object axis,
-                             object grad_output, object out):
-    """Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss of classes."""
+cdef tuple inputs_of(const Call *c):
+    """What must not overlap with an output, by name."""
+    cdef Prepared p = <Prepared>c.prepared
+    cdef int i
+    pairs = [(p.first, <object>c.x), ("target", <object>c.target)]
+    for i in range(KEYWORDS):
+        if takes_array[i] and c.given[i] != NULL:
+            pairs.append((keyword[i], <object>c.given[i]))
+    if c.first_out != NULL:
+        pairs.append(("out[0]", <object>c.first_out))
+    return tuple(pairs)
+
+
+cdef object run_loss(Prepared p, int what, object x, object target, PyObject **values,
+                     PyObject *names):
     cdef Call c
-    cdef bint indices
-    cdef tuple names = _ON_LOG_PROBS if loss == _NLL else (
-        _ON_ALPHA if loss == _FOCAL else _ON_CLASSES)
     clear(&c)
+    c.job = p.job
+    c.prepared, c.x, c.target = <PyObject *>p, <PyObject *>x, <PyObject *>target
+    read_keywords(&c, p, values, names)
     try:
-        z = begin(&c, loss, <str>names[0], logits, axis)
-        indices = is_indices(&c, target)
-        if not indices and loss == _CROSS_ENTROPY and reduction is not perplexity and (
-                _check.is_probabilities(target, c_shape(&c))):
-            c.job.loss = _CROSS_ENTROPY_PROBABILITIES
-            y = take_probabilities(&c, target)
+        if p.has_classes:
+            z = begin(&c, p.first, x, option(&c, AXIS))
+            y = take_class_target(&c, p, target)
         else:
-            y = take_target(&c, target, indices)
-            check_target_shape(&c, axis)
-        c.job.reduction = <ce_reduction>reduction_code(reduction, False)
-        c.job.hessian = <ce_hessian>hessian_code(hessian)
-        c.job.ignore_index = -100
-        if not is_default_index(ignore_index):
-            c.job.ignore_index = _check.ignore_index(ignore_index, c.job.loss != loss)
-        if not is_zero(label_smoothing):
-            c.job.smoothing = _check.label_smoothing(label_smoothing)
-        if not is_zero(gamma):
-            c.job.gamma = _check.gamma(gamma)
-        if weight is not None:
-            if loss == _FOCAL:
-                weight = _check.alpha_per_class(weight, c.job.shape[c.job.class_axis])
-            take_weight(&c, <str>names[2], weight)
-        if sample_weight is not None:
-            take_items(&c, CE_V, "sample_weight", sample_weight)
-        if grad_output is not None:
-            take_grad_output(&c, grad_output, reduction)
-        return answer(&c, what, z, out, names, None if out is None else PyTuple_Pack(
-            5, <PyObject *>logits, <PyObject *>target, <PyObject *>weight,
-            <PyObject *>sample_weight, <PyObject *>grad_output), y)
-    finally:
-        release(&c)
-
-
-cdef object run_pointwise_loss(int loss, int what, object input, object target, object weight,
-                               object pos_weight, object gamma, object alpha, object delta,
-                               object hessian, object reduction, object grad_output, object out):
-    """The same of an element-wise loss."""
-    cdef Call c
-    cdef tuple names = _ON_PROBS if loss == _BCE else _ON_LOGITS if (
-        loss == _BCE_WITH_LOGITS or loss == _SIGMOID_FOCAL) else _ON_INPUT
-    clear(&c)
-    try:
-        x = start(&c, loss, <str>names[0], input)
-        y = take_elements(&c, CE_OTHER, "target", target, False)
-        c.job.reduction = <ce_reduction>reduction_code(reduction, loss == _KL_DIV
-                                                       or loss == _KL_DIV_LOG)
-        if c.job.reduction == CE_BATCHMEAN and c.job.axes == 0:
-            _check.bad_batchmean()
-        if loss == _SIGMOID_FOCAL:
-            c.job.hessian = <ce_hessian>hessian_code(hessian)
-            c.job.gamma = _check.gamma(gamma)
-            c.job.alpha[0], c.job.alpha[1] = _check.alpha_per_label(alpha)
-        elif loss == _HUBER:
-            c.job.delta = _check.delta(delta)
-        elif loss == _SMOOTH_L1:
-            c.job.delta = _check.beta(delta)
-        if weight is not None:
-            take_elements(&c, CE_V, "weight", weight, True)
-        if pos_weight is not None:
-            take_elements(&c, CE_POS, "pos_weight", pos_weight, True)
-        if grad_output is not None:
-            take_grad_output(&c, grad_output, reduction)
-        return answer(&c, what, x, out, names, None if out is None else PyTuple_Pack(
-            5, <PyObject *>input, <PyObject *>target, <PyObject *>weight,
-            <PyObject *>pos_weight, <PyObject *>grad_output), y)
+            z = start(&c, p.first, x)
+            y = take_elements(&c, CE_OTHER, "target", target, False)
+        set_options(&c, p)
+        if c.given[GRAD_OUTPUT] != NULL and option(&c, GRAD_OUTPUT) is not None:
+            take_grad_output(&c, option(&c, GRAD_OUTPUT))
+        return answer(&c, what, z, option(&c, OUT), y)
     finally:
         release(&c)
 
 
 # Under the stable ABI of Python 3.11 Cython's own functions take a tuple of their arguments, which
-# costs 100 ns. These two take an array.
+# costs 100 ns. This one takes an array.
 cdef extern from "Python.h":
     ctypedef void *PyCFunction
     ctypedef struct PyMethodDef:
@@ -399,50 +568,35 @@ cdef extern from "Python.h":
         PyCFunction ml_meth
         int ml_flags
         const char *ml_doc
-    int METH_FASTCALL
+    int METH_FASTCALL, METH_KEYWORDS
     object PyCFunction_NewEx(PyMethodDef *, PyObject *, PyObject *)
-
-cdef PyMethodDef[2] methods
-
-
-cdef object method(int i, const char *name, void *function):
-    methods[i] = PyMethodDef(name, <PyCFunction>function, METH_FASTCALL, NULL)
-    return PyCFunction_NewEx(&methods[i], NULL, NULL)
+    Py_ssize_t PyTuple_Size(PyObject *)
+    PyObject *PyTuple_GetItem(PyObject *, Py_ssize_t)
+    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
 
 
-cdef int expect(Py_ssize_t met, int expected) except -1:
-    if met != expected:
-        raise TypeError(f"{expected} arguments are expected, not {met}")
-    return 0
+cdef object call_loss(object module, PyObject **x, Py_ssize_t n, PyObject *names):
+    if n != 4 or type(<object>x[0]) is not Prepared:
+        raise TypeError("call takes a Prepared, what, x, target, and options by keyword")
+    return run_loss(<Prepared>x[0], <int><object>x[1], <object>x[2], <object>x[3], x + 4, names)
 
 
-cdef object call_softmax_loss(object module, PyObject **x, Py_ssize_t n):
-    expect(n, 14)
-    return run_softmax_loss(
-        <int><object>x[0], <int><object>x[1], <object>x[2], <object>x[3], <object>x[4],
-        <object>x[5], <object>x[6], <object>x[7], <object>x[8], <object>x[9], <object>x[10],
-        <object>x[11], <object>x[12], <object>x[13])
+cdef PyMethodDef call_method = PyMethodDef(
+    "call", <PyCFunction>call_loss, METH_FASTCALL | METH_KEYWORDS,
+    b"call(prepared, what, x, target, /, **options)\n--\n\n"
+    b"Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss.")
 
-
-cdef object call_pointwise_loss(object module, PyObject **x, Py_ssize_t n):
-    expect(n, 13)
-    return run_pointwise_loss(
-        <int><object>x[0], <int><object>x[1], <object>x[2], <object>x[3], <object>x[4],
-        <object>x[5], <object>x[6], <object>x[7], <object>x[8], <object>x[9], <object>x[10],
-        <object>x[11], <object>x[12])
-
-
-softmax_loss = method(0, "softmax_loss", <void *>call_softmax_loss)
-pointwise_loss = method(1, "pointwise_loss", <void *>call_pointwise_loss)
+call = PyCFunction_NewEx(&call_method, NULL, NULL)
 
 
 def axis_sum(int loss, p, q, axis):
     """Sums over one axis of a function of p, or of p and q."""
     cdef Call c
     clear(&c)
+    ce_start(&c.job, loss)
     try:
-        x = begin(&c, loss, "p", p, _check.no_none(axis))
-        if loss != _ENTROPY:
+        x = begin(&c, "p", p, _check.no_none(axis))
+        if ce_loss_row(loss).second != CE_NOTHING:
             take_numbers(&c, CE_OTHER, "q", q, True)
             if not fits(&c, &c.view[CE_OTHER], CE_OTHER):
                 _check.bad_shape("q", shape_of(&c.view[CE_OTHER]), c_shape(&c))
@@ -457,9 +611,10 @@ def normalise(int loss, x, axis, out):
     """softmax or log_softmax."""
     cdef Call c
     clear(&c)
+    ce_start(&c.job, loss)
     try:
-        z = begin(&c, loss, "x", x, _check.no_none(axis))
-        result = take_out(&c, CE_GRAD, "out", out, z, ("x",), (x,))
+        z = begin(&c, "x", x, _check.no_none(axis))
+        result = take_out(&c, CE_GRAD, "out", out, z, (("x", x),))
         fill(&c)
         return settle(result)
     finally:
@@ -470,8 +625,9 @@ def normalise_backward(int loss, grad_output, output, axis, out):
     """The backward pass of softmax or log_softmax, from its output."""
     cdef Call c
     clear(&c)
+    ce_start(&c.job, loss)
     try:
-        y = begin(&c, loss, "output", output, _check.no_none(axis))
+        y = begin(&c, "output", output, _check.no_none(axis))
         g = take_floats(&c, CE_OTHER, "grad_output", grad_output)
         if c.job.array[CE_OTHER].type != c.job.array[CE_Z].type:
             _check.bad_match("grad_output", "output", g, y)
@@ -479,7 +635,7 @@ def normalise_backward(int loss, grad_output, output, axis, out):
             _check.bad_shape("grad_output", shape_of(&c.view[CE_OTHER]), c_shape(&c))
         c.other_may_be_out = True
         result = take_out(&c, CE_GRAD, "out", out, y,
-                          ("output", "grad_output"), (output, grad_output))
+                          (("output", output), ("grad_output", grad_output)))
         fill(&c)
         return settle(result)
     finally:
@@ -495,8 +651,9 @@ cdef tuple reduced_shape(const Call *c, bint keepdims):
 def logsumexp(int loss, x, axis, keepdims, out):
     cdef Call c
     clear(&c)
+    ce_start(&c.job, loss)
     try:
-        z = begin(&c, loss, "x", x, _check.no_none(axis))
+        z = begin(&c, "x", x, _check.no_none(axis))
         kept = c.job.class_axis if keepdims else None
         inner = out
         if out is not None:
@@ -504,7 +661,7 @@ def logsumexp(int loss, x, axis, keepdims, out):
                 _check.bad_out_type("out", out)
             inner = _check.without_axis("out", out, reduced_shape(&c, keepdims), kept)
         if c.job.axes > 1 or out is not None:
-            values = take_out(&c, CE_VALUE, "out", inner, z, ("x",), (x,))
+            values = take_out(&c, CE_VALUE, "out", inner, z, (("x", x),))
             execute(&c)
             values = settle(values)
             if out is not None:
@@ -520,13 +677,13 @@ def logsumexp(int loss, x, axis, keepdims, out):
 def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
     cdef Call c
     clear(&c)
+    ce_start(&c.job, loss)
     try:
-        z = begin(&c, loss, "x", x, _check.no_none(axis))
+        z = begin(&c, "x", x, _check.no_none(axis))
         g = _check.without_axis("grad_output", grad_output, reduced_shape(&c, keepdims),
                                 c.job.class_axis if keepdims else None)
         take_items(&c, CE_UPSTREAM, "grad_output", g)
-        result = take_out(&c, CE_GRAD, "out", out, z,
-                          ("x", "grad_output"), (x, grad_output))
+        result = take_out(&c, CE_GRAD, "out", out, z, (("x", x), ("grad_output", grad_output)))
         fill(&c)
         return settle(result)
     finally:
@@ -584,27 +741,28 @@ def after_fork():
     ce_threads_after_fork()
 
 
-def find_loss(str name):
-    cdef bytes encoded = name.encode()
-    cdef int loss = ce_find_loss(encoded)
-    if loss < 0:
-        raise LookupError(name)
-    return loss
-
-
 def isas():
     """The instruction sets that are compiled in and run on this machine, in rising order."""
-    return tuple([ce_isa_name(i).decode() for i in range(ce_isa_count()) if ce_isa_runs_here(i)])
+    return tuple([ce_isa_row(i).name.decode() for i in range(ce_isa_count()) if ce_isa_runs_here(i)])
 
 
 def isa():
-    return ce_isa_name(ce_isa_current()).decode()
+    return ce_isa_row(ce_isa_current()).name.decode()
+
+
+def isa_facts(str name):
+    """What an instruction set asks of the processor, and whether it has fused multiply-add."""
+    cdef int i
+    for i in range(ce_isa_count()):
+        if ce_isa_row(i).name.decode() == name:
+            return {"level": ce_isa_row(i).level, "fused": bool(ce_isa_row(i).fused)}
+    raise LookupError(name)
 
 
 def use_isa(str name):
     cdef int i
     for i in range(ce_isa_count()):
-        if ce_isa_name(i).decode() == name and ce_isa_runs_here(i):
+        if ce_isa_row(i).name.decode() == name and ce_isa_runs_here(i):
             ce_isa_use(i)
             return
     raise ValueError(f"instruction set {name!r} is not one of {', '.join(isas())}")
@@ -612,27 +770,3 @@ def use_isa(str name):
 
 def compiler():
     return CE_COMPILER.decode()
-
-
-# -- what the losses are called -------------------------------------------------------------------
-
-cdef int _CROSS_ENTROPY = find_loss("cross_entropy")
-cdef int _CROSS_ENTROPY_PROBABILITIES = find_loss("cross_entropy_probabilities")
-cdef int _ENTROPY = find_loss("entropy")
-cdef int _NLL = find_loss("nll")
-cdef int _FOCAL = find_loss("focal")
-cdef int _BCE = find_loss("bce")
-cdef int _BCE_WITH_LOGITS = find_loss("bce_with_logits")
-cdef int _SIGMOID_FOCAL = find_loss("sigmoid_focal")
-cdef int _HUBER = find_loss("huber")
-cdef int _SMOOTH_L1 = find_loss("smooth_l1")
-cdef int _KL_DIV = find_loss("kl_div")
-cdef int _KL_DIV_LOG = find_loss("kl_div_log")
-# Names of what must not overlap with out.
-cdef tuple _ON_CLASSES = ("logits", "target", "weight", "sample_weight", "grad_output")
-cdef tuple _ON_LOG_PROBS = ("log_probs", *_ON_CLASSES[1:])
-cdef tuple _ON_ALPHA = ("logits", "target", "alpha", "sample_weight", "grad_output")
-cdef tuple _ON_INPUT = ("input", "target", "weight", "pos_weight", "grad_output")
-cdef tuple _ON_LOGITS = ("logits", *_ON_INPUT[1:])
-cdef tuple _ON_PROBS = ("probs", *_ON_INPUT[1:])
-cdef tuple _DTYPES = (np.float32, np.float64, np.float16, np.uint16)  # of the first ce_types

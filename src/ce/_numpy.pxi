@@ -11,7 +11,7 @@ cdef extern from *:
         PyTypeObject *typeobj;
         char kind, type, byteorder, flags;
         int type_num;
-    } ce_dtype;
+    } ce_descr;
 
     typedef struct {
         PyObject_HEAD
@@ -19,7 +19,7 @@ cdef extern from *:
         int nd;
         Py_ssize_t *dimensions, *strides;
         PyObject *base;
-        ce_dtype *dtype;
+        ce_descr *dtype;
         int flags;
     } ce_ndarray;
 
@@ -27,12 +27,13 @@ cdef extern from *:
     #define WARN_ON_WRITE 0x80000000u
     enum { C_VERSION = 0, SCALAR = 60, NEW_LIKE_ARRAY = 277, KEEP_ORDER = 2 };
 
-    /* By NumPy's type numbers, from 1 on (0 is bool). */
-    static const signed char ce_type_of_number[] = {
+    /* By NumPy's type numbers, from 1 on (0 is bool); floating types are filled in by their rows. */
+    static signed char ce_type_of_number[64] = {
         -1, CE_INT8, CE_UINT8, CE_INT16, CE_UINT16, CE_INT32, CE_UINT32,
         sizeof(long) == 8 ? CE_INT64 : CE_INT32, sizeof(long) == 8 ? CE_UINT64 : CE_UINT32,
-        CE_INT64, CE_UINT64, CE_FLOAT32, CE_FLOAT64, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-        CE_FLOAT16,
+        CE_INT64, CE_UINT64, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
     };
 
     static inline int type_of_ndarray(const ce_ndarray *x)
@@ -61,6 +62,7 @@ cdef extern from *:
         Py_ssize_t *dimensions
         Py_ssize_t *strides
     int type_of_ndarray(const Ndarray *) noexcept
+    signed char ce_type_of_number[64]
     bint is_writeable(const Ndarray *) noexcept
     unsigned c_version(void **)
     object scalar_of(void **, void *, object)
@@ -70,8 +72,20 @@ cdef void **numpy_api = NULL
 cdef object dtype32 = np.dtype(np.float32), dtype64 = np.dtype(np.float64)
 
 
+# Of each ce_type: its bytes, and the dtype in which NumPy holds it.
+cdef char size_of[CE_TYPES]
+cdef tuple numpy_dtype = _check.numpy_dtypes(dtypes())
+
+
 cdef int find_numpy_api() except -1:
     global numpy_api
+    cdef const ce_dtype *row
+    cdef int i
+    for i in range(CE_TYPES):
+        row = ce_dtype_row(<ce_type>i)
+        size_of[i] = row.size
+        if 0 <= row.number < 64:
+            ce_type_of_number[row.number] = i
     cdef void **api = <void **>PyCapsule_GetPointer(_check.numpy_api(), NULL)
     if c_version(api) >> 24 in (1, 2):
         numpy_api = api

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from io import BytesIO
 from itertools import product
 from typing import Any, NamedTuple
@@ -11,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ce
-from ce.losses import ItemLoss
+from ce import _core
 
 Array = NDArray[np.float64]
 Options = Mapping[str, Sequence[Any]]  # the values of each option; every one is a curve
 
 
 class Axis(NamedTuple):
-    """What the losses of one family are drawn over."""
+    """What the losses of one kind are drawn over."""
 
     name: str
     label: str
@@ -27,51 +29,65 @@ class Axis(NamedTuple):
     loss: str = "loss (nats)"
     per_letter: str = ""  # the unit of the gradient
     poles: bool = False  # at the ends of the range, which are left out
+    target: str = ""  # its letter, where curves have one
+    targets: tuple[float, ...] = (0,)
 
 
 class Loss(NamedTuple):
-    """A loss that can be drawn, with what is drawn by default where that is not its own default."""
+    """A loss that can be drawn."""
 
     criterion: Any
     axis: Axis
-    options: Options
-    target: str = "y"  # its letter
+    has_classes: bool
 
 
-RESIDUAL = Axis("residual", "residual $r$ = input − target", "r", (-2, 2), "loss")
-MARGIN = Axis("margin", r"margin $z_t - z_\mathrm{other}$ of two classes (nats)", "z_t", (-4, 6))
-LOGIT = Axis("logit", "logit $x$ (nats)", "x", (-6, 6))
-PROBABILITY = Axis(
-    "probability", "probability $x$", "x", (0, 1), per_letter=" (nats)", poles=True
-)  # fmt: skip
 LOG_PROBABILITY = Axis("log-probability", "log-probability $x$ (nats)", "x", (-5, 0))
+# By what the inputs of a loss hold, see losses.def.
+AXES = {
+    ("numbers", "numbers"): Axis(
+        "residual", "residual $r$ = input − target", "r", (-2, 2), "loss"
+    ),
+    ("logits", "classes"): Axis(
+        "margin", r"margin $z_t - z_\mathrm{other}$ of two classes (nats)", "z_t", (-4, 6)
+    ),
+    ("logits", "probs"): Axis(
+        "logit", "logit $x$ (nats)", "x", (-6, 6), target="y", targets=(0, 1)
+    ),
+    ("unit", "unit"): Axis(
+        "probability", "probability $x$", "x", (0, 1), per_letter=" (nats)", poles=True,
+        target="y", targets=(0, 1),
+    ),
+    ("log_probs", "classes"): LOG_PROBABILITY,
+    ("log_probs", "probs"): LOG_PROBABILITY._replace(target="p", targets=(0.2, 0.5, 1)),
+}  # fmt: skip
+# What is drawn by default, where that is not the loss's own default.
+DEFAULTS: dict[str, Options] = {"focal_loss": {"gamma": (0.5, 1, 2, 5)}}
 
-LOSSES = {
-    "mse_loss": Loss(ce.MSELoss, RESIDUAL, {}),
-    "l1_loss": Loss(ce.L1Loss, RESIDUAL, {}),
-    "huber_loss": Loss(ce.HuberLoss, RESIDUAL, {}),
-    "smooth_l1_loss": Loss(ce.SmoothL1Loss, RESIDUAL, {}),
-    "cross_entropy": Loss(ce.CrossEntropyLoss, MARGIN, {}),
-    "focal_loss": Loss(ce.FocalLoss, MARGIN, {"gamma": (0.5, 1, 2, 5)}),
-    "binary_cross_entropy_with_logits": Loss(ce.BCEWithLogitsLoss, LOGIT, {"target": (0, 1)}),
-    "sigmoid_focal_loss": Loss(ce.SigmoidFocalLoss, LOGIT, {"target": (0, 1)}),
-    "binary_cross_entropy": Loss(ce.BCELoss, PROBABILITY, {"target": (0, 1)}),
-    "nll_loss": Loss(ce.NLLLoss, LOG_PROBABILITY, {}),
-    "kl_div": Loss(ce.KLDivLoss, LOG_PROBABILITY, {"target": (0.2, 0.5, 1)}, "p"),
-}
+
+def _losses() -> dict[str, Loss]:
+    """Every public loss by its function, in the order of the axes, then of their definition."""
+    rows = {row["name"]: row for row in _core.losses()}
+    classes = [getattr(ce, name) for name in ce.__all__ if name.endswith("Loss") and name != "Loss"]
+    families = dict.fromkeys(criterion.__module__ for criterion in classes)
+    found = [x for family in families for x in vars(sys.modules[family]).values() if x in classes]
+    losses = {}
+    for axis in AXES:
+        for criterion in found:
+            row = rows[criterion._loss]
+            if (row["first"], row["second"]) == axis:
+                losses[criterion._function] = Loss(criterion, AXES[axis], row["has_classes"])
+    return losses
+
+
+LOSSES = _losses()
 PICTURES = (
     ("mse_loss", "l1_loss", "huber_loss"),
     ("cross_entropy", "focal_loss"),
     ("binary_cross_entropy_with_logits", "sigmoid_focal_loss"),
 )
-LETTERS = {
-    "delta": "δ",
-    "beta": "β",
-    "gamma": "γ",
-    "alpha": "α",
-    "label_smoothing": "ε",
-    "pos_weight": "pos_weight",
-}
+# Options that a curve can have: all that are one number, and these weights.
+CURVED = {option["keyword"] for option in _core.options() if "rule" in option} | {"pos_weight"}
+LETTERS = {"delta": "δ", "beta": "β", "gamma": "γ", "alpha": "α", "label_smoothing": "ε"}
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777")
@@ -85,24 +101,26 @@ class Curve(NamedTuple):
     """A loss with its options, of one target, and its style as matplotlib's options."""
 
     criterion: Any
+    has_classes: bool
     target: float
     style: dict[str, Any]
 
 
 def options_of(name: str) -> dict[str, Sequence[Any]]:
     """The options with which the loss can be drawn, and their default values."""
-    criterion = LOSSES[name].criterion
-    own = {o: [getattr(criterion, o)] for o in LETTERS if hasattr(criterion, o)}
-    return {**own, **LOSSES[name].options}
+    criterion, axis, _ = LOSSES[name]
+    own = {f.name: [f.default] for f in fields(criterion) if f.name in CURVED}
+    targets = {"target": axis.targets} if axis.target else {}
+    return {**own, **targets, **DEFAULTS.get(name, {})}
 
 
 def _criteria(name: str, given: Options) -> Iterator[tuple[str, Any]]:
     """The loss with every combination of its options, labelled with their values."""
-    choices = {o: given.get(o, values) for o, values in options_of(name).items() if o in LETTERS}
+    choices = {o: given.get(o, values) for o, values in options_of(name).items() if o in CURVED}
     for values in product(*choices.values()):
         options = dict(zip(choices, values, strict=True))
         shown = {o: v for o, v in options.items() if v is not None and (v or o in given)}
-        label = ", ".join([name, *(f"{LETTERS[o]} = {v:g}" for o, v in shown.items())])
+        label = ", ".join([name, *(f"{LETTERS.get(o, o)} = {v:g}" for o, v in shown.items())])
         yield label, LOSSES[name].criterion(**options, reduction="none")
 
 
@@ -116,10 +134,11 @@ def curves(names: Sequence[str], given: Options) -> list[Curve]:
     widths = np.linspace(min(1.2 + 0.6 * len(losses), 3.4), 1.8, len(losses))
     result = []
     for i, (name, label, criterion) in enumerate(losses):
-        labels, targets = [label], options_of(name).get("target", (0,))
-        if "target" in options_of(name):
+        axis, labels = LOSSES[name].axis, [label]
+        targets: Sequence[float] = axis.targets
+        if axis.target:
             targets = given.get("target", targets)
-            labels = [f"{label}, {LOSSES[name].target} = {target:g}" for target in targets]
+            labels = [f"{label}, {axis.target} = {target:g}" for target in targets]
         count = len(targets) if single else len(losses)
         colours: Any = COLOURS
         if count > len(COLOURS):
@@ -131,13 +150,13 @@ def curves(names: Sequence[str], given: Options) -> list[Curve]:
                 "linestyle": "-" if single else DASHES[j % len(DASHES)],
                 "linewidth": widths[i],
             }
-            result.append(Curve(criterion, target, style))
+            result.append(Curve(criterion, LOSSES[name].has_classes, target, style))
     return result
 
 
 def value_and_grad(curve: Curve, x: Array) -> tuple[Array, Array]:
     """Loss and derivative at every x: an input, or the logit of the target beside another of 0."""
-    if not isinstance(curve.criterion, ItemLoss):
+    if not curve.has_classes:
         return curve.criterion.value_and_grad(x, curve.target)  # type: ignore[no-any-return]
     logits = np.stack([x, np.zeros_like(x)], axis=1)
     value, grad = curve.criterion.value_and_grad(logits, np.zeros(len(x), int))

@@ -1,0 +1,341 @@
+"""What all losses share: options, checked and frozen once; value and derivatives by name."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ce._core import GRAD, HESS, VALUE, Prepared, call
+
+Array = NDArray[Any]
+Scalar = np.floating[Any]
+Reduced = Literal["mean", "sum"]
+Each = Literal["none"]
+Hessian = Literal["exact", "gauss_newton", "abs"]
+
+# The reduction of a criterion is part of its type: so its loss is known as a scalar or an array.
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Mean = Literal["mean"]
+    R = TypeVar("R", bound=Literal["mean", "sum", "none"], default=Mean, covariant=True)
+    B = TypeVar(
+        "B", bound=Literal["mean", "batchmean", "sum", "none"], default=Mean, covariant=True
+    )
+else:
+    from typing import TypeVar
+
+    R, B = TypeVar("R"), TypeVar("B")
+
+
+class Loss(Generic[B]):
+    """A loss with its options: what the classes of all losses have in common.
+
+    A criterion is a frozen dataclass. Its options are checked when it is made and kept so that
+    nothing changes them: numbers as numbers, arrays as read-only copies. Criteria are equal, and
+    have equal hashes, if they are of one class and their options are equal.
+
+    ``criterion(input, target)`` is the loss. Losses of classes call their first argument `logits`
+    and take, in every method, ``sample_weight``: one number per item.
+
+    A subclass that defines ``__post_init__`` calls that of its base.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> criterion = ce.FocalLoss(gamma=np.array(2), alpha=[1.0, 3.0])
+    >>> isinstance(criterion, ce.Loss), criterion.gamma, criterion.alpha.flags.writeable
+    (True, 2.0, False)
+    >>> criterion == ce.FocalLoss(alpha=np.array([1, 3]))
+    True
+    """
+
+    _loss: str  # its name in losses.def
+    _function: str  # the public function beside it
+    _prepared: Prepared
+
+    def __init__(self) -> None:
+        raise TypeError("Loss is what all losses have in common; one of them is needed")
+
+    def __post_init__(self) -> None:
+        self._prepare()
+
+    def _prepare(self) -> None:
+        known = Prepared(self._loss).keywords
+        given = {name: getattr(self, name) for name in self._fields() if name in known}
+        prepared = Prepared(self._loss, **given)
+        self.__dict__.update(prepared.options, _prepared=prepared)
+
+    def _fields(self) -> list[str]:
+        return [field.name for field in fields(self)]  # type: ignore[arg-type]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_prepared"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(_by_value(getattr(self, name)) for name in self._fields())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Loss):
+            return NotImplemented
+        return type(self) is type(other) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    @overload
+    def __call__(self: Loss[Each], input: ArrayLike, target: ArrayLike) -> Array: ...
+    @overload
+    def __call__(
+        self: Loss[Literal["mean", "sum", "batchmean"]], input: ArrayLike, target: ArrayLike
+    ) -> Scalar: ...
+    @overload
+    def __call__(self, input: ArrayLike, target: ArrayLike) -> Scalar | Array: ...
+    def __call__(self, input: ArrayLike, target: ArrayLike) -> Any:
+        """Return the loss, as the function does that the class names (`mse_loss`, say)."""
+        return call(self._prepared, VALUE, input, target)
+
+    @overload
+    def value_and_grad(
+        self: Loss[Each],
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self: Loss[Literal["mean", "sum", "batchmean"]],
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+    ) -> tuple[Scalar, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+    ) -> tuple[Scalar | Array, Array]: ...
+    def value_and_grad(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        grad_output: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Any:
+        """Return the loss and its gradient with respect to the input, in one visit to memory.
+
+        Parameters
+        ----------
+        input, target
+            The first two arguments of the function that the class names.
+        sample_weight
+            Of losses of classes, as in the function.
+        grad_output : scalar, or array of the shape of the loss for reduction "none", optional
+            The gradient is that of ``sum(grad_output * loss)``; by default of ``sum(loss)``.
+        out : ndarray, optional
+            Receives the gradient: shape and dtype of `input`, any strides. It may be `input`
+            itself, which is then overwritten and needs no further memory. Any other overlap is a
+            ValueError.
+
+        Returns
+        -------
+        loss : as the function
+        grad : ndarray of the shape and dtype of `input`
+            That of half types is computed in float32 and rounded once. Exactly 0 for ignored
+            items, whatever their logits hold, and for elements of weight 0.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As the function, before anything is written.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ce
+        >>> logits = np.array([0.0, 0.0])
+        >>> loss, grad = ce.CrossEntropyLoss().value_and_grad(logits, 1, out=logits)
+        >>> loss, grad is logits, logits
+        (np.float64(0.6931471805599453), True, array([ 0.5, -0.5]))
+        >>> ce.MSELoss().value_and_grad(np.array([1.0, 4.0]), [1.0, 2.0])
+        (np.float64(2.0), array([0., 2.]))
+        """
+        return call(self._prepared, VALUE | GRAD, input, target, grad_output=grad_output, out=out)
+
+    def grad(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        grad_output: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Return the gradient with respect to the input: the backward pass.
+
+        Parameters, result and errors are those of `value_and_grad`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ce
+        >>> ce.CrossEntropyLoss(reduction="sum").grad(np.zeros((2, 2)), [0, 1], grad_output=2.0)
+        array([[-1.,  1.],
+               [ 1., -1.]])
+        >>> ce.MSELoss(reduction="none").grad(np.ones(2), [0.0, 3.0], grad_output=[1.0, 0.5])
+        array([ 2., -2.])
+        """
+        return call(  # type: ignore[no-any-return]
+            self._prepared, GRAD, input, target, grad_output=grad_output, out=out
+        )
+
+    def grad_and_hess(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        grad_output: ArrayLike | None = None,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        """Return the gradient and the diagonal of the Hessian, for boosting and Newton steps.
+
+        Parameters and errors are those of `value_and_grad`; `out` is a pair of arrays, apart from
+        each other, either of which may be `input` itself.
+
+        Returns
+        -------
+        grad, hess : ndarrays of the shape and dtype of `input`
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ce
+        >>> ce.CrossEntropyLoss().grad_and_hess(np.zeros(2), 0)
+        (array([-0.5,  0.5]), array([0.25, 0.25]))
+        >>> ce.MSELoss(reduction="sum").grad_and_hess(np.ones(2), [0.0, 3.0])
+        (array([ 2., -4.]), array([2., 2.]))
+        """
+        return call(  # type: ignore[no-any-return]
+            self._prepared, GRAD | HESS, input, target, grad_output=grad_output, out=out
+        )
+
+
+def _by_value(option: Any) -> Any:
+    is_array = isinstance(option, np.ndarray)
+    return (option.shape, tuple(option.ravel().tolist())) if is_array else option
+
+
+class ItemLoss(Loss[R]):
+    """A loss of classes: each item is the logits along the class axis, with one target."""
+
+    @overload
+    def __call__(
+        self: ItemLoss[Each],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self: ItemLoss[Reduced],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> Scalar: ...
+    @overload
+    def __call__(
+        self, logits: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = ...
+    ) -> Scalar | Array: ...
+    def __call__(
+        self, logits: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        return call(self._prepared, VALUE, logits, target, sample_weight=sample_weight)
+
+    @overload
+    def value_and_grad(
+        self: ItemLoss[Each],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self: ItemLoss[Reduced],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+    ) -> tuple[Scalar, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+    ) -> tuple[Scalar | Array, Array]: ...
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        grad_output: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Any:
+        return call(
+            self._prepared, VALUE | GRAD, logits, target,
+            sample_weight=sample_weight, grad_output=grad_output, out=out,
+        )  # fmt: skip
+
+    def grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        grad_output: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        return call(  # type: ignore[no-any-return]
+            self._prepared, GRAD, logits, target,
+            sample_weight=sample_weight, grad_output=grad_output, out=out,
+        )  # fmt: skip
+
+    def grad_and_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        grad_output: ArrayLike | None = None,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        return call(  # type: ignore[no-any-return]
+            self._prepared, GRAD | HESS, logits, target,
+            sample_weight=sample_weight, grad_output=grad_output, out=out,
+        )  # fmt: skip

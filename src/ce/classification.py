@@ -1,0 +1,668 @@
+"""Losses of classes that exclude each other; perplexity, one-hot rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from ce import _check
+from ce._core import GRAD, HESS, PERPLEXITY, VALUE, Prepared, call
+from ce._criterion import Array, Each, Hessian, ItemLoss, R, Reduced, Scalar
+
+_CROSS_ENTROPY = Prepared("cross_entropy")
+
+
+@overload
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    ignore_index: int = ...,
+    label_smoothing: float = ...,
+    reduction: Each,
+    axis: int | None = ...,
+) -> Array: ...
+@overload
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    ignore_index: int = ...,
+    label_smoothing: float = ...,
+    reduction: Reduced = ...,
+    axis: int | None = ...,
+) -> Scalar: ...
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: Reduced | Each = "mean",
+    axis: int | None = None,
+) -> Any:
+    r"""Cross-entropy between the softmax of logits and class indices or probabilities, in nats.
+
+    For an item with logits :math:`z_1 \dots z_K`, target :math:`t`, class weights :math:`w` and
+    sample weight :math:`v`, with :math:`\varepsilon` the label smoothing:
+
+    .. math::
+        \ell = v \Big[ (1 - \varepsilon)\, w_t\, (\mathrm{lse}(z) - z_t)
+               + \frac{\varepsilon}{K} \sum_k w_k (\mathrm{lse}(z) - z_k) \Big],
+        \qquad \mathrm{lse}(z) = \log \sum_k e^{z_k}.
+
+    For an item with class probabilities :math:`q_1 \dots q_K` instead of a target:
+
+    .. math::
+        \ell = v \sum_k w_k q'_k (\mathrm{lse}(z) - z_k), \qquad
+        q'_k = (1 - \varepsilon)\, q_k + \varepsilon / K,
+
+    where a term with :math:`w_k q'_k = 0` is 0, even at a logit of -inf.
+
+    Small losses are exact: they come from the sum of the other exponentials, not from the
+    difference lse(z) - z_t, which is 0 from a margin of 17 on in float32.
+
+    Parameters
+    ----------
+    logits : array_like, shape (C,), (N, C) or (N, C, d1, ..., dk)
+        Unnormalised log-probabilities in float16, bfloat16, float32 or float64. -inf is a class
+        that cannot be.
+    target : array_like
+        Of any integer dtype and the shape of `logits` less the class axis: class indices in
+        [0, C), or `ignore_index`. Of a floating dtype and the shape of `logits`: class
+        probabilities, which are taken as they are, whatever their sum.
+    weight : array_like, shape (C,), optional
+        One number per class.
+    sample_weight : array_like, shape of `logits` less the class axis, optional
+        One number per item.
+    ignore_index : int, optional
+        Items with this target have loss 0 and do not count; their logits are never read. Class
+        probabilities have no index to ignore: with them it must be negative.
+    label_smoothing : float in [0, 1], optional
+        The share of the target that is spread evenly over all classes.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the sum of v w_t over counted items; with class probabilities by the
+        sum of v, which is the number of items where there is no `sample_weight`.
+    axis : int, optional
+        The class axis; by default axis 1, or 0 for a single item of shape (C,).
+
+    Returns
+    -------
+    NumPy scalar, or array of the shape of `logits` less the class axis for reduction "none"
+        float64 for float64 logits, else float32.
+
+        NaN for an item that holds a NaN or +inf, or only -inf; inf where a logit of the target is
+        -inf and others are not; the mean over nothing is NaN.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of those above.
+    ValueError
+        If shapes do not fit or an option is out of its range.
+    IndexError
+        If a class index is out of range; the message names its position.
+
+    See Also
+    --------
+    CrossEntropyLoss : the same with its gradient and Hessian.
+
+    References
+    ----------
+    ``torch.nn.functional.cross_entropy``; Szegedy et al., "Rethinking the Inception architecture
+    for computer vision", CVPR 2016, section 7 (label smoothing).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> logits = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]], dtype=np.float32)
+    >>> ce.cross_entropy(logits, np.array([0, 1])).round(5)
+    np.float32(0.37882)
+    >>> ce.cross_entropy(logits, np.array([0, -100]), reduction="none").round(5)
+    array([0.41703, 0.     ], dtype=float32)
+    >>> print(f"{ce.cross_entropy(np.float32([30, 0]), 0):.6g}")
+    9.35762e-14
+
+    With class probabilities:
+
+    >>> logits = np.array([[4.0, 2.0, 1.0], [0.0, 5.0, 1.0]])
+    >>> probs = np.array([[1.0, 0.0, 0.0], [0.0, 0.8, 0.2]])
+    >>> ce.cross_entropy(logits, probs, reduction="none").round(5)
+    array([0.16985, 0.82474])
+    """
+    return call(
+        _CROSS_ENTROPY, VALUE, logits, target,
+        label_smoothing=label_smoothing, weight=weight, sample_weight=sample_weight,
+        ignore_index=ignore_index, reduction=reduction, axis=axis,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CrossEntropyLoss(ItemLoss[R]):
+    r"""Cross-entropy of logits and classes, with gradient and diagonal Hessian.
+
+    With :math:`p = \mathrm{softmax}(z)`, W the sum of the class weights, and the other letters of
+    `cross_entropy`, for class indices:
+
+    .. math::
+        \frac{\partial \ell}{\partial z_k} &= v \Big[ (1 - \varepsilon)\, w_t (p_k - [k = t])
+            + \frac{\varepsilon}{K} (W p_k - w_k) \Big] \\
+        \frac{\partial^2 \ell}{\partial z_k^2} &= v\, p_k (1 - p_k) \Big[ (1 - \varepsilon)\, w_t
+            + \frac{\varepsilon}{K} W \Big]
+
+    and for class probabilities, with :math:`Q = \sum_j w_j q'_j`:
+
+    .. math::
+        \frac{\partial \ell}{\partial z_k} = v\, (Q\, p_k - w_k q'_k), \qquad
+        \frac{\partial^2 \ell}{\partial z_k^2} = v\, Q\, p_k (1 - p_k)
+
+    Small gradients are exact: 1 - p_t comes from the sum of the other exponentials.
+
+    Parameters
+    ----------
+    weight, ignore_index, label_smoothing, reduction, axis
+        As in `cross_entropy`.
+
+    References
+    ----------
+    ``torch.nn.CrossEntropyLoss``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> criterion = ce.CrossEntropyLoss()
+    >>> logits = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]], dtype=np.float32)
+    >>> loss, grad = criterion.value_and_grad(logits, np.array([0, 1]))
+    >>> loss.round(5)
+    np.float32(0.37882)
+    >>> grad.round(4)
+    array([[-0.1705,  0.1212,  0.0493],
+           [ 0.0794, -0.1443,  0.065 ]], dtype=float32)
+    """
+
+    _loss = "cross_entropy"
+    _function = "cross_entropy"
+
+    weight: ArrayLike | None = None
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+    reduction: R = "mean"  # type: ignore[assignment]
+    axis: int | None = None
+
+
+_NLL = Prepared("nll")
+
+
+@overload
+def nll_loss(
+    log_probs: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    ignore_index: int = ...,
+    reduction: Each,
+    axis: int | None = ...,
+) -> Array: ...
+@overload
+def nll_loss(
+    log_probs: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    ignore_index: int = ...,
+    reduction: Reduced = ...,
+    axis: int | None = ...,
+) -> Scalar: ...
+def nll_loss(
+    log_probs: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    reduction: Reduced | Each = "mean",
+    axis: int | None = None,
+) -> Any:
+    r"""Negative log-likelihood of class indices under given log-probabilities, in nats.
+
+    For an item with log-probabilities :math:`x_1 \dots x_K`, target :math:`t`, class weights
+    :math:`w` and sample weight :math:`v`:
+
+    .. math::
+        \ell = -v\, w_t\, x_t.
+
+    After `log_softmax` this is `cross_entropy`, which is faster from logits.
+
+    Parameters
+    ----------
+    log_probs : array_like, shape (C,), (N, C) or (N, C, d1, ..., dk)
+        Log-probabilities in float16, bfloat16, float32 or float64.
+    target : array_like of any integer dtype, shape of `log_probs` less the class axis
+        Class indices in [0, C), or `ignore_index`.
+    weight : array_like, shape (C,), optional
+        One number per class.
+    sample_weight : array_like, shape of `target`, optional
+        One number per item.
+    ignore_index : int, optional
+        Items with this target have loss 0 and do not count.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the sum of v w_t over counted items.
+    axis : int, optional
+        The class axis; by default axis 1, or 0 for a single item of shape (C,).
+
+    Returns
+    -------
+    NumPy scalar, or array of the shape of `target` for reduction "none"
+        float64 for float64 log-probabilities, else float32.
+
+        Only x_t matters: the loss is NaN where it is NaN, inf where it is -inf; the mean over
+        nothing is NaN.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of those above.
+    ValueError
+        If shapes do not fit or an option is out of its range.
+    IndexError
+        If a class index is out of range; the message names its position.
+
+    See Also
+    --------
+    NLLLoss : the same with its gradient and Hessian.
+
+    References
+    ----------
+    ``torch.nn.functional.nll_loss``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> ce.nll_loss(np.log([0.1, 0.2, 0.7]), 2).round(5)
+    np.float64(0.35667)
+    """
+    return call(
+        _NLL, VALUE, log_probs, target,
+        weight=weight, sample_weight=sample_weight, ignore_index=ignore_index,
+        reduction=reduction, axis=axis,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NLLLoss(ItemLoss[R]):
+    r"""Negative log-likelihood of class indices, with its gradient.
+
+    The derivatives are those with respect to the log-probabilities :math:`x`, the first argument
+    of the methods. With the letters of `nll_loss`:
+
+    .. math::
+        \frac{\partial \ell}{\partial x_k} = -v\, w_t\, [k = t], \qquad
+        \frac{\partial^2 \ell}{\partial x_k^2} = 0
+
+    Parameters
+    ----------
+    weight, ignore_index, reduction, axis
+        As in `nll_loss`.
+
+    References
+    ----------
+    ``torch.nn.NLLLoss``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> loss, grad = ce.NLLLoss().value_and_grad(np.log([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]]), [2, 0])
+    >>> loss.round(5)
+    np.float64(0.52491)
+    >>> grad
+    array([[ 0. ,  0. , -0.5],
+           [-0.5,  0. ,  0. ]])
+    """
+
+    _loss = "nll"
+    _function = "nll_loss"
+
+    weight: ArrayLike | None = None
+    ignore_index: int = -100
+    reduction: R = "mean"  # type: ignore[assignment]
+    axis: int | None = None
+
+
+_FOCAL = Prepared("focal")
+
+
+@overload
+def focal_loss(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    gamma: float = ...,
+    alpha: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    ignore_index: int = ...,
+    reduction: Each,
+    axis: int | None = ...,
+) -> Array: ...
+@overload
+def focal_loss(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    gamma: float = ...,
+    alpha: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    ignore_index: int = ...,
+    reduction: Reduced = ...,
+    axis: int | None = ...,
+) -> Scalar: ...
+def focal_loss(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    gamma: float = 2.0,
+    alpha: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    reduction: Reduced | Each = "mean",
+    axis: int | None = None,
+) -> Any:
+    r"""Focal loss of the softmax of logits: cross-entropy with easy items faded out, in nats.
+
+    For an item whose target has probability :math:`p = \mathrm{softmax}(z)_t` and class weight
+    :math:`\alpha_t`, with sample weight :math:`v`:
+
+    .. math::
+        \ell = -v\, \alpha_t\, (1 - p)^\gamma \log p.
+
+    Small losses are exact: 1 - p comes from the sum of the other exponentials.
+
+    Parameters
+    ----------
+    logits : array_like, shape (C,), (N, C) or (N, C, d1, ..., dk)
+        Unnormalised log-probabilities in float16, bfloat16, float32 or float64. -inf is a class
+        that cannot be.
+    target : array_like of any integer dtype, shape of `logits` less the class axis
+        Class indices in [0, C), or `ignore_index`.
+    gamma : float, optional
+        How fast easy items fade, in [0, 1e6]; at 0 the loss is cross-entropy.
+    alpha : array_like, shape (C,) or a scalar, optional
+        One number per class, or one for all.
+    sample_weight : array_like, shape of `target`, optional
+        One number per item.
+    ignore_index : int, optional
+        Items with this target have loss 0 and do not count; their logits are never read.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the number of counted items, or by the sum of their v; never by
+        `alpha`.
+    axis : int, optional
+        The class axis; by default axis 1, or 0 for a single item of shape (C,).
+
+    Returns
+    -------
+    NumPy scalar, or array of the shape of `target` for reduction "none"
+        float64 for float64 logits, else float32.
+
+        NaN for an item that holds a NaN or +inf, or only -inf; inf where the target's logit is
+        -inf and others are not; the mean over nothing is NaN.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of those above.
+    ValueError
+        If shapes do not fit or an option is out of its range.
+    IndexError
+        If a class index is out of range; the message names its position.
+
+    See Also
+    --------
+    FocalLoss : the same with its gradient and Hessian.
+    sigmoid_focal_loss : for labels that do not exclude each other.
+
+    References
+    ----------
+    Lin, Goyal, Girshick, He and Dollár, "Focal loss for dense object detection", ICCV 2017,
+    section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> logits = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]])
+    >>> ce.focal_loss(logits, [0, 1], reduction="none").round(5)
+    array([0.04849, 0.02838])
+    >>> print(f"{ce.focal_loss(np.float32([10, 0]), 0, gamma=0.5):.4g}")
+    3.059e-07
+    """
+    return call(
+        _FOCAL, VALUE, logits, target,
+        gamma=gamma, alpha=alpha, sample_weight=sample_weight, ignore_index=ignore_index,
+        reduction=reduction, axis=axis,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FocalLoss(ItemLoss[R]):
+    r"""Focal loss of the softmax of logits, with gradient and diagonal Hessian.
+
+    With :math:`p_k = \mathrm{softmax}(z)_k`, :math:`p = p_t`, :math:`q = 1 - p`,
+    :math:`L = -\log p`, and the other letters of `focal_loss`:
+
+    .. math::
+        A &= q^\gamma \Big( 1 + \gamma\, \frac{p L}{q} \Big), \qquad
+        D = \gamma\, q^{\gamma - 1} \Big[ p\, (2 - L) + (\gamma - 1)\, \frac{p^2 L}{q} \Big] \\
+        \frac{\partial \ell}{\partial z_k} &= v\, \alpha_t\, A\, (p_k - [k = t]) \\
+        \frac{\partial^2 \ell}{\partial z_k^2} &= v\, \alpha_t \big[ A\, p_k (1 - p_k)
+            + D\, (p_k - [k = t])^2 \big]
+
+    The Hessian is negative on hard items; `grad_and_hess` has two others that are not. Small
+    gradients are exact, and finite for every gamma: all tend to 0 as p tends to 1.
+
+    Parameters
+    ----------
+    gamma, alpha, ignore_index, reduction, axis
+        As in `focal_loss`.
+
+    References
+    ----------
+    Lin, Goyal, Girshick, He and Dollár, "Focal loss for dense object detection", ICCV 2017,
+    section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> logits = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]])
+    >>> loss, grad = ce.FocalLoss().value_and_grad(logits, [0, 1])
+    >>> loss.round(5)
+    np.float64(0.03844)
+    >>> grad.round(4)
+    array([[-0.0518,  0.0368,  0.015 ],
+           [ 0.0177, -0.0322,  0.0145]])
+    """
+
+    _loss = "focal"
+    _function = "focal_loss"
+
+    gamma: float = 2.0
+    alpha: ArrayLike | None = None
+    ignore_index: int = -100
+    reduction: R = "mean"  # type: ignore[assignment]
+    axis: int | None = None
+
+    def grad_and_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        grad_output: ArrayLike | None = None,
+        hessian: Hessian = "exact",
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        r"""Return the gradient and the diagonal of a Hessian, for boosting and Newton steps.
+
+        Parameters
+        ----------
+        logits, target, sample_weight, grad_output
+            As in `value_and_grad`.
+        hessian : {"exact", "gauss_newton", "abs"}, optional
+            "exact" is the second derivative, negative on hard items. "gauss_newton" is its first
+            term, :math:`v \alpha_t A p_k (1 - p_k)`, and "abs" the absolute gradient: neither is
+            negative where weights are not.
+        out : pair of ndarrays, optional
+            Receive gradient and Hessian: apart from each other, either may be `logits` itself.
+
+        Returns
+        -------
+        grad, hess : ndarrays of the shape and dtype of `logits`
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ce
+        >>> logits, criterion = np.array([0.0, 4.0]), ce.FocalLoss()
+        >>> criterion.grad_and_hess(logits, 0)[1].round(3)
+        array([-0.047, -0.047])
+        >>> criterion.grad_and_hess(logits, 0, hessian="gauss_newton")[1].round(3)
+        array([0.02, 0.02])
+        """
+        return call(  # type: ignore[no-any-return]
+            self._prepared, GRAD | HESS, logits, target,
+            sample_weight=sample_weight, hessian=hessian, grad_output=grad_output, out=out,
+        )  # fmt: skip
+
+
+_PERPLEXITY = Prepared("cross_entropy", reduction=PERPLEXITY)
+
+
+def perplexity(
+    logits: ArrayLike, target: ArrayLike, *, ignore_index: int = -100, axis: int | None = None
+) -> Scalar:
+    r"""Perplexity: the exponential of the mean cross-entropy of logits and class indices.
+
+    .. math::
+        \exp \Big( \frac{1}{n} \sum_i (\mathrm{lse}(z_i) - z_{i t_i}) \Big)
+        \quad \text{over the n items that are not ignored.}
+
+    It is the number of classes among which an even guess would do as well.
+
+    Parameters
+    ----------
+    logits : array_like, shape (C,), (N, C) or (N, C, d1, ..., dk)
+        Unnormalised log-probabilities in float16, bfloat16, float32 or float64.
+    target : array_like of any integer dtype, shape of `logits` less the class axis
+        Class indices in [0, C), or `ignore_index`.
+    ignore_index : int, optional
+        Items with this target do not count; their logits are never read.
+    axis : int, optional
+        The class axis; by default axis 1, or 0 for a single item of shape (C,).
+
+    Returns
+    -------
+    NumPy scalar
+        float64 for float64 logits, else float32. NaN and inf where the mean cross-entropy is, and
+        inf where the exponential overflows; the perplexity of nothing is NaN.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of those above.
+    ValueError
+        If shapes do not fit or an option is out of its range.
+    IndexError
+        If a class index is out of range; the message names its position.
+
+    See Also
+    --------
+    cross_entropy : its logarithm.
+
+    References
+    ----------
+    Jelinek, Mercer, Bahl and Baker, "Perplexity - a measure of the difficulty of speech
+    recognition tasks", J. Acoust. Soc. Am. 62 (1977).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> ce.perplexity(np.zeros((3, 10)), [4, 7, -100]).round(5)
+    np.float64(10.0)
+    """
+    return call(  # type: ignore[no-any-return]
+        _PERPLEXITY, VALUE, logits, target, ignore_index=ignore_index, axis=axis
+    )
+
+
+def one_hot(
+    target: ArrayLike, num_classes: int, *, dtype: DTypeLike = np.float32, axis: int = -1
+) -> NDArray[Any]:
+    """Class indices as rows of zeros with a one at the class.
+
+    Parameters
+    ----------
+    target : array_like of any integer dtype, any shape
+        Class indices in [0, num_classes).
+    num_classes : int
+        The length of the new axis.
+    dtype : data-type, optional
+        The dtype of the result.
+    axis : int, optional
+        Where the new axis stands in the result.
+
+    Returns
+    -------
+    ndarray
+        The shape of `target` with an axis of length `num_classes` more.
+
+    Raises
+    ------
+    TypeError
+        If the dtype of `target` is not an integer one, or an option is not of its type.
+    ValueError
+        If `num_classes` or `axis` is out of its range.
+    IndexError
+        If a class index is out of range; the message names its position.
+
+    References
+    ----------
+    ``torch.nn.functional.one_hot``, whose result is int64.
+
+    Examples
+    --------
+    >>> import ce
+    >>> ce.one_hot([2, 0], 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    >>> ce.one_hot([2, 0], 3, dtype=int, axis=0)
+    array([[0, 1],
+           [0, 0],
+           [1, 0]])
+    """
+    t = np.asarray(_check.indices("target", target))
+    classes = _check.classes(num_classes)
+    place = _check.axis(axis, t.ndim + 1)
+    if place > t.ndim:
+        _check.bad_axis("the result", axis, t.ndim + 1)
+    if t.size and not (int(t.min()) >= 0 and int(t.max()) < classes):
+        _check.bad_class(t, int(np.argmax((t < 0) | (t >= classes))), classes)
+    shape = list(t.shape)
+    shape.insert(place % (t.ndim + 1), classes)
+    result = np.zeros(shape, dtype)
+    np.put_along_axis(result, np.expand_dims(t, place), 1, place)
+    return result

@@ -1,0 +1,277 @@
+"""Divergence and entropy of distributions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+from numpy.typing import ArrayLike
+
+from ce import _core
+from ce._core import VALUE, Prepared, call
+from ce._criterion import Array, B, Each, Loss, Reduced, Scalar
+
+_ENTROPY = _core.find_loss("entropy")
+_RELATIVE_ENTROPY = _core.find_loss("relative_entropy")
+_CROSS_ENTROPY_BETWEEN = _core.find_loss("cross_entropy_between")
+
+
+_KL_DIV = Prepared("kl_div")
+_KL_DIV_LOG = Prepared("kl_div_log")
+
+
+@overload
+def kl_div(
+    input: ArrayLike, target: ArrayLike, *, log_target: bool = ..., reduction: Each
+) -> Array: ...
+@overload
+def kl_div(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    log_target: bool = ...,
+    reduction: Reduced | Literal["batchmean"] = ...,
+) -> Scalar: ...
+def kl_div(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    log_target: bool = False,
+    reduction: Reduced | Each | Literal["batchmean"] = "mean",
+) -> Any:
+    r"""Terms of the Kullback-Leibler divergence of log-probabilities from a target, in nats.
+
+    For an element with log-probability :math:`x = \log q` and target :math:`p`, or
+    :math:`t = \log p` if `log_target`:
+
+    .. math::
+        \ell = p\, (\log p - x), \quad \text{or} \quad \ell = e^t (t - x),
+
+    where a term with :math:`p = 0` is 0. Their sum over a distribution is D(p || q): so reduction
+    "batchmean" gives the mean divergence of the rows of a batch, and "mean" does not.
+
+    Parameters
+    ----------
+    input : array_like, any shape
+        Log-probabilities of the model in float16, bfloat16, float32 or float64.
+    target : array_like of any real dtype, shape of `input`, or a scalar
+        Probabilities, or their logarithms if `log_target`.
+    log_target : bool, optional
+        Whether `target` holds logarithms; -inf among them is probability 0.
+    reduction : {"mean", "batchmean", "sum", "none"}, optional
+        "mean" divides the sum by the number of elements, "batchmean" by the length of axis 0.
+
+    Returns
+    -------
+    NumPy scalar, or array of the shape of `input` for reduction "none"
+        float64 for float64 input, else float32.
+
+        inf where p > 0 and x is -inf; NaN where p is negative or NaN, or x is NaN and p is not 0;
+        the mean over nothing is NaN.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of those above.
+    ValueError
+        If shapes do not fit or an option is out of its range.
+
+    See Also
+    --------
+    KLDivLoss : the same with its gradient and Hessian.
+    relative_entropy : the divergence of probabilities, along an axis.
+
+    References
+    ----------
+    Kullback and Leibler, "On information and sufficiency", Ann. Math. Statist. 22 (1951);
+    ``torch.nn.functional.kl_div``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> log_q = np.log([[0.5, 0.25, 0.25]])
+    >>> p = np.array([[0.25, 0.75, 0.0]])
+    >>> ce.kl_div(log_q, p, reduction="none").round(5)
+    array([[-0.17329,  0.82396,  0.     ]])
+    >>> ce.kl_div(log_q, p, reduction="batchmean").round(5)
+    np.float64(0.65067)
+    """
+    return call(_KL_DIV_LOG if log_target else _KL_DIV, VALUE, input, target, reduction=reduction)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KLDivLoss(Loss[B]):
+    r"""Kullback-Leibler divergence of log-probabilities from a target, with its gradient.
+
+    The derivatives are those with respect to the log-probabilities :math:`x`, the first argument
+    of the methods. With the letters of `kl_div`, p being e^t if `log_target`:
+
+    .. math::
+        \frac{\partial \ell}{\partial x} = -p, \qquad
+        \frac{\partial^2 \ell}{\partial x^2} = 0
+
+    Parameters
+    ----------
+    log_target, reduction
+        As in `kl_div`; "batchmean" is the mean divergence of the rows of a batch.
+
+    References
+    ----------
+    Kullback and Leibler, "On information and sufficiency", Ann. Math. Statist. 22 (1951);
+    ``torch.nn.KLDivLoss``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> criterion = ce.KLDivLoss(reduction="batchmean")
+    >>> log_q, p = np.log([[0.5, 0.25, 0.25]]), np.array([[0.25, 0.5, 0.25]])
+    >>> loss, grad = criterion.value_and_grad(log_q, p)
+    >>> loss.round(5)
+    np.float64(0.17329)
+    >>> grad
+    array([[-0.25, -0.5 , -0.25]])
+    """
+
+    _loss = "kl_div"
+    _function = "kl_div"
+
+    log_target: bool = False
+    reduction: B = "mean"  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        loss = "kl_div_log" if self.log_target else "kl_div"
+        self.__dict__.update(log_target=bool(self.log_target), _loss=loss)
+        super().__post_init__()
+
+
+def entropy(p: ArrayLike, axis: int = -1) -> Any:
+    r"""Entropy along an axis: :math:`H(p) = -\sum_k p_k \log p_k`, in nats, with 0 log 0 = 0.
+
+    Parameters
+    ----------
+    p : array_like, any shape with at least one axis
+        Probabilities in float16, bfloat16, float32 or float64, taken as they are, whatever their
+        sum.
+    axis : int, optional
+        The axis that is summed over.
+
+    Returns
+    -------
+    ndarray, or NumPy scalar for 1-D `p`
+        float64 for float64 `p`, else float32. NaN where p is negative or NaN along the axis.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of those above.
+    ValueError
+        If `axis` does not fit.
+
+    References
+    ----------
+    Shannon, "A mathematical theory of communication", Bell Syst. Tech. J. 27 (1948), section 6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> ce.entropy(np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]])).round(4)
+    array([0.8018, 0.    ])
+    """
+    return _core.axis_sum(_ENTROPY, p, None, axis)
+
+
+def relative_entropy(p: ArrayLike, q: ArrayLike, axis: int = -1) -> Any:
+    r"""Kullback-Leibler divergence along an axis: :math:`D(p \| q) = \sum_k p_k \log(p_k / q_k)`.
+
+    In nats; a term with p = 0 is 0.
+
+    Parameters
+    ----------
+    p : array_like, any shape with at least one axis
+        Probabilities in float16, bfloat16, float32 or float64, taken as they are, whatever their
+        sum.
+    q : array_like, shape of `p`
+        The probabilities that those of `p` are compared with, likewise.
+    axis : int, optional
+        The axis that is summed over.
+
+    Returns
+    -------
+    ndarray, or NumPy scalar for 1-D `p`
+        float64 for float64 `p`, else float32. inf where p > 0 and q = 0; NaN where p or q is
+        negative or NaN along the axis.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of those above.
+    ValueError
+        If the shapes differ or `axis` does not fit.
+
+    See Also
+    --------
+    kl_div : the same from log-probabilities, as a loss.
+
+    References
+    ----------
+    Kullback and Leibler, "On information and sufficiency", Ann. Math. Statist. 22 (1951).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> ce.relative_entropy(np.array([0.25, 0.75, 0.0]), np.array([0.5, 0.25, 0.25])).round(5)
+    np.float64(0.65067)
+    """
+    return _core.axis_sum(_RELATIVE_ENTROPY, p, q, axis)
+
+
+def cross_entropy_between(p: ArrayLike, q: ArrayLike, axis: int = -1) -> Any:
+    r"""Cross-entropy of two distributions along an axis: :math:`H(p, q) = -\sum_k p_k \log q_k`.
+
+    In nats; a term with p = 0 is 0. It is the sum of `entropy` of p and `relative_entropy`.
+
+    Parameters
+    ----------
+    p : array_like, any shape with at least one axis
+        True probabilities in float16, bfloat16, float32 or float64, taken as they are, whatever
+        their sum.
+    q : array_like, shape of `p`
+        The probabilities of the model, likewise.
+    axis : int, optional
+        The axis that is summed over.
+
+    Returns
+    -------
+    ndarray, or NumPy scalar for 1-D `p`
+        float64 for float64 `p`, else float32. inf where p > 0 and q = 0; NaN where p or q is
+        negative or NaN along the axis.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of those above.
+    ValueError
+        If the shapes differ or `axis` does not fit.
+
+    See Also
+    --------
+    cross_entropy : the same from logits, as a loss.
+
+    References
+    ----------
+    Cover and Thomas, "Elements of information theory", 2nd ed. (2006), section 5.4: the length of
+    a code for p that was made for q.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> p, q = np.array([0.25, 0.75, 0.0]), np.array([0.5, 0.25, 0.25])
+    >>> ce.cross_entropy_between(p, q).round(5)
+    np.float64(1.21301)
+    """
+    return _core.axis_sum(_CROSS_ENTROPY_BETWEEN, p, q, axis)
