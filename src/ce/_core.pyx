@@ -68,10 +68,17 @@ cdef object ndarray = np.ndarray, Bits = _check.Bits
 cdef enum Hold:
     NOTHING, A_BUFFER, AN_ARRAY
 
-cdef struct Call:
+cdef struct Start:
     ce_job job
-    PyObject *given[KEYWORDS]  # borrowed, as are the next: the caller holds them all
-    PyObject *prepared
+    PyObject *given[KEYWORDS]  # by keyword; borrowed
+
+# A variable: for a constant GCC copies with `rep movs`, which takes longer.
+cdef size_t start_bytes = sizeof(Start)
+
+cdef struct Call:
+    ce_job job           # as Start, and then as it is run
+    PyObject *given[KEYWORDS]
+    PyObject *prepared   # borrowed, as are the next: the caller holds them all
     PyObject *x
     PyObject *target
     # From here on all is 0 at first.
@@ -248,18 +255,20 @@ cdef int fill(Call *c) except -1:
 # -- options --------------------------------------------------------------------------------------
 
 # Reads, checks and stores one option; returns it as a Prepared keeps it. Those that take an array
-# need the shape of the logits.
+# are passed no None, and need the shape of the logits.
 ctypedef object (*Setter)(Call *c, int place, object x)
 
 cdef Setter setter[KEYWORDS]
 cdef bint takes_array[KEYWORDS]
 cdef tuple keyword = (*[keyword_of(i) for i in range(CE_OPTION_COUNT)], "axis", "grad_output", "out")
 cdef tuple reductions = ("none", "sum", "mean", "batchmean")  # by ce_reduction
-cdef object none = reductions[0], mean = reductions[2]
+cdef object none = reductions[0], total = reductions[1], mean = reductions[2]
+cdef object exact = _check.HESSIANS[0]
+cdef const ce_option *number_row[KEYWORDS]
 
 
 cdef object set_number(Call *c, int place, object x):
-    cdef const ce_option *row = ce_option_row(place)
+    cdef const ce_option *row = number_row[place]
     cdef double *field = <double *>(<char *>&c.job + row.field)
     if type(x) is not float or not row.least <= <double>x <= row.most:
         x = _check.number(keyword[place], x, row.absent, row.least, row.most, row.rule.decode())
@@ -268,21 +277,25 @@ cdef object set_number(Call *c, int place, object x):
 
 
 cdef object set_reduction(Call *c, int place, object x):
-    cdef bint has_batchmean = ce_loss_row(c.job.loss).options >> place & 1
-    cdef int code
+    cdef bint has_batchmean
     if x is mean:
         c.job.reduction = CE_MEAN
-        return x
-    if x is perplexity:
+    elif x is none:
+        c.job.reduction = CE_NONE
+    elif x is total:
+        c.job.reduction = CE_SUM
+    elif x is perplexity:
         c.job.reduction = CE_PERPLEXITY
-        return x
-    code = CE_NONE if x is none else _check.reduction(x, reductions[:4 if has_batchmean else 3])
-    c.job.reduction = <ce_reduction>code
-    return reductions[code]
+    else:
+        has_batchmean = ce_loss_row(c.job.loss).options >> place & 1
+        names = reductions[:4 if has_batchmean else 3]
+        c.job.reduction = <ce_reduction><int>_check.reduction(x, names)
+        return reductions[c.job.reduction]
+    return x
 
 
 cdef object set_hessian(Call *c, int place, object x):
-    c.job.hessian = <ce_hessian><int>_check.hessian(x)
+    c.job.hessian = CE_EXACT if x is exact else <ce_hessian><int>_check.hessian(x)
     return _check.HESSIANS[c.job.hessian]
 
 
@@ -297,31 +310,30 @@ cdef object set_ignore_index(Call *c, int place, object x):
 
 
 cdef object set_class_weight(Call *c, int place, object x):
-    return None if x is None else take_weight(c, "weight", x)
+    return take_weight(c, "weight", x)
 
 
 cdef object set_class_alpha(Call *c, int place, object x):
-    if x is None:
-        return None
     return take_weight(c, "alpha", _check.alpha_per_class(x, c.job.shape[c.job.class_axis]))
 
 
 cdef object set_sample_weight(Call *c, int place, object x):
-    return None if x is None else take_items(c, CE_V, "sample_weight", x)
+    return take_items(c, CE_V, "sample_weight", x)
 
 
 cdef object set_element_weight(Call *c, int place, object x):
-    return None if x is None else take_elements(c, CE_V, "weight", x, True)
+    return take_elements(c, CE_V, "weight", x, True)
 
 
 cdef object set_pos_weight(Call *c, int place, object x):
-    return None if x is None else take_elements(c, CE_POS, "pos_weight", x, True)
+    return take_elements(c, CE_POS, "pos_weight", x, True)
 
 
 cdef int fill_setters() except -1:
     cdef int i
     for i in range(CE_OPTION_COUNT):
-        if ce_option_row(i).field:
+        number_row[i] = ce_option_row(i)
+        if number_row[i].field:
             setter[i] = set_number
     setter[CE_CLASS_WEIGHT_PLACE] = set_class_weight
     setter[CE_CLASS_ALPHA_PLACE] = set_class_alpha
@@ -345,8 +357,7 @@ fill_setters()
 
 cdef class Prepared:
     """A loss by its name in losses.def, and options for all its calls, checked and frozen."""
-    cdef ce_job job                    # as a call begins
-    cdef PyObject *given[KEYWORDS]     # options of which a call must know more; those of `kept`
+    cdef Start start                   # how a call begins; what is given is held by `kept`
     cdef dict kept
     cdef int with_probabilities        # the loss to take when the target holds class probabilities
     cdef bint has_classes, takes_indices
@@ -388,10 +399,10 @@ cdef class Prepared:
                 raise TypeError(f"{name} is no option")
             self.kept[keyword[place]] = value
             if place == AXIS or takes_array[place]:
-                self.given[place] = <PyObject *>value
+                self.start.given[place] = <PyObject *>value
         if c.job.reduction == CE_PERPLEXITY:
             self.with_probabilities = -1
-        self.job = c.job
+        self.start.job = c.job
 
     @property
     def options(self):
@@ -417,12 +428,11 @@ cdef int find_keyword(Prepared p, PyObject *name, int first) except -1:
     for i in range(p.count):  # not every caller's strings are interned
         if <object>p.name[i] == <object>name:
             return i
-    raise TypeError(f"{ce_loss_row(p.job.loss).name.decode()} has no option {<object>name}")
+    raise TypeError(f"{ce_loss_row(p.start.job.loss).name.decode()} has no option {<object>name}")
 
 
 cdef int read_keywords(Call *c, Prepared p, PyObject **values, PyObject *names) except -1:
     cdef int i, at = 0
-    memcpy(c.given, p.given, sizeof(c.given))
     if names != NULL:
         for i in range(PyTuple_Size(names)):
             at = find_keyword(p, PyTuple_GetItem(names, i), at)
@@ -440,8 +450,11 @@ cdef int set_options(Call *c, Prepared p) except -1:
     cdef int i, place
     for i in range(p.count):
         place = p.place[i]
-        if place < AXIS and c.given[place] != NULL:
-            setter[place](c, place, <object>c.given[place])
+        if place >= AXIS or c.given[place] == NULL:
+            continue
+        if takes_array[place] and <object>c.given[place] is None:
+            continue
+        setter[place](c, place, <object>c.given[place])
     if c.job.reduction == CE_BATCHMEAN and c.job.axes == 0:
         _check.bad_batchmean()
     if row.has_classes and row.second != CE_CLASSES and c.job.ignore_index >= 0:
@@ -541,7 +554,7 @@ cdef object run_loss(Prepared p, int what, object x, object target, PyObject **v
                      PyObject *names):
     cdef Call c
     clear(&c)
-    c.job = p.job
+    memcpy(&c, &p.start, start_bytes)
     c.prepared, c.x, c.target = <PyObject *>p, <PyObject *>x, <PyObject *>target
     read_keywords(&c, p, values, names)
     try:
@@ -614,7 +627,7 @@ def normalise(int loss, x, axis, out):
     ce_start(&c.job, loss)
     try:
         z = begin(&c, "x", x, _check.no_none(axis))
-        result = take_out(&c, CE_GRAD, "out", out, z, (("x", x),))
+        result = take_out(&c, CE_GRAD, "out", out, z, None if out is None else (("x", x),))
         fill(&c)
         return settle(result)
     finally:
@@ -634,8 +647,8 @@ def normalise_backward(int loss, grad_output, output, axis, out):
         if not fits(&c, &c.view[CE_OTHER], CE_OTHER):
             _check.bad_shape("grad_output", shape_of(&c.view[CE_OTHER]), c_shape(&c))
         c.other_may_be_out = True
-        result = take_out(&c, CE_GRAD, "out", out, y,
-                          (("output", output), ("grad_output", grad_output)))
+        inputs = None if out is None else (("output", output), ("grad_output", grad_output))
+        result = take_out(&c, CE_GRAD, "out", out, y, inputs)
         fill(&c)
         return settle(result)
     finally:
@@ -661,7 +674,7 @@ def logsumexp(int loss, x, axis, keepdims, out):
                 _check.bad_out_type("out", out)
             inner = _check.without_axis("out", out, reduced_shape(&c, keepdims), kept)
         if c.job.axes > 1 or out is not None:
-            values = take_out(&c, CE_VALUE, "out", inner, z, (("x", x),))
+            values = take_out(&c, CE_VALUE, "out", inner, z, None if out is None else (("x", x),))
             execute(&c)
             values = settle(values)
             if out is not None:
@@ -683,7 +696,8 @@ def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
         g = _check.without_axis("grad_output", grad_output, reduced_shape(&c, keepdims),
                                 c.job.class_axis if keepdims else None)
         take_items(&c, CE_UPSTREAM, "grad_output", g)
-        result = take_out(&c, CE_GRAD, "out", out, z, (("x", x), ("grad_output", grad_output)))
+        inputs = None if out is None else (("x", x), ("grad_output", grad_output))
+        result = take_out(&c, CE_GRAD, "out", out, z, inputs)
         fill(&c)
         return settle(result)
     finally:
