@@ -1,7 +1,7 @@
 """Types of the compiled module; what it does stands in _core.pyx."""
 
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, final
 
 from numpy.typing import NDArray
 
@@ -10,6 +10,7 @@ GRAD: int
 HESS: int
 PERPLEXITY: object
 
+@final
 class Prepared:
     def __new__(cls, loss: str, /, **options: Any) -> Prepared: ...
     @property

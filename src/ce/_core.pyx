@@ -6,6 +6,7 @@ Every check that the common call passes is made here, on raw buffers; whatever f
 `ce._check`, which either turns it into an array that passes or raises the error. No mathematics.
 """
 
+cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer,
@@ -355,6 +356,8 @@ cdef int fill_setters() except -1:
 fill_setters()
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Prepared:
     """A loss by its name in losses.def, and options for all its calls, checked and frozen."""
     cdef Start start                   # how a call begins; what is given is held by `kept`

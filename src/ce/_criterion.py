@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Generic, Literal, dataclass_transform, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,23 +12,27 @@ from ce._core import GRAD, HESS, VALUE, Prepared, call
 
 Array = NDArray[Any]
 Scalar = np.floating[Any]
-Reduced = Literal["mean", "sum"]
-Each = Literal["none"]
-Hessian = Literal["exact", "gauss_newton", "abs"]
+Reduced = Literal["mean"] | Literal["sum"]
+Hessian = Literal["exact"] | Literal["gauss_newton"] | Literal["abs"]
 
 # The reduction of a criterion is part of its type: so its loss is known as a scalar or an array.
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    Mean = Literal["mean"]
-    R = TypeVar("R", bound=Literal["mean", "sum", "none"], default=Mean, covariant=True)
+    R = TypeVar("R", bound=Reduced | Literal["none"], default=Literal["mean"], covariant=True)
     B = TypeVar(
-        "B", bound=Literal["mean", "batchmean", "sum", "none"], default=Mean, covariant=True
+        "B",
+        bound=Reduced | Literal["none", "batchmean"],
+        default=Literal["mean"],
+        covariant=True,
     )
 else:
     from typing import TypeVar
 
     R, B = TypeVar("R"), TypeVar("B")
+
+
+L = TypeVar("L")
 
 
 class Loss(Generic[B]):
@@ -92,7 +96,7 @@ class Loss(Generic[B]):
         return hash((type(self), self._values()))
 
     @overload
-    def __call__(self: Loss[Each], input: ArrayLike, target: ArrayLike) -> Array: ...
+    def __call__(self: Loss[Literal["none"]], input: ArrayLike, target: ArrayLike) -> Array: ...
     @overload
     def __call__(
         self: Loss[Literal["mean", "sum", "batchmean"]], input: ArrayLike, target: ArrayLike
@@ -105,7 +109,7 @@ class Loss(Generic[B]):
 
     @overload
     def value_and_grad(
-        self: Loss[Each],
+        self: Loss[Literal["none"]],
         input: ArrayLike,
         target: ArrayLike,
         *,
@@ -235,6 +239,17 @@ class Loss(Generic[B]):
         )
 
 
+@dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=True)
+def criterion(loss: type[L]) -> type[L]:
+    """Make a frozen dataclass of it.
+
+    The class itself has no `reduction`, only its instances have: the type is that of each instance.
+    """
+    made = dataclass(frozen=True, eq=False, kw_only=True)(loss)
+    del made.reduction  # type: ignore[attr-defined]
+    return made
+
+
 def _by_value(option: Any) -> Any:
     is_array = isinstance(option, np.ndarray)
     return (option.shape, tuple(option.ravel().tolist())) if is_array else option
@@ -245,7 +260,7 @@ class ItemLoss(Loss[R]):
 
     @overload
     def __call__(
-        self: ItemLoss[Each],
+        self: ItemLoss[Literal["none"]],
         logits: ArrayLike,
         target: ArrayLike,
         *,
@@ -270,7 +285,7 @@ class ItemLoss(Loss[R]):
 
     @overload
     def value_and_grad(
-        self: ItemLoss[Each],
+        self: ItemLoss[Literal["none"]],
         logits: ArrayLike,
         target: ArrayLike,
         *,

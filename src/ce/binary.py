@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
 from ce._core import GRAD, HESS, VALUE, Prepared, call
-from ce._criterion import Array, Each, Hessian, Loss, R, Reduced, Scalar
+from ce._criterion import Array, Hessian, Loss, R, Reduced, Scalar, criterion
 
 _BCE = Prepared("bce")
 
 
 @overload
 def binary_cross_entropy(
-    probs: ArrayLike, target: ArrayLike, *, weight: ArrayLike | None = ..., reduction: Each
+    probs: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def binary_cross_entropy(
@@ -26,7 +29,7 @@ def binary_cross_entropy(
     target: ArrayLike,
     *,
     weight: ArrayLike | None = None,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Cross-entropy of yes-or-no labels and given probabilities, in nats.
 
@@ -81,7 +84,7 @@ def binary_cross_entropy(
     return call(_BCE, VALUE, probs, target, weight=weight, reduction=reduction)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class BCELoss(Loss[R]):
     r"""Cross-entropy of yes-or-no labels and probabilities, with gradient and diagonal Hessian.
 
@@ -132,7 +135,7 @@ def binary_cross_entropy_with_logits(
     *,
     weight: ArrayLike | None = ...,
     pos_weight: ArrayLike | None = ...,
-    reduction: Each,
+    reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def binary_cross_entropy_with_logits(
@@ -149,7 +152,7 @@ def binary_cross_entropy_with_logits(
     *,
     weight: ArrayLike | None = None,
     pos_weight: ArrayLike | None = None,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Cross-entropy of yes-or-no labels and the sigmoid of logits, in nats.
 
@@ -215,7 +218,7 @@ def binary_cross_entropy_with_logits(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class BCEWithLogitsLoss(Loss[R]):
     r"""Cross-entropy of yes-or-no labels and logits, with gradient and diagonal Hessian.
 
@@ -267,7 +270,7 @@ def sigmoid_focal_loss(
     gamma: float = ...,
     alpha: float | None = ...,
     weight: ArrayLike | None = ...,
-    reduction: Each,
+    reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def sigmoid_focal_loss(
@@ -286,7 +289,7 @@ def sigmoid_focal_loss(
     gamma: float = 2.0,
     alpha: float | None = 0.25,
     weight: ArrayLike | None = None,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Focal loss of the sigmoid of logits, for labels that do not exclude each other, in nats.
 
@@ -352,7 +355,7 @@ def sigmoid_focal_loss(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class SigmoidFocalLoss(Loss[R]):
     r"""Focal loss of the sigmoid of logits, with gradient and diagonal Hessian.
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ce import _check
 from ce._core import GRAD, HESS, PERPLEXITY, VALUE, Prepared, call
-from ce._criterion import Array, Each, Hessian, ItemLoss, R, Reduced, Scalar
+from ce._criterion import Array, Hessian, ItemLoss, R, Reduced, Scalar, criterion
 
 _CROSS_ENTROPY = Prepared("cross_entropy")
 
@@ -24,7 +23,7 @@ def cross_entropy(
     sample_weight: ArrayLike | None = ...,
     ignore_index: int = ...,
     label_smoothing: float = ...,
-    reduction: Each,
+    reduction: Literal["none"],
     axis: int | None = ...,
 ) -> Array: ...
 @overload
@@ -47,7 +46,7 @@ def cross_entropy(
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
     axis: int | None = None,
 ) -> Any:
     r"""Cross-entropy between the softmax of logits and class indices or probabilities, in nats.
@@ -147,7 +146,7 @@ def cross_entropy(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class CrossEntropyLoss(ItemLoss[R]):
     r"""Cross-entropy of logits and classes, with gradient and diagonal Hessian.
 
@@ -212,7 +211,7 @@ def nll_loss(
     weight: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
     ignore_index: int = ...,
-    reduction: Each,
+    reduction: Literal["none"],
     axis: int | None = ...,
 ) -> Array: ...
 @overload
@@ -233,7 +232,7 @@ def nll_loss(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
     axis: int | None = None,
 ) -> Any:
     r"""Negative log-likelihood of class indices under given log-probabilities, in nats.
@@ -302,7 +301,7 @@ def nll_loss(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class NLLLoss(ItemLoss[R]):
     r"""Negative log-likelihood of class indices, with its gradient.
 
@@ -355,7 +354,7 @@ def focal_loss(
     alpha: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
     ignore_index: int = ...,
-    reduction: Each,
+    reduction: Literal["none"],
     axis: int | None = ...,
 ) -> Array: ...
 @overload
@@ -378,7 +377,7 @@ def focal_loss(
     alpha: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
     axis: int | None = None,
 ) -> Any:
     r"""Focal loss of the softmax of logits: cross-entropy with easy items faded out, in nats.
@@ -456,7 +455,7 @@ def focal_loss(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class FocalLoss(ItemLoss[R]):
     r"""Focal loss of the softmax of logits, with gradient and diagonal Hessian.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
 from ce import _core
 from ce._core import VALUE, Prepared, call
-from ce._criterion import Array, B, Each, Loss, Reduced, Scalar
+from ce._criterion import Array, B, Loss, Reduced, Scalar, criterion
 
 _ENTROPY = _core.find_loss("entropy")
 _RELATIVE_ENTROPY = _core.find_loss("relative_entropy")
@@ -22,7 +21,7 @@ _KL_DIV_LOG = Prepared("kl_div_log")
 
 @overload
 def kl_div(
-    input: ArrayLike, target: ArrayLike, *, log_target: bool = ..., reduction: Each
+    input: ArrayLike, target: ArrayLike, *, log_target: bool = ..., reduction: Literal["none"]
 ) -> Array: ...
 @overload
 def kl_div(
@@ -37,7 +36,7 @@ def kl_div(
     target: ArrayLike,
     *,
     log_target: bool = False,
-    reduction: Reduced | Each | Literal["batchmean"] = "mean",
+    reduction: Reduced | Literal["none"] | Literal["batchmean"] = "mean",
 ) -> Any:
     r"""Terms of the Kullback-Leibler divergence of log-probabilities from a target, in nats.
 
@@ -100,7 +99,7 @@ def kl_div(
     return call(_KL_DIV_LOG if log_target else _KL_DIV, VALUE, input, target, reduction=reduction)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class KLDivLoss(Loss[B]):
     r"""Kullback-Leibler divergence of log-probabilities from a target, with its gradient.
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
 from ce._core import VALUE, Prepared, call
-from ce._criterion import Array, Each, Loss, R, Reduced, Scalar
+from ce._criterion import Array, Loss, R, Reduced, Scalar, criterion
 
 _MSE = Prepared("mse")
 
 
 @overload
 def mse_loss(
-    input: ArrayLike, target: ArrayLike, *, weight: ArrayLike | None = ..., reduction: Each
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def mse_loss(
@@ -26,7 +29,7 @@ def mse_loss(
     target: ArrayLike,
     *,
     weight: ArrayLike | None = None,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Squared error: :math:`\ell = w\, r^2` of the residual r = input - target.
 
@@ -76,7 +79,7 @@ def mse_loss(
     return call(_MSE, VALUE, input, target, weight=weight, reduction=reduction)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class MSELoss(Loss[R]):
     r"""Squared error, with gradient and diagonal Hessian.
 
@@ -117,7 +120,11 @@ _L1 = Prepared("l1")
 
 @overload
 def l1_loss(
-    input: ArrayLike, target: ArrayLike, *, weight: ArrayLike | None = ..., reduction: Each
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def l1_loss(
@@ -128,7 +135,7 @@ def l1_loss(
     target: ArrayLike,
     *,
     weight: ArrayLike | None = None,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Absolute error: :math:`\ell = w\, |r|` of the residual r = input - target.
 
@@ -177,7 +184,7 @@ def l1_loss(
     return call(_L1, VALUE, input, target, weight=weight, reduction=reduction)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class L1Loss(Loss[R]):
     r"""Absolute error, with its gradient.
 
@@ -223,7 +230,7 @@ def huber_loss(
     *,
     delta: float = ...,
     weight: ArrayLike | None = ...,
-    reduction: Each,
+    reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def huber_loss(
@@ -240,7 +247,7 @@ def huber_loss(
     *,
     delta: float = 1.0,
     weight: ArrayLike | None = None,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Huber's loss: squared error for small residuals, absolute error for large ones.
 
@@ -298,7 +305,7 @@ def huber_loss(
     return call(_HUBER, VALUE, input, target, delta=delta, weight=weight, reduction=reduction)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class HuberLoss(Loss[R]):
     r"""Huber's loss, with gradient and diagonal Hessian.
 
@@ -346,7 +353,7 @@ def smooth_l1_loss(
     *,
     beta: float = ...,
     weight: ArrayLike | None = ...,
-    reduction: Each,
+    reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def smooth_l1_loss(
@@ -363,7 +370,7 @@ def smooth_l1_loss(
     *,
     beta: float = 1.0,
     weight: ArrayLike | None = None,
-    reduction: Reduced | Each = "mean",
+    reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Absolute error with a smooth minimum.
 
@@ -420,7 +427,7 @@ def smooth_l1_loss(
     return call(_SMOOTH_L1, VALUE, input, target, beta=beta, weight=weight, reduction=reduction)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@criterion
 class SmoothL1Loss(Loss[R]):
     r"""Absolute error with a smooth minimum, with gradient and diagonal Hessian.
 
