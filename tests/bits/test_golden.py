@@ -2,7 +2,7 @@
 
 tests/c/golden.c runs the same lines without Python, on arm64, too. Every number of an input is an
 integer from a hash of its position, times a power of two (tests/c/golden_numbers.h): change both.
-x86-64-v1 is left out: it has no fused multiply-add, and other bits.
+Instruction sets without fused multiply-add are left out: they have other bits.
 """
 
 from dataclasses import dataclass
@@ -11,47 +11,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracle import FUNCTIONS, LOSSES
 from oracle.exact import BFLOAT16
 from threadpoolctl import threadpool_limits
 
 import ce
 
-FUSED = [name for name in ce._core.isas() if not name.endswith("-v1")]
+FUSED = [name for name in ce._core.isas() if ce._core.isa_facts(name)["fused"]]
 THREADS = [1, 2, 3, 8]
 MANY = 10_000  # elements; fewer are not shared among threads
 # Digits, exponent of the smallest subnormal number, and that of infinity.
 FLOATS = {
-    "float32": (24, -149, 128),
-    "float64": (53, -1074, 1024),
-    "float16": (11, -24, 16),
-    "bfloat16": (8, -133, 128),
+    row["name"]: (row["digits"], row["least"], row["most"])
+    for row in ce._core.dtypes()
+    if row["digits"]
 }
-# What the first two arrays hold (z logits, l log-probabilities, p probabilities, t class indices),
-# and the class or function; those with an option of the file's line in it are in `callee`.
-LOSSES = {
-    "cross_entropy": ("zt", ce.CrossEntropyLoss),
-    "cross_entropy_probabilities": ("zp", ce.CrossEntropyLoss),
-    "nll": ("lt", ce.NLLLoss),
-    "focal": ("zt", ce.FocalLoss),
-    "softmax": ("z", ce.softmax),
-    "log_softmax": ("z", ce.log_softmax),
-    "logsumexp": ("z", ce.logsumexp),
-    "softmax_backward": ("pz", ce.softmax_backward),
-    "log_softmax_backward": ("lz", ce.log_softmax_backward),
-    "entropy": ("p", ce.entropy),
-    "relative_entropy": ("pp", ce.relative_entropy),
-    "cross_entropy_between": ("pp", ce.cross_entropy_between),
-    "mse": ("zz", ce.MSELoss),
-    "l1": ("zz", ce.L1Loss),
-    "huber": ("zz", ce.HuberLoss),
-    "smooth_l1": ("zz", ce.SmoothL1Loss),
-    "bce": ("pp", ce.BCELoss),
-    "bce_with_logits": ("zp", ce.BCEWithLogitsLoss),
-    "sigmoid_focal": ("zp", ce.SigmoidFocalLoss),
-    "kl_div": ("lp", ce.KLDivLoss),
-    "kl_div_log": ("ll", partial(ce.KLDivLoss, log_target=True)),
-}
-BY_CLASS = list(LOSSES)[: list(LOSSES).index("mse")]
+NUMBERS = {row["keyword"]: row for row in ce._core.options() if "least" in row}
+ROWS = {row["name"]: row for row in ce._core.losses()}
+# What arrays hold: z logits, l log-probabilities, p probabilities, t class indices.
+KINDS = {
+    "logits": "z", "log_probs": "l", "probs": "p", "unit": "p", "numbers": "z", "classes": "t",
+    "upstreams": "z",
+}  # fmt: skip
+# The class with what tells its rows apart, or the function.
+CALLEES = {row.core: getattr(ce, row.name) for row in FUNCTIONS}
+CALLEES |= {row.core: partial(getattr(ce, row.criterion), **row.fixed) for row in LOSSES}
 Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHTS = 0, 3, 4, 5, 6, 7, 9  # the arrays of a job in ce.h
 
 
@@ -140,7 +124,7 @@ class Line:
 
     @cached_property
     def by_class(self):
-        return self.loss in BY_CLASS
+        return ROWS[self.loss]["has_classes"]
 
     @cached_property
     def dims(self):
@@ -185,36 +169,45 @@ class Line:
 
     def arrays(self):
         """Input, target (or second input, or None), and what else a method takes."""
-        x, y, more = self.numbers(Z, LOSSES[self.loss][0][0]), None, {}
-        if LOSSES[self.loss][0][1:] == "t":
+        first, second = (KINDS.get(ROWS[self.loss][which]) for which in ("first", "second"))
+        x, y, more = self.numbers(Z, first), None, {}
+        if second == "t":
             y = self.target()
-        elif LOSSES[self.loss][0][1:]:
-            y = self.numbers(OTHER, LOSSES[self.loss][0][1])
+        elif second:
+            y = self.numbers(OTHER, second)
         if "v" in self.options and self.by_class:
             more["sample_weight"] = self.of_items(V, weights)
-        if "upstream" in self.options:
+        if self.has_upstream:
             more["grad_output"] = self.of_items(UPSTREAM, lambda h: signed(h, 8, 0))
         return x, y, more
 
+    @cached_property
+    def has_upstream(self):
+        return "upstream" in self.options or ROWS[self.loss]["second"] == "upstream_items"
+
+    def number(self, keyword):
+        """An option, which may have another name in the file; None where it is not given."""
+        row = NUMBERS[keyword]
+        short = {"label_smoothing": "smoothing", "beta": "delta"}.get(keyword, keyword)
+        value = float(self.options.get(short, row["absent"]))
+        return value if row["least"] <= value <= row["most"] else None
+
     def criterion(self):
+        keywords = ROWS[self.loss]["options"]
         made = {"reduction": self.reduction}
-        number = {k: float(v) for k, v in self.options.items() if v}
-        if "smoothing" in number:
-            made["label_smoothing"] = number["smoothing"]
+        made |= {k: self.number(k) for k in keywords if k in NUMBERS and not self.is_array(k)}
         if "w" in self.options:
             w = weights(hashes(WEIGHTS, self.dims[1])).astype(self.real)
-            made["alpha" if self.loss == "focal" else "weight"] = w
+            made["weight" if "weight" in keywords else "alpha"] = w
         if "v" in self.options and not self.by_class:
             made["weight"] = self.of_items(V, weights)
         if "pos" in self.options:
             made["pos_weight"] = self.numbers(POS, "w")
-        if "focal" in self.loss:
-            made["gamma"] = number["gamma"]
-        if self.loss == "sigmoid_focal":
-            made["alpha"] = number.get("alpha")
-        if "delta" in number:
-            made["beta" if self.loss == "smooth_l1" else "delta"] = number["delta"]
-        return LOSSES[self.loss][1](**made)
+        return CALLEES[self.loss](**made)
+
+    def is_array(self, keyword):
+        """The alpha of losses of classes is one number for each."""
+        return keyword == "alpha" and self.by_class
 
 
 def read_lines():
@@ -245,10 +238,10 @@ def copy_of(x):
 
 def by_function(line, x, y, more):
     """Of functions along an axis: what was asked, which result it is, the result."""
-    function = LOSSES[line.loss][1]
+    function = CALLEES[line.loss]
     if line.reduction == "perplexity":
         yield "perplexity", "value", ce.perplexity(x, y)
-    elif "upstream" in line.options:
+    elif line.has_upstream:
         g = more["grad_output"]
         yield "logsumexp_backward", "gradient", ce.logsumexp_backward(g, x, axis=1)
         place = copy_of(x)
@@ -287,7 +280,7 @@ def by_criterion(line, x, y, more):
 
 def results(line, x, y, more):
     """All results of a line, by all the ways that lead to them."""
-    functional = not isinstance(LOSSES[line.loss][1], type | partial)
+    functional = not isinstance(CALLEES[line.loss], partial)
     return (by_function if functional or line.reduction == "perplexity" else by_criterion)(
         line, x, y, more
     )
@@ -318,7 +311,7 @@ def fused(request):
     ce._core.use_isa(before)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ROWS)
 def test_golden(loss, fused):
     wrong = []
     for line in (line for line in LINES if line.loss == loss):
@@ -340,5 +333,5 @@ def test_golden(loss, fused):
 
 
 def test_every_loss_has_lines():
-    assert {line.loss for line in LINES} == set(LOSSES)
+    assert {line.loss for line in LINES} == set(ROWS)
     assert {line.dtype for line in LINES} == set(FLOATS)

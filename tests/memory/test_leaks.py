@@ -23,7 +23,7 @@ ALLOWED = (0, TIMES // 6, TIMES // 6, 100 * TIMES)
 every_call = pytest.mark.parametrize(
     "call", CALLS, ids=lambda call: f"{call.function.__name__}, {call.name}"
 )
-TYPES = [np.ndarray, np.float32, np.float64, ce._check.Bfloat16, *map(np.dtype, "efdlLi")]
+TYPES = [np.ndarray, np.float32, np.float64, *ce._check.FOREIGN.values(), *map(np.dtype, "efdlLi")]
 
 
 class Mallinfo(ctypes.Structure):

@@ -170,7 +170,7 @@ def far_upstream(rng, n, dtype):
 
 
 LOGSUMEXP_BACKWARD = Function(
-    name="logsumexp_backward", core="softmax",  # of items scaled by g
+    name="logsumexp_backward", core="logsumexp_backward",
     define=logsumexp_backward,
     truth=of_axis(logsumexp_backward_formula), arrays=upstream_and_logits,
     measured=(Measured(far_upstream),), place=(1,), assumes=ASSUMES,

@@ -52,7 +52,7 @@ def test_headers_have_guards_and_a_first_line(name):
     guard = re.search(r"#ifndef (\w+_H)\n#define (\w+_H)\n", text)
     assert guard
     assert guard[1] == guard[2]
-    assert sum(guard[1] in code_of(other) for other in HEADERS) == 1
+    assert sum(f"#ifndef {guard[1]}\n" in text_of(other) for other in HEADERS) == 1
 
 
 @pytest.mark.parametrize("name", SOURCES)
