@@ -3,7 +3,8 @@
     python -m bench                  everything, ten to twenty minutes on two CPUs
     python -m bench --quick          fewer cases, libraries and rounds: below two minutes
     python -m bench --case NAME      the speed of that case only; may be repeated
-    python -m bench --readme         write tables and plots into README.md and docs/, too
+    python -m bench --write          write tables and plots into docs/speed.md and beside it, too
+    python -m bench --targets        say, too, which rows fall short of what we want (targets.toml)
     python -m bench.scaling          time per element over the sizes of a problem, and its cliffs
     python -m bench.memory           memory beyond the inputs
     pytest bench --library torch     one library, with all the figures of pytest-benchmark
@@ -30,7 +31,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import LIBRARIES, cpus, missing, problems, report, roofline
+from bench import LIBRARIES, cpus, missing, problems, report, roofline, targets
 from bench.cases import CASES
 from bench.worker import ROOT, Worker, limited
 
@@ -50,16 +51,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--case", action="append", metavar="NAME", choices=[c.name for c in CASES])
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR")
     parser.add_argument(
-        "--readme",
+        "--write",
         type=Path,
         nargs="?",
-        const=ROOT / "README.md",
+        const=ROOT / "docs" / "speed.md",
         metavar="FILE",
-        help="write tables and plots into README.md, and into docs/ beside it",
+        help="write tables into docs/speed.md (or FILE), and plots beside it",
     )
+    parser.add_argument("--targets", action="store_true", help="print what falls short")
     options = parser.parse_args()
-    if options.readme and options.case:
-        parser.error("--readme wants all cases, not --case")
+    if options.write and options.case:
+        parser.error("--write wants all cases, not --case")
     return options
 
 
@@ -90,7 +92,7 @@ def start(options: argparse.Namespace, folder: Path) -> list[Worker]:
         names = [f"--case={case.name}" for case in chosen]
         common = [f"--turns={turns}", f"--seconds={seconds}"]
         workers.append(Worker(library, options.threads, folder, [*common, *names]))
-        scaled = [f"--case={case.name}" for case in chosen if case.threads]
+        scaled = [f"--case={case.name}" for case in chosen if case.one_thread]
         if library == "ce" and scaled and options.threads > 1:
             workers.append(Worker(library, 1, folder, [*common, *scaled]))
     for worker in workers:
@@ -158,8 +160,10 @@ def main() -> int:
         for module in ("bench.scaling", "bench.memory"):
             command = [sys.executable, "-m", module, *common]
             failed |= subprocess.run(command, cwd=ROOT, env=environment).returncode
-    if options.readme and not failed:
-        report.into_readme(options.output, options.readme)
+    if options.targets:
+        print(targets.shortfalls(report.Report(measured)))
+    if options.write and not failed:
+        report.into_page(options.output, options.write)
     print("written to", options.output)
     return int(failed)
 

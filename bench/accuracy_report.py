@@ -11,13 +11,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import ce
-from bench import LABELS, lib_numpy, plots, rivals, truth
+from bench import LABELS, lib_numpy, page, plots, rivals, truth
 from bench.ulps import Exact, ulps
 
-BEGIN = "<!-- accuracy: what python -m bench.accuracy --readme writes -->"
-END = "<!-- accuracy: end -->"
 NAMES = {"ce": "ce", "torch": "torch", **LABELS}
-# in the README: of each library the dtypes that it is used with
+# in docs/accuracy.md: of each library the dtypes that it is used with
 COLUMNS = [("ce", "float32"), ("ce", "float64"), ("ce", "float16"), ("ce", "bfloat16")]
 COLUMNS += [("torch", "float32"), ("torch", "float64"), ("torch", "bfloat16")]
 COLUMNS += [("scipy", "float32"), ("sklearn", "float32")]
@@ -186,20 +184,11 @@ def write(rows: Rows, functions: Functions, isas: list[str], folder: Path) -> No
     plot(folder / "accuracy.png")
 
 
-def into_readme(
-    rows: Rows, functions: Functions, isas: list[str], folder: Path, readme: Path
-) -> None:
-    """Put the short tables between the markers of the README, and the plot into docs/ beside it."""
-    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
+def into_page(rows: Rows, functions: Functions, isas: list[str], folder: Path, path: Path) -> None:
+    """Put the short tables between the markers of the page, and the plot beside it."""
     caption = f"Largest / mean error in ulps: {about(isas)} (the worst of them counts)."
-    parts = [BEGIN, caption, short(rows)]
     ends = [f for f in functions if f[2] in (isas[0], isas[-1], "NumPy")]
-    parts += [
-        of_functions(ends),
-        f"Of what the tests allow, at most {bound(rows)} is used.",
-        END,
-    ]
-    body = "\n\n".join(part.strip() for part in parts)
-    readme.write_text(before + body + after, encoding="utf-8")
-    (readme.parent / "docs" / "accuracy.png").write_bytes((folder / "accuracy.png").read_bytes())
+    parts = [caption, short(rows), of_functions(ends)]
+    parts += [f"Of what the tests allow, at most {bound(rows)} is used."]
+    page.rewrite(path, "accuracy", parts)
+    (path.parent / "accuracy.png").write_bytes((folder / "accuracy.png").read_bytes())

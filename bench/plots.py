@@ -30,8 +30,8 @@ STYLE = {
 TICKS = 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500
 
 
-def _dots(rows: list[Any], value: Any, path: Path, xlabel: str, goals: Any, log: bool) -> None:
-    """One line per case, one dot per mode, a tick where a mode must be."""
+def _dots(rows: list[Any], value: Any, path: Path, xlabel: str, log: bool) -> None:
+    """One line per case, one dot per mode."""
     rows = [row for row in rows if value(row)]
     if not rows:
         return
@@ -42,18 +42,14 @@ def _dots(rows: list[Any], value: Any, path: Path, xlabel: str, goals: Any, log:
             own = [row for row in rows if row.case.label == label]
             found = [value(row) for row in own]
             axes.plot([min(log, *found), max(found)], [y, y], color="#dfe2e7", lw=2, zorder=1)
-            end = max(found + [goals(row)[0] for row in own if goals(row)])
             text = f"{max(found):.{0 if max(found) >= 10 else 1}f}x" if log else f"{max(found):.0%}"
-            axes.annotate(text, (end, y), (8, 0), textcoords="offset points", va="center")
+            axes.annotate(text, (max(found), y), (8, 0), textcoords="offset points", va="center")
         for mode in dict.fromkeys(row.mode for row in rows):
             of = [row for row in rows if row.mode == mode]
             ys = [labels.index(row.case.label) for row in of]
             name = None if mode == FORWARD_OUT else MODE_LABELS[mode].replace("`", "")
             kind = {"color": COLOURS[mode], "label": name, "edgecolors": "white", "lw": 0.6}
             axes.scatter([value(row) for row in of], ys, s=58, zorder=3, **kind)
-            wanted = [(goals(row)[0], y) for row, y in zip(of, ys, strict=True) if goals(row)]
-            for x, y in wanted:
-                axes.plot([x, x], [y - 0.32, y + 0.32], color=COLOURS[mode], lw=1.6, zorder=2)
         values = [value(row) for row in rows]
         if log:
             low, high = min(1, *values) / 1.15, max(values) * 1.6
@@ -84,8 +80,7 @@ def ratios(rows: list[Any], path: Path) -> None:
         rows,
         lambda row: row.torch and row.torch / row.ce,
         path,
-        "times faster than torch, eager (logarithmic); bars: what must be reached",
-        lambda row: row.case.torch.get(row.mode),
+        "times faster than torch, eager (logarithmic)",
         log=True,
     )
 
@@ -96,8 +91,7 @@ def fractions(rows: list[Any], path: Path) -> None:
         rows,
         lambda row: row.fraction,
         path,
-        "fraction of the memory's bandwidth, measured beside it; bars: what must be reached",
-        lambda row: row.case.limit(row.mode),
+        "fraction of the memory's bandwidth, measured beside it",
         log=False,
     )
 

@@ -6,23 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import LABELS, plots
-from bench.cases import (
-    CASES,
-    FORWARD,
-    FORWARD_OUT,
-    FUSED,
-    FUSED_OUT,
-    IN_PLACE,
-    MODE_LABELS,
-    PLAIN,
-    RIVAL,
-    Case,
-    Goal,
-)
+from bench import LABELS, page, plots
+from bench.cases import CASES, FORWARD, FORWARD_OUT, FUSED, FUSED_OUT, IN_PLACE, MODE_LABELS, Case
 
 INSTEAD = {FORWARD_OUT: FORWARD, FUSED_OUT: FUSED, IN_PLACE: FUSED_OUT}  # of a mode a rival lacks
-BEGIN, END = "<!-- bench: what python -m bench --readme writes -->", "<!-- bench: end -->"
 
 
 def significant(x: float | None, digits: int = 3) -> str:
@@ -33,30 +20,8 @@ def significant(x: float | None, digits: int = 3) -> str:
 
 
 @dataclass
-class Mark:
-    """A measure of a row and what is wanted of it; `least` is false where less is better."""
-
-    name: str
-    got: float
-    goal: Goal
-    unit: str = "x"
-    least: bool = True
-
-    @property
-    def met(self) -> str:
-        must, aim = (self.got >= g if self.least else self.got <= g for g in self.goal)
-        return "aim" if aim else "must" if must else "short"
-
-    def wanted(self, which: int) -> str:
-        return f"{self.name} {'' if self.least else '≤ '}{self.goal[which]:g}{self.unit}"
-
-    def missed(self, which: int) -> str:
-        return f"{self.name} {significant(self.got)}, not {self.goal[which]:g}{self.unit}"
-
-
-@dataclass
 class Row:
-    """A case in a mode: seconds, bytes per second, fraction of the roofline, and all marks."""
+    """A case in a mode: seconds, bytes per second, and the fraction of the roofline."""
 
     case: Case
     mode: str
@@ -66,16 +31,10 @@ class Row:
     other: float | None
     rate: float
     fraction: float | None
-    marks: list[Mark]
 
     @property
     def label(self) -> str:
         return f"{self.case.label}, {MODE_LABELS[self.mode]}"
-
-    @property
-    def met(self) -> str:
-        found = {mark.met for mark in self.marks}
-        return next((word for word in ("short", "must", "aim") if word in found), "")
 
 
 class Report:
@@ -113,23 +72,8 @@ class Report:
         other, rival = min((pair for pair in times if pair[0]), default=(None, None))
         rate = case.bytes_moved(mode) / ours
         limit = self.limits.get((name, case.pattern(mode)))
-        marks = []
-        if torch and mode in case.torch:
-            marks.append(Mark("torch", torch / ours, case.torch[mode]))
-        if limit and case.limit(mode):
-            marks.append(Mark("limit", rate / limit, case.limit(mode), ""))
-        if mode in case.micro:
-            marks.append(Mark("time", ours * 1e6, case.micro[mode], " us", least=False))
-        plain = case.plain and self.get(PLAIN, mode, "ce")
-        if plain and mode != FORWARD:
-            marks.append(Mark("plain", ours / plain, case.plain, least=False))
-        alone = case.threads and self.get(name, mode, "ce", 1)
-        if alone and self.threads > 1 and mode in (FORWARD, FUSED_OUT):
-            marks.append(Mark("one thread", alone / ours, case.threads))
-        if other:
-            marks.append(Mark(LABELS[rival], other / ours, RIVAL))
         fraction = limit and rate / limit
-        return Row(case, mode, ours, torch, rival, other, rate, fraction, marks)
+        return Row(case, mode, ours, torch, rival, other, rate, fraction)
 
     def about(self) -> str:
         """Name the machine, the thread count, the versions, and what disturbed the measurement."""
@@ -148,12 +92,11 @@ class Report:
 
     def table(self) -> str:
         """The report in Markdown."""
-        rows = list(self.rows())
-        lines = [self.about() + EXPLANATION, ""]
+        lines = [self.about(), "", EXPLANATION, ""]
         head = ["case", "result", "ce ms", "GB/s", "of the limit", "torch ms", "torch / ce"]
-        head += ["best rival / ce", "must", "aim", "met"]
-        lines += ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * 6 + "---|---|---|"]
-        for row in rows:
+        head += ["best rival / ce"]
+        lines += ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * 6]
+        for row in self.rows():
             cells = [row.case.label, MODE_LABELS[row.mode], significant(row.ce * 1e3)]
             cells += [significant(row.rate / 1e9, 2)]
             cells += [f"{row.fraction:.2f}" if row.fraction else ""]
@@ -161,33 +104,20 @@ class Report:
             cells += [significant(row.torch and row.torch / row.ce, 2)]
             ratio = significant(row.other and row.other / row.ce, 2)
             cells += [f"{ratio} {LABELS[row.rival]}" if row.rival else ""]
-            own = [mark for mark in row.marks if mark.goal is not RIVAL]
-            cells += [", ".join(mark.wanted(which) for mark in own) for which in (0, 1)]
-            lines.append("| " + " | ".join([*cells, row.met]) + " |")
-        return "\n".join(lines) + "\n"
-
-    def shortfalls(self) -> str:
-        """What is short of what it must be or aims at, in Markdown."""
-        rows, lines = list(self.rows()), []
-        for which, goal in enumerate(("must", "aim")):
-            word = ("short", "must")[which]
-            missed = [(row, mark) for row in rows for mark in row.marks if mark.met == word]
-            lines += ["", f"Short of {goal}: {len(missed) or 'none'}.", ""]
-            lines += [f"- {r.label}: {m.missed(which)}" for r, m in missed]
+            lines.append("| " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
 
 
-EXPLANATION = f"""
-float32 unless said; shapes are items x classes, or (N, C, d1, d2). Medians. "GB/s" counts the bytes
-that cannot be avoided: inputs read once, the gradient written once. "of the limit" divides it by
-what a loop without arithmetic reaches beside it, with as many bytes and threads: reading, or
-copying with stores that bypass the caches. torch is eager; it cannot write a gradient into an array
-it is given, so its one time stands for `out=` and in place, too, as do those of the rivals. Fresh
-arrays cost page faults, which depend on the setting of transparent huge pages: at "madvise" NumPy's
-arrays get them, the tensors of torch do not. "must" and "aim" are the speed that is wanted, as the
-time of torch, or of one thread, over ours; as the fraction of the limit; as our time over that with
-plain class indices. Besides, every row must be {RIVAL[0]}x and aims at {RIVAL[1]}x as fast as the
-best rival."""
+EXPLANATION = """
+Medians, in milliseconds; float32 unless said. Shapes are items x classes, or (N, C, d1, d2); CE is
+cross-entropy, BCE binary cross-entropy. "GB/s" counts the bytes that cannot be avoided: inputs read
+once, the gradient written once. "of the limit" divides it by what a loop without arithmetic reaches
+beside it, with as many bytes and threads: reading, or copying with stores that bypass the caches.
+torch is eager; it cannot write a gradient into an array it is given, so its one time stands for
+`out=` and in place, too, as do those of the other libraries. "best rival" is the fastest of these
+besides torch. Fresh arrays cost page faults, which depend on the setting of transparent huge pages:
+at "madvise" NumPy's arrays get them, the tensors of torch do not.
+""".strip()
 
 
 def write(measured: dict, folder: Path) -> bool:
@@ -197,27 +127,21 @@ def write(measured: dict, folder: Path) -> bool:
         return True
     text = report.table()
     (folder / "speed.md").write_text(text, encoding="utf-8")
-    (folder / "short.md").write_text(report.shortfalls(), encoding="utf-8")
-    print("", text, report.shortfalls(), sep="\n")
+    print("", text, sep="\n")
     plots.ratios(list(report.rows()), folder / "speed.png")
     plots.fractions(list(report.rows()), folder / "limit.png")
     return False
 
 
-def into_readme(folder: Path, readme: Path) -> None:
-    """Put the tables between the markers of the README, and the plots into docs/ beside it."""
-    text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
+def into_page(folder: Path, path: Path) -> None:
+    """Put the tables between the markers of the page, and the plots beside it."""
     speed, scaling, memory = (
         (folder / f"{name}.md").read_text(encoding="utf-8")
         for name in ("speed", "scaling", "memory")
     )
-    parts = [BEGIN, speed, "![Fraction of what the memory allows](docs/limit.png)"]
-    parts += ["### Over the sizes", "![Time per element](docs/scaling.png)", scaling]
-    parts += ["### Memory", memory, END]
-    body = "\n\n".join(part.strip() for part in parts)
-    readme.write_text(before + body + after, encoding="utf-8")
-    (readme.parent / "docs").mkdir(exist_ok=True)
+    parts = [speed, "![Fraction of what the memory allows](limit.png)"]
+    parts += ["## Over the sizes", "![Time per element](scaling.png)", scaling]
+    parts += ["## Memory", memory]
+    page.rewrite(path, "speed", parts)
     for name in ("speed.png", "limit.png", "scaling.png"):
-        shutil.copy(folder / name, readme.parent / "docs" / name)
+        shutil.copy(folder / name, path.parent / name)
