@@ -3,7 +3,7 @@
     python -m bench.accuracy             everything, below five minutes
     python -m bench.accuracy --quick     fewer numbers: below a minute
     python -m bench.accuracy --isa NAME  one instruction set of ce only; may be repeated
-    python -m bench.accuracy --readme    write table and plot into README.md and docs/, too
+    python -m bench.accuracy --write     write into docs/accuracy.md, and the plot beside it, too
 
 What an ulp is, and what counts as right where numbers vanish, stands in ulps.py; the truth is from
 mpmath, at the inputs as they are stored (both by tests/oracle). "is 0", "is NaN" and "is inf" stand
@@ -14,7 +14,7 @@ table has our errors as a fraction of what the tests allow (by tests/oracle), to
 relative to the absolute terms of the sum: more than 1 would fail them.
 
 Beside ours are the errors of torch, SciPy and scikit-learn at the same inputs, as far as they are
-installed and offer the loss, and for the functions of vecmath.h NumPy's. Needs the extras `bench`
+installed and offer the loss, and for the functions of src/ce_c/real NumPy's. Needs the extras `bench`
 and `test`. Writes accuracy.md and accuracy.png.
 """
 
@@ -175,13 +175,13 @@ def measured(subject: Subject, dtype: np.dtype, isas: list[str], n: int) -> list
 
 
 def of_kernels(folder: Path, isas: list[str], quick: bool) -> list[tuple]:
-    """Name, type, instruction set (or NumPy) and errors of the functions of vecmath.h."""
+    """Name, type, instruction set (or NumPy) and errors of the functions of src/ce_c/real."""
     found = []
     for isa in isas:
-        print(f"the functions of vecmath.h, {isa}", flush=True)
+        print(f"the functions of src/ce_c/real, {isa}", flush=True)
         library = kernels.build(folder, isa)
         if library is None:
-            print("there is no C compiler: the functions of vecmath.h are left out")
+            print("there is no C compiler: the functions of src/ce_c/real are left out")
             return []
         for kernel in kernels.KERNELS:
             for real in kernels.types(library, kernel):
@@ -204,7 +204,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer numbers")
     parser.add_argument("--isa", action="append", metavar="NAME", choices=known)
     parser.add_argument("--output", type=Path, default=ROOT / "bench" / "results", metavar="DIR")
-    parser.add_argument("--readme", action="store_true", help="write into README.md and docs/, too")
+    parser.add_argument("--write", action="store_true", help="write into docs/accuracy.md, too")
     options = parser.parse_args()
     options.isa = [isa for isa in known if not options.isa or isa in options.isa]
     return options
@@ -222,10 +222,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         functions = of_kernels(Path(folder), options.isa, options.quick)
     accuracy_report.write(rows, functions, options.isa, options.output)
-    if options.readme:
-        accuracy_report.into_readme(
-            rows, functions, options.isa, options.output, ROOT / "README.md"
-        )
+    if options.write:
+        page = ROOT / "docs" / "accuracy.md"
+        accuracy_report.into_page(rows, functions, options.isa, options.output, page)
     print(f"written to {options.output}  ({time.perf_counter() - began:.0f} s)")
 
 

@@ -61,12 +61,12 @@ def full(rows: Rows, isas: list[str]) -> str:
 
 
 def of_functions(functions: Functions) -> str:
-    """The functions of vecmath.h."""
+    """The functions of src/ce_c/real."""
     columns = list(dict.fromkeys((real, name) for _, real, name, _ in functions))
     columns.sort(key=lambda column: (column[0], column[1] == "NumPy"))
     found = {(f, real, name): errors for f, real, name, errors in functions}
     heads = [f"{name}, float{real[1:]}" for real, name in columns]
-    lines = [_line(["vecmath.h", *heads]), "|---|" + "---:|" * len(columns)]
+    lines = [_line(["function", *heads]), "|---|" + "---:|" * len(columns)]
     for function in dict.fromkeys(f for f, *_ in functions):
         errors = [found.get((function, *column)) for column in columns]
         cells = [f"{e.largest:.2f} / {e.mean:.2f}" if e else "" for e in errors]

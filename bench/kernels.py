@@ -1,4 +1,4 @@
-"""kernels.py - the errors of the functions of vecmath.h, by vecmath.c, compiled where it runs.
+"""kernels.py - the errors of the functions of src/ce_c/real, by vecmath.c, compiled where it runs.
 
 float32 is compared with libm in double, at every step-th number of the range (of exp: from 2^-30 up
 in size), float64 with long double, at random numbers. The truth of the worst case is taken once
@@ -30,7 +30,7 @@ LEAST_SIZE = 0x30800000  # the bits of 2^-30: e^x is 1 below, in either type
 
 @dataclass(frozen=True)
 class Kernel:
-    """A function of vecmath.h: its range in either type, its truth, and NumPy's of that name."""
+    """A function of src/ce_c/real: its range in either type, its truth, and NumPy's of that name."""
 
     name: str
     ranges: dict[str, tuple[float, float]]

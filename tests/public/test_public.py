@@ -4,6 +4,7 @@ import dataclasses
 import doctest
 import inspect
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ every_loss = pytest.mark.parametrize(
 CRITERIA = sorted({loss.criterion for loss in LOSSES})
 WEIGHTED = {loss.criterion: loss.weights for loss in LOSSES if loss.weights}
 NAMES = [*sorted({row.name for row in ROWS}), "perplexity", "one_hot"]
+MODULES = sorted({ce.Loss.__module__, *(getattr(ce, name).__module__ for name in NAMES)})
 PROCESS = ["set_num_threads", "get_num_threads", "threads", "show_config"]
 
 
