@@ -86,7 +86,8 @@ cdef extern from *:
 cdef int type_of(const Py_buffer *v) noexcept:
     """A ce_type; -1 for anything compound, of foreign byte order, or not aligned."""
     cdef const char *f = v.format
-    cdef int i, size = 0 if v.itemsize == 1 else 1 if v.itemsize == 2 else 2 if v.itemsize == 4 else 3
+    cdef int size = 0 if v.itemsize == 1 else 1 if v.itemsize == 2 else 2 if v.itemsize == 4 else 3
+    cdef int i
     if v.ndim > AXES or (v.ndim and v.strides == NULL):
         return -1  # ctypes arrays
     if f == NULL:

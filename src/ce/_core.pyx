@@ -129,7 +129,7 @@ def losses():
 
 
 def options():
-    """The options; with what stands for "not given", the bounds and the rule of those of a number."""
+    """The options; of one that is a number also what stands for "not given", bounds and rule."""
     cdef const ce_option *row
     result = []
     for i in range(CE_OPTION_COUNT):
@@ -261,7 +261,8 @@ ctypedef object (*Setter)(Call *c, int place, object x)
 
 cdef Setter setter[KEYWORDS]
 cdef bint takes_array[KEYWORDS]
-cdef tuple keyword = (*[keyword_of(i) for i in range(CE_OPTION_COUNT)], "axis", "grad_output", "out")
+cdef tuple keyword = tuple([keyword_of(i) for i in range(CE_OPTION_COUNT)])
+keyword += ("axis", "grad_output", "out")
 cdef tuple reductions = ("none", "sum", "mean", "batchmean")  # by ce_reduction
 cdef object none = reductions[0], total = reductions[1], mean = reductions[2]
 cdef object exact = _check.HESSIANS[0]
@@ -374,6 +375,7 @@ cdef class Prepared:
         cdef Call c
         cdef int i, place
         ce_start(&c.job, find_loss(loss))
+        self.start.job = c.job
         row = ce_loss_row(c.job.loss)
         if row.outputs != b"vgh":
             raise LookupError(loss)
@@ -677,7 +679,8 @@ def logsumexp(int loss, x, axis, keepdims, out):
                 _check.bad_out_type("out", out)
             inner = _check.without_axis("out", out, reduced_shape(&c, keepdims), kept)
         if c.job.axes > 1 or out is not None:
-            values = take_out(&c, CE_VALUE, "out", inner, z, None if out is None else (("x", x),))
+            inputs = None if out is None else (("x", x),)
+            values = take_out(&c, CE_VALUE, "out", inner, z, inputs)
             execute(&c)
             values = settle(values)
             if out is not None:
@@ -760,7 +763,8 @@ def after_fork():
 
 def isas():
     """The instruction sets that are compiled in and run on this machine, in rising order."""
-    return tuple([ce_isa_row(i).name.decode() for i in range(ce_isa_count()) if ce_isa_runs_here(i)])
+    return tuple([ce_isa_row(i).name.decode() for i in range(ce_isa_count())
+                  if ce_isa_runs_here(i)])
 
 
 def isa():

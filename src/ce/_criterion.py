@@ -72,17 +72,15 @@ class Loss(Generic[B]):
         known = Prepared(self._loss).keywords
         given = {name: getattr(self, name) for name in self._fields() if name in known}
         prepared = Prepared(self._loss, **given)
-        self.__dict__.update(prepared.options, _prepared=prepared)
+        _set(self, _prepared=prepared, **prepared.options)
 
     def _fields(self) -> list[str]:
         return [field.name for field in fields(self)]  # type: ignore[arg-type]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_prepared"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._prepare()
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = self.__dict__ | {name: getattr(self, name) for name in self._fields()}
+        state.pop("_prepared", None)
+        return _rebuilt, (type(self), state)
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(_by_value(getattr(self, name)) for name in self._fields())
@@ -248,6 +246,20 @@ def criterion(loss: type[L]) -> type[L]:
     made = dataclass(frozen=True, eq=False, kw_only=True)(loss)
     del made.reduction  # type: ignore[attr-defined]
     return made
+
+
+def _set(loss: Loss[Any], **attributes: Any) -> None:
+    """Set attributes of a frozen object."""
+    for name, value in attributes.items():
+        object.__setattr__(loss, name, value)
+
+
+def _rebuilt(kind: type[Loss[Any]], state: dict[str, Any]) -> Loss[Any]:
+    """A copy, with arrays of its own that are read-only."""
+    loss = object.__new__(kind)
+    _set(loss, **state)
+    loss._prepare()
+    return loss
 
 
 def _by_value(option: Any) -> Any:

@@ -27,13 +27,12 @@ cdef extern from *:
     #define WARN_ON_WRITE 0x80000000u
     enum { C_VERSION = 0, SCALAR = 60, NEW_LIKE_ARRAY = 277, KEEP_ORDER = 2 };
 
-    /* By NumPy's type numbers, from 1 on (0 is bool); floating types are filled in by their rows. */
-    static signed char ce_type_of_number[64] = {
-        -1, CE_INT8, CE_UINT8, CE_INT16, CE_UINT16, CE_INT32, CE_UINT32,
-        sizeof(long) == 8 ? CE_INT64 : CE_INT32, sizeof(long) == 8 ? CE_UINT64 : CE_UINT32,
-        CE_INT64, CE_UINT64, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    /* By NumPy's type numbers: 1 + the ce_type, or 0. (Number 0 is bool.) The rows of dtypes.def
+     * tell the numbers of the floating types. */
+    static char ce_type_of_number[64] = {
+        0, 1 + CE_INT8, 1 + CE_UINT8, 1 + CE_INT16, 1 + CE_UINT16, 1 + CE_INT32, 1 + CE_UINT32,
+        1 + (sizeof(long) == 8 ? CE_INT64 : CE_INT32),
+        1 + (sizeof(long) == 8 ? CE_UINT64 : CE_UINT32), 1 + CE_INT64, 1 + CE_UINT64,
     };
 
     static inline int type_of_ndarray(const ce_ndarray *x)
@@ -41,7 +40,7 @@ cdef extern from *:
         const unsigned n = (unsigned)x->dtype->type_num;
         const char order = x->dtype->byteorder;
         return n < sizeof ce_type_of_number && (order == '=' || order == '|')
-            ? ce_type_of_number[n] : -1;
+            ? ce_type_of_number[n] - 1 : -1;
     }
 
     static inline int is_writeable(const ce_ndarray *x)
@@ -62,7 +61,7 @@ cdef extern from *:
         Py_ssize_t *dimensions
         Py_ssize_t *strides
     int type_of_ndarray(const Ndarray *) noexcept
-    signed char ce_type_of_number[64]
+    char ce_type_of_number[64]
     bint is_writeable(const Ndarray *) noexcept
     unsigned c_version(void **)
     object scalar_of(void **, void *, object)
@@ -85,7 +84,7 @@ cdef int find_numpy_api() except -1:
         row = ce_dtype_row(<ce_type>i)
         size_of[i] = row.size
         if 0 <= row.number < 64:
-            ce_type_of_number[row.number] = i
+            ce_type_of_number[row.number] = 1 + i
     cdef void **api = <void **>PyCapsule_GetPointer(_check.numpy_api(), NULL)
     if c_version(api) >> 24 in (1, 2):
         numpy_api = api

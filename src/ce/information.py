@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from ce import _core
 from ce._core import VALUE, Prepared, call
-from ce._criterion import Array, B, Loss, Reduced, Scalar, criterion
+from ce._criterion import Array, B, Loss, Reduced, Scalar, _set, criterion
 
 _ENTROPY = _core.find_loss("entropy")
 _RELATIVE_ENTROPY = _core.find_loss("relative_entropy")
@@ -141,7 +141,7 @@ class KLDivLoss(Loss[B]):
 
     def __post_init__(self) -> None:
         loss = "kl_div_log" if self.log_target else "kl_div"
-        self.__dict__.update(log_target=bool(self.log_target), _loss=loss)
+        _set(self, log_target=bool(self.log_target), _loss=loss)
         super().__post_init__()
 
 
