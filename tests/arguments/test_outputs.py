@@ -130,12 +130,21 @@ def test_overlap_with_the_other_arguments(loss):
         every_method(OVERLAP, ValueError, loss, x, as_target, out, out)
     if loss.classes:
         every_method(OVERLAP, ValueError, loss, x, target, out, out, sample_weight=out[:, 1])
-    for name in loss.weights:
-        grad = criterion_of(loss, **{name: out[2]}).grad
-        refused(ValueError, OVERLAP, out, grad, x, target, out=out)
     g = out[:, 0] if loss.classes else out
     grad = criterion_of(loss, reduction="none").grad
     refused(ValueError, OVERLAP, out, grad, x, target, grad_output=g, out=out)
+
+
+@every_loss
+def test_options_are_apart_from_outputs(loss):
+    """A criterion has copies of its arrays, so an output may lie where they came from."""
+    x, target = problem(loss)
+    for name in loss.weights:
+        out = np.linspace(0.25, 1, 12, dtype=np.float32).reshape(4, 3)
+        expected = criterion_of(loss, **{name: out[2].copy()}).grad(x, target)
+        criterion = criterion_of(loss, **{name: out[2]})
+        assert_same_bits(criterion.grad(x, target, out=out), expected)
+        assert_same_bits(criterion.grad(x, target), expected)
 
 
 @every_loss

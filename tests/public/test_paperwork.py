@@ -1,11 +1,17 @@
 """Forgotten paperwork fails: every loss has its row in the oracle, and every row its loss."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 from oracle import LOSSES, ROWS
 
 import ce
+from ce import _plot
+
+ROOT = Path(__file__).parents[2]
+ENGINE = {row["name"]: row for row in ce._core.losses()}
+every_engine_row = pytest.mark.parametrize("row", ENGINE.values(), ids=ENGINE)
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label)
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.label)
@@ -18,9 +24,63 @@ def test_labels_tell_rows_apart():
     assert {row.label for row in ROWS} <= set(labels)
 
 
+@every_engine_row
+def test_every_loss_of_the_engine_has_an_oracle(row):
+    assert row["name"] in {row.core for row in ROWS}
+
+
+@every_engine_row
+def test_every_loss_of_the_engine_has_golden_lines(row):
+    """Of every dtype; of each option that it takes, at least one line is of another value."""
+    text = (ROOT / "tests" / "golden.txt").read_text()
+    lines = [line.split() for line in text.splitlines() if line.startswith(row["name"] + " ")]
+    floats = {dtype["name"] for dtype in ce._core.dtypes() if dtype["digits"]}
+    assert {line[1] for line in lines} == floats
+    met = {word.partition("=")[0] for line in lines for word in line[5].split(",")}
+    met |= {line[4] for line in lines}  # reductions
+    names = {
+        "label_smoothing": {"smoothing"}, "beta": {"delta"}, "sample_weight": {"v"},
+        "ignore_index": {"ignore"}, "weight": {"w" if row["has_classes"] else "v"},
+        "pos_weight": {"pos"}, "hessian": {"gauss_newton", "abs"}, "reduction": {"batchmean"},
+    }  # fmt: skip
+    if row["has_classes"]:
+        names["alpha"] = {"w"}
+    for option in set(row["options"]) - {"ignore_index" if row["second"] == "probs" else ""}:
+        assert met & names.get(option, {option}), option
+
+
+@every_engine_row
+def test_every_loss_of_the_engine_is_fuzzed(row):
+    """The first byte of an input is the row's number."""
+    number = list(ENGINE).index(row["name"])
+    inputs = (path.read_bytes() for path in (ROOT / "tests" / "c" / "corpus").iterdir())
+    assert any(data[:1] == bytes([number]) for data in inputs)
+
+
 @every_row
 def test_the_engine_knows_it(row):
-    assert isinstance(ce._core.find_loss(row.core), int)
+    assert row.core in ENGINE
+
+
+@every_loss
+def test_its_options_are_those_of_the_engine(loss):
+    """But for those that every loss has."""
+    names = set(inspect.signature(getattr(ce, loss.name)).parameters)
+    rows = [ENGINE[row.core] for row in LOSSES if row.name == loss.name]
+    options = {option for row in rows for option in row["options"]} - {"hessian"}
+    common = {"axis", "reduction", "log_target"}
+    arrays = set(list(inspect.signature(getattr(ce, loss.name)).parameters)[:2])
+    assert names - common - arrays == options - common
+
+
+@every_row
+def test_the_pages_have_it(row):
+    assert f"`{row.name}`" in (ROOT / "README.md").read_text()
+
+
+@every_loss
+def test_it_can_be_drawn(loss):
+    assert loss.name in _plot.LOSSES
 
 
 @every_row

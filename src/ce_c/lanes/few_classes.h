@@ -173,8 +173,8 @@ static void answer_few(few_tile *x, double c)
     for (int at = 0; at < x->width; at += LANES)
         LANE(l) {
             const double gap = (double)normal(x->m[at + l]) - (double)normal(x->z_t[at + l]);
-            const double s = x->s[at + l], nll = gap + (s < 0x1p-60 ? s : (double)x->log_S[at + l]);
-            x->s[at + l] = x->t[at + l] >= 0 ? nll : 0;
+            const double s = x->s[at + l], loss = gap + (s < 0x1p-60 ? s : (double)x->log_S[at + l]);
+            x->s[at + l] = x->t[at + l] >= 0 ? loss : 0;
         }
 }
 
