@@ -1,4 +1,4 @@
-"""The rules of the C part that a reader would miss first: names, parameters, sizes, which room knows which."""
+"""Rules of the C part: names, parameters, sizes, and which room knows which."""
 
 import re
 from pathlib import Path
@@ -40,8 +40,8 @@ def room_of(name):
 def test_no_name_is_pasted_or_undefined():
     for name in SOURCES:
         pasted = [line for line in code_of(name).splitlines() if "##" in line]
-        allowed = 2 if name == "ce.h" else 0  # the places and bits of the options, which are constants
-        assert len(pasted) == allowed, name
+        # Places and bits of the options, which are constants.
+        assert len(pasted) == (2 if name == "ce.h" else 0), name
         assert "#undef" not in code_of(name), name
 
 
