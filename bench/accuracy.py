@@ -14,8 +14,8 @@ table has our errors as a fraction of what the tests allow (by tests/oracle), to
 relative to the absolute terms of the sum: more than 1 would fail them.
 
 Beside ours are the errors of torch, SciPy and scikit-learn at the same inputs, as far as they are
-installed and offer the loss, and for the functions of src/ce_c/real NumPy's. Needs the extras `bench`
-and `test`. Writes accuracy.md and accuracy.png.
+installed and offer the loss, and for the functions of src/ce_c/real those of NumPy. Needs the
+extras `bench` and `test`. Writes accuracy.md and accuracy.png.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ LEAST_SIZE = 0x30800000  # the bits of 2^-30: e^x is 1 below, in either type
 
 @dataclass(frozen=True)
 class Kernel:
-    """A function of src/ce_c/real: its range in either type, its truth, and NumPy's of that name."""
+    """A function of src/ce_c/real: its range in either type, its truth, and that of NumPy."""
 
     name: str
     ranges: dict[str, tuple[float, float]]
