@@ -1,8 +1,9 @@
 /* ce.h - the C contract: what a call asks for, and the functions that answer it.
  *
- *     ce_start     a job of a loss, no option given
- *     ce_scratch   the memory that it needs
- *     ce_run       checks every class index or probability, then value, gradient and Hessian of one job
+ *     ce_start           a job of a loss, no option given
+ *     ce_scratch_bytes   the memory that it needs
+ *     ce_run             checks every class index or probability, then computes what the job asks for: the value, the
+ *                        gradient, or both; or the gradient and the Hessian
  *
  * Letters: z logits, t target, K classes, w class weights, v sample weights, g gradient, h Hessian.
  * Nothing here allocates: the caller lends the scratch memory. Losses and options: losses.def; dtypes: dtypes.def.
@@ -32,7 +33,7 @@ typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS } ce_hessian;
 enum {
     CE_Z,        /* logits; input */
     CE_GRAD,     /* out, and the next; in place of CE_Z they may be the same memory */
-    CE_HESS,     /* */
+    CE_HESS,     /* only with CE_GRAD, and then without the value */
     CE_OTHER,    /* class probabilities, a second input; the target of element-wise losses */
     CE_TARGET,   /* class indices */
     CE_V,        /* sample weights; weights of elements */

@@ -18,8 +18,9 @@ int64_t ce_work_of(const ce_grid *grid, const ce_job *job)
     return grid->items * (ce_is_element_wise(job) ? WORK_OF_ELEMENT : grid->classes + WORK_OF_ITEM);
 }
 
-/* Stores past the caches pay by lanes, where items of a class are neighbours and the gradient is too large to stay in
- * the caches: classes far apart would push each other's lines out half written. Not in place: there the lines are. */
+/* Stores past the caches pay for few classes, where items of a class are neighbours and the gradient is too large to
+ * stay in the caches: classes far apart would push each other's lines out half written. Not in place: there the lines
+ * are. */
 static int streams(const ce_grid *grid, const ce_job *job)
 {
     const int64_t size = size_of(grid->type[CE_GRAD]);

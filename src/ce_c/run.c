@@ -4,7 +4,7 @@
 #include "real/exp.h"
 #include "threads.h"
 
-enum { WORK_OF_PIECE = 1 << 22 }; /* milliseconds: a call can be stopped between two pieces */
+enum { WORK_OF_PIECE = 1 << 22 }; /* that of some milliseconds: a call can be stopped between two pieces */
 
 size_t ce_scratch_bytes(ce_job *job)
 {
@@ -13,7 +13,7 @@ size_t ce_scratch_bytes(ce_job *job)
     return ce_plan_bytes(job);
 }
 
-/* A pass over units of work, by one kernel or by two, one after the other. */
+/* Units of work gone through by one kernel, or by two, unit by unit. */
 typedef struct {
     const ce_grid *grid;
     const ce_plan *plan;
@@ -35,7 +35,7 @@ static void run_range(void *context, int worker, int64_t first, int64_t last)
     }
 }
 
-/* Over n units, which are that much work together. */
+/* Runs a phase over n units, which are that much work together, with as many threads as that is worth. */
 static void share_out(const phase *p, ce_job *job, int64_t n, int64_t work)
 {
     const int64_t pieces = work / WORK_OF_PIECE + 1;
@@ -62,8 +62,8 @@ static void run_split(const ce_grid *grid, ce_plan *plan, ce_job *job)
         share_out(&emit, job, grid->items * plan->parts, work);
 }
 
-/* What the check found: are indices or probabilities in range, and what is Z? True if all is well. */
-static int passes(const ce_grid *grid, ce_plan *plan, ce_job *job)
+/* Takes in what the check found: whether indices and probabilities are in range, and what Z is. True if all is well. */
+static int take_check(const ce_grid *grid, ce_plan *plan, ce_job *job)
 {
     double z = 0, lost = 0;
 
@@ -72,7 +72,7 @@ static int passes(const ce_grid *grid, ce_plan *plan, ce_job *job)
         job->bad = plan->blocks[b].bad;
     }
     job->z = job->reduction == CE_BATCHMEAN ? (double)job->shape[0] : with_lost(z, lost);
-    plan->c /= job->reduction >= CE_MEAN ? job->z : 1;
+    plan->c /= job->reduction >= CE_MEAN ? job->z : 1; /* all of the means */
     return job->bad < 0;
 }
 
@@ -108,14 +108,14 @@ static void run_job(ce_job *job)
     const phase   check = { &grid, &plan, kernels->check, NULL };
     phase         run = { &grid, &plan, kernels->run, NULL };
     if (!ce_is_element_wise(job) && !writes && !split) {
-        run.before = kernels->check; /* nothing is written: targets need be read only once */
+        run.before = kernels->check; /* nothing is written: a block is computed right after its check */
         share_out(&run, job, grid.blocks, work);
-        if (!job->stopped && passes(&grid, &plan, job))
+        if (!job->stopped && take_check(&grid, &plan, job))
             job->value = reduced(&grid, &plan);
         return;
     }
     share_out(&check, job, grid.blocks, grid.items);
-    if (job->stopped || !passes(&grid, &plan, job))
+    if (job->stopped || !take_check(&grid, &plan, job))
         return;
     if (ce_is_element_wise(job))
         ce_make_grid(&grid, job, CE_BY_STRIDE);

@@ -1,6 +1,6 @@
 """Calls that would take minutes, and what Ctrl-C does to them.
 
-python tests/endless.py prints how long it takes to end them.
+python tests/helpers/endless.py prints how long it takes to end them.
 """
 
 from __future__ import annotations

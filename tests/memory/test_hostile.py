@@ -4,7 +4,7 @@ Whatever comes in, a call ends with a result, which is that of plain contiguous 
 numbers, or with an exception of the documented kinds, and then nothing has been written. The long
 campaign, with other examples in each run:
 
-    CE_HOSTILE_EXAMPLES=2000 pytest -q tests/test_hostile.py
+    CE_HOSTILE_EXAMPLES=2000 pytest -q tests/memory/test_hostile.py
 """
 
 import array

@@ -1,7 +1,7 @@
 """Ctrl-C and other signals end a long call at once, and leave the process healthy.
 
 The calls would take minutes: their arrays are one number or one row, repeated without memory. How
-fast they end is not asserted here, `python tests/endless.py` measures it.
+fast they end is not asserted here, `python tests/helpers/endless.py` measures it.
 """
 
 import textwrap

@@ -1,7 +1,7 @@
-/* point.h - the contract of the element-wise losses, and the loop over a span of numbers that is made of one.
+/* point.h - the contract of the element-wise losses, and how a loss becomes a loop over a span of numbers.
  *
- * A loss is one inline function from an element, its input x with e^-|x|, its target y and pos, the weight of positive
- * labels, to a point: value, derivative and second derivative by x. It must fill all three; weights, reductions,
+ * A loss is one inline function from an element (input x, target y, pos, the weight of positive labels, and e^-|x|) to
+ * a point: value, derivative and second derivative by x. It must fill all three; weights, reductions,
  * gradients from upstream and everything that concerns memory are the engine's. A loss's loop is run_span of its
  * function; losses of logits ask for e^-|x| there.
  */
@@ -21,7 +21,8 @@ typedef struct {
     real value, grad, hess;
 } point;
 
-/* The options that are numbers, by their keywords, and what follows from them. */
+/* The options that are numbers, by their keywords; what follows from them; and what else is the same for all elements.
+ */
 #define REAL_FIELD(bit, keyword, ...) real keyword;
 #define NO_FIELD(...)
 typedef struct {
@@ -42,10 +43,10 @@ typedef struct {
 typedef void (*span_loop)(const span *s, int64_t n, point_options o);
 
 enum { OF_NUMBERS, OF_LOGITS };
-enum { VALUES = 1, SLOPES = 2, CURVES = 4 };
+enum { VALUES = 1, GRADS = 2, HESSES = 4 };
 
-/* For one set of answers; what is not asked for is not computed. No subnormal leaves it. Exponentials of logits have a
- * loop of their own: more work at once than processors keep in flight would wait for itself. */
+/* The loop for one set of answers; what is not asked for is not computed. No subnormal leaves it. Exponentials of
+ * logits have a loop of their own: more work at once than processors keep in flight would wait for itself. */
 INLINE void run_span_for(point_loss loss, int of, const span *s, int64_t n, point_options o, int answers)
 {
     const real *x = s->x, *y = s->y, *pos = s->pos;
@@ -61,9 +62,9 @@ INLINE void run_span_for(point_loss loss, int of, const span *s, int64_t n, poin
         const point   p = loss(in, o);
         if (answers & VALUES)
             value[i] = normal(p.value);
-        if (answers & SLOPES)
+        if (answers & GRADS)
             grad[i] = normal(p.grad * o.c);
-        if (answers & CURVES)
+        if (answers & HESSES)
             hess[i] = normal(p.hess * o.c);
     }
 }
@@ -71,13 +72,13 @@ INLINE void run_span_for(point_loss loss, int of, const span *s, int64_t n, poin
 INLINE void run_span(point_loss loss, int of, const span *s, int64_t n, point_options o)
 {
     if (s->hess)
-        run_span_for(loss, of, s, n, o, SLOPES | CURVES);
+        run_span_for(loss, of, s, n, o, GRADS | HESSES);
     else if (!s->grad)
         run_span_for(loss, of, s, n, o, VALUES);
     else if (!s->value)
-        run_span_for(loss, of, s, n, o, SLOPES);
+        run_span_for(loss, of, s, n, o, GRADS);
     else
-        run_span_for(loss, of, s, n, o, VALUES | SLOPES);
+        run_span_for(loss, of, s, n, o, VALUES | GRADS);
 }
 
 /* a b, where 0 times anything is 0. */

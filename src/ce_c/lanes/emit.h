@@ -52,8 +52,7 @@ static void panel_hessians(real *panel, int64_t n, emission emits, const tile *x
         s[l] = normal((real)x->s[at + l]), rest[l] = (real)x->hess_rest[at + l];
         by_e[l] = e.factor, unit[l] = e.unit;
     }
-    PANEL_EACH(i, l, n)
-    {
+    PANEL_EACH(i, l, n) {
         const real e = panel[i + l], others = (s[l] + (1 - e * (real)0x1p-64)) * rest[l];
         panel[i + l] = normal(scaled_lane(e, &f, l) * FMA(by_e[l], e * unit[l], others));
     }
@@ -90,8 +89,8 @@ static void panel_share_gradients(const panel_places *p, int64_t n, const lane_s
         sum[l] = all.sum, low[l] = all.low, inv[l] = all.inv;
     }
     PANEL_EACH(i, l, n)
-    to[i + l] = normal(scaled_lane(e[i + l], f, l) * (normal(sum[l] - u[i + l] + low[l]) * inv[l]) -
-                       normal(subtract[l] * u[i + l]) * (s[l] + (1 - e[i + l] * (real)0x1p-64)));
+        to[i + l] = normal(scaled_lane(e[i + l], f, l) * (normal(sum[l] - u[i + l] + low[l]) * inv[l]) -
+                           normal(subtract[l] * u[i + l]) * (s[l] + (1 - e[i + l] * (real)0x1p-64)));
 }
 
 /* From exponentials. w: the weights of the classes, if any. */

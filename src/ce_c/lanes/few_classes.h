@@ -25,10 +25,10 @@ typedef struct {
     real_bits t[FEW];           /* -1 where the item is ignored */
     real      m[FEW], z_t[FEW]; /* as in `tile` */
     real      e_t[FEW];         /* then what the target's place receives */
-    real      sum[FEW];         /* then S, then the factor of the exponentials */
+    real      sum[FEW];         /* then s, then the factor of the exponentials */
     real_bits ones[FEW];        /* exponentials that are 1 */
-    real      log_S[FEW];
-    double    s[FEW]; /* then the loss */
+    real      log_S[FEW];       /* at first the maximum, or 0 where it is -inf */
+    double    s[FEW];           /* then the loss */
 
     int         width;       /* items */
     int64_t     n;           /* classes */

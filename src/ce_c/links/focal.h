@@ -42,7 +42,7 @@ INLINE void answer_focal(const ce_plan *plan, tile *x, int n)
             x->hess_e[l] = 0;
             x->hess_t[l] = A * p * q;
         } else {
-            x->hess_scale[l] = fabs(A) * r; /* part (s + 1 - e_k) + bend e_k = 1 */
+            x->hess_scale[l] = fabs(A) * r; /* hess_rest (s + 1 - e_k) + hess_e e_k = 1 */
             x->hess_rest[l] = x->hess_e[l] = r;
             x->hess_t[l] = fabs(A) * q;
         }

@@ -33,7 +33,8 @@ static void find_maxima(maxima *found, const steps *b)
         real          a[STEP];
 
         STEPS(l) a[l] = -INFINITY;
-        for (int64_t i = c; i + STEP <= end; i += STEP) STEPS(l) a[l] = z[i + l] > a[l] ? z[i + l] : a[l];
+        for (int64_t i = c; i + STEP <= end; i += STEP)
+            STEPS(l) a[l] = z[i + l] > a[l] ? z[i + l] : a[l];
         LANE(l) a[l] = a[LANES + l] > a[l] ? a[LANES + l] : a[l];
         LANE(l) a[2 * LANES + l] = a[3 * LANES + l] > a[2 * LANES + l] ? a[3 * LANES + l] : a[2 * LANES + l];
         LANE(l) (*top)[l] = a[2 * LANES + l] > a[l] ? a[2 * LANES + l] : a[l];

@@ -9,7 +9,7 @@
 #include "softmax/close.h"
 #include "softmax/open.h"
 
-/* As many items of one run as there are, up to `most`. */
+/* Opens a tile of items that are neighbours, as many as there are up to `most`. */
 static void open_rows(const softmax_call *call, int64_t item, int64_t last, int64_t most, tile *x)
 {
     locate(call->grid, item, last, 1, most, x);
@@ -36,7 +36,7 @@ static void answer_rows(const softmax_call *call, tile *x)
     answer_items(call, x);
 }
 
-/* The items' losses go into the sums, item i to lane i, and to their array. */
+/* The items' losses go into the sums, that of item i of the block to lane i modulo LANES, and to their array. */
 static void close_rows(const ce_grid *grid, const tile *x, int64_t item, double *sums)
 {
     for (int l = 0; l < x->width; l++) sums[(item + l) % LANES] += x->loss[l];
@@ -51,7 +51,7 @@ static int64_t buffer_numbers(int64_t K, int derives)
     return (keeps ? up_to_step(K) : BLOCK) + 4 * CHUNK;
 }
 
-/* May a row's gradient wait for the scan of the next row? Neither reads what the other writes. */
+/* May a row's gradient wait for the scan of the next row? It may where the scan reads nothing that it writes. */
 static bool can_delay(const softmax_call *call)
 {
     const ce_grid *grid = call->grid;
@@ -62,11 +62,11 @@ static bool can_delay(const softmax_call *call)
            !call->plan->curves && (job->label_smoothing == 0 || !job->w);
 }
 
-/* What the rows of a worker share. */
+/* What a worker takes along from row to row. */
 typedef struct {
     real        *work, *kept;
     bool         keeps, delays;
-    delayed_grad delayed[LANES]; /* of row l of the tile before */
+    delayed_grad delayed[LANES]; /* of the row at place l of the tile before */
     pair_list    all;            /* pairs of the row, and, until they are overwritten, of the row before */
 } row_worker;
 
@@ -81,7 +81,7 @@ static inline const ce_pair *block_maxima(const row_worker *worker, int64_t K)
     return K > BLOCK ? worker->all.pairs : NULL;
 }
 
-/* Writes the gradient of row l of the tile before, if it was delayed. */
+/* Writes the gradient of the row at place l of the tile before, if it was delayed. */
 static void write_delayed(row_worker *worker, int l, int64_t K)
 {
     delayed_grad *const grad = &worker->delayed[l];
@@ -94,7 +94,7 @@ static void write_delayed(row_worker *worker, int l, int64_t K)
     end_delayed(grad);
 }
 
-/* Row l of the tile; more: another follows. */
+/* Scans row l of the tile; more: another row follows in memory. */
 static void scan_row(const softmax_call *call, row_worker *worker, tile *x, int l, bool more)
 {
     const int64_t  K = call->grid->classes;
@@ -132,8 +132,8 @@ static void finish_row(const softmax_call *call, row_worker *worker, const tile 
     }
 }
 
-/* Items first to last, and their sums by lanes. Of short rows several together go through the link: as many as fit a
- * block. */
+/* Runs items first to last, and adds up their losses by lanes. Of short rows several go through the link together: as
+ * many as fit a block. */
 static void run_rows_of_block(const softmax_call *call, row_worker *worker, int64_t first, int64_t last, double *sums)
 {
     const int64_t K = call->grid->classes, fit = BLOCK / up_to_step(K);

@@ -132,8 +132,7 @@ INLINE void sum_exps(double *sums, const block_task *task, const steps *b, real 
             if (delayed)
                 STEPS(l) to[l] = delayed_number(kept[i + l], f, subtract, subtracts);
             exp_stages(q, t, x, STEP);
-            STEPS(l)
-            {
+            STEPS(l) {
                 const real e = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
                 a[l] += e;
                 if (keeps)

@@ -1,33 +1,42 @@
 /* tile.h - a tile of items on their way through the softmax engine, and the contract of the links.
  *
- * A link is a loss of the softmax family. The engine finds, of each item with logits z and target t, the facts below;
- * the link's `fill` turns them into the loss and a few factors; the engine makes gradients and Hessians of these for
- * every class. A link knows no layout, no dtype and no thread: all that it reads and writes is float64, one number per
- * item.
+ * A link is a loss of the softmax family. Of each item the engine finds the facts that stand in `tile` as "filled by
+ * the engine"; the link's function turns them into answers, the loss and a few factors; of these the engine makes the
+ * gradient and the Hessian of every class. A link knows no layout, no dtype and no thread: all that it reads and writes
+ * is float64, one number per item. It need not look after items that are not live: the engine sets their answers to 0.
+ * Nothing multiplies its answers any more: v, upstream and what else belongs to the item must be in them.
  *
- * What a link may read, and what it must fill, hangs on what it emits (losses.def says so for each):
+ * What a link may read, and what it must fill, depends on what it emits, which its row in losses.def says. Below,
+ * e_k = exp(z_k - m), and u_k is the share of class k. Every link must fill `loss`; every link may read v, w_t and
+ * upstream. The factors of gradients are asked for where plan->derives is true, those of Hessians where plan->curves
+ * is.
  *
- *   emits          may read, beside v, w_t, upstream        must fill, and what is made of it
- *   PROBABILITIES  m s log_S inv_S has_nan; with a target   loss
- *                  z_t e_t; with smoothing gap_sum          if plan->derives, per_e, subtract and, with a target,
- * grad_t: (of u = w)                                   grad_k = per_e e_k - subtract w_k      (at t: grad_t) if
- * plan->curves, hess_scale, hess_rest, hess_e, hess_t: hess_k = hess_scale e_k (hess_rest (s + 1 - e_k)
- *                                                                        + hess_e e_k)                 (at t: hess_t)
- *   SHARES         m s log_S inv_S gap_sum share_sum        loss; if plan->derives, per_e and subtract:
- *                  (of u = w q')                                grad_k = per_e e_k (1 - u_k / share_sum)
- *                                                                        - subtract u_k (s + 1 - e_k)
- *                                                           if plan->curves, hess_scale, hess_rest, hess_e: as above
- *   ONE_HOT        z_t: nothing else of the item is read    loss; if plan->derives, grad_t: 0 for all other classes
- *                                                           if plan->curves, hess_t: the same
- *   LOG_PROBS      m s log_S inv_S                          loss, subtract:  grad_k = (z_k - m) - subtract
- *   DOT            class_sum = sum g_k y_k                  loss:            grad_k = y_k (g_k - class_sum)
- *   DOT_EXP        class_sum = sum g_k                      loss:            grad_k = g_k - exp(y_k) class_sum
- *   TERMS          class_sum = sum of the terms             loss
+ * PROBABILITIES, gradients made of probabilities
+ *     may read    m, s, log_S, inv_S, has_nan; with a target z_t, e_t; with label smoothing gap_sum, of u = w
+ *     gradient    must fill per_e, subtract and, with a target, grad_t:
+ *                     grad_k = per_e e_k - subtract w_k, where label smoothing is in use (w_k = 1 without weights),
+ *                     grad_k = per_e e_k, where it is not; and grad_t at the target
+ *     Hessian     must fill hess_scale, hess_rest, hess_e and, with a target, hess_t:
+ *                     hess_k = hess_scale e_k (hess_rest (s + 1 - e_k) + hess_e e_k), and hess_t at the target
+ * SHARES, the same with class probabilities q as the target
+ *     may read    m, s, log_S, inv_S; gap_sum, share_sum, of u = w (q (1 - eps) + eps / K)
+ *     gradient    must fill per_e, subtract:
+ *                     grad_k = per_e e_k (1 - u_k / share_sum) - subtract u_k (s + 1 - e_k)
+ *     Hessian     must fill hess_scale, hess_rest, hess_e, as above
+ * ONE_HOT, of nothing but the target's number
+ *     may read    z_t
+ *     gradient    must fill grad_t, Hessian hess_t; both are 0 for all other classes
+ * LOG_PROBS, the logits themselves, shifted
+ *     may read    m, s, log_S, inv_S
+ *     gradient    must fill subtract:   grad_k = (z_k - m) - subtract
+ * DOT, DOT_EXP, backward passes, where z_k is the output y_k, and g_k its gradient
+ *     may read    class_sum: sum_k g_k y_k, or sum_k g_k
+ *     gradient    needs nothing more:   grad_k = y_k (g_k - class_sum), or g_k - exp(y_k) class_sum
+ * TERMS, sums over the classes
+ *     may read    class_sum, the sum of the terms; there is no gradient
  *
- * with e_k = exp(z_k - m). subtract w_k is taken where label smoothing is in use, and then without w it is subtract.
- * All of it is multiplied by nothing more: v, the factor `upstream` and the link's own are in what it fills. Items that
- * are not live are not the link's business: the engine sets their answers to 0. Where CE_CHECKED is defined (it is for
- * the test programs with sanitizers) the engine aborts for an answer that was left unset.
+ * Where CE_CHECKED is defined, as it is in the test programs with sanitizers, the engine aborts for an answer that was
+ * left unset.
  */
 #ifndef CE_SOFTMAX_TILE_H
 #define CE_SOFTMAX_TILE_H
@@ -36,26 +45,26 @@
 #include "real/real.h"
 
 enum {
-    TILE = 16, /* the lanes of the widest virtual vector */
+    TILE = 16, /* the lanes of the widest virtual vector, that of float32 */
     WIDE = 4,  /* the most vectors of items in a tile: while one waits for its results, another can work */
     ITEMS = WIDE * TILE
 };
 
 typedef struct {
-    int  width; /* lanes in use: 1 by rows, some LANES by lanes */
-    int  count; /* items among them; further lanes repeat the first item and are dropped */
-    bool even;  /* they are evenly spaced along the last axis of the grid, item 0 at at[array][0]; otherwise width is
-                   LANES and item l at at[array][l] */
+    int  width; /* places in use: by rows up to LANES items; by lanes one or some LANES */
+    int  count; /* items among them; further places repeat the first item and are dropped */
+    bool even;  /* the items are evenly spaced along the last axis of the grid, item 0 at at[array][0]; otherwise width
+                   is LANES and item l at at[array][l] */
     char *at[CE_ARRAYS][TILE];
 
     bool    all_live;
-    int64_t live[ITEMS]; /* 0: ignored, the logits do not matter, loss and gradient are 0 */
+    int64_t live[ITEMS]; /* 0: ignored or of weight 0, the logits do not matter, loss and gradient are 0 */
     int64_t t[ITEMS];    /* class index */
     int32_t spot[ITEMS]; /* by lanes, with all classes in a panel: where in it the target's number stands */
 
     /* filled by the engine */
     double v[ITEMS];         /* sample weight */
-    double upstream[ITEMS];  /* item's part of grad_output, times c */
+    double upstream[ITEMS];  /* the item's grad_output, times the factor c of ce_plan */
     double w_t[ITEMS];       /* class weight of the target */
     double m[ITEMS];         /* maximum of the logits */
     double s[ITEMS];         /* sum of exp(z_k - m) over all k but one argmax; NaN if m is not finite */
@@ -69,7 +78,7 @@ typedef struct {
     double class_sum[ITEMS]; /* of DOT, DOT_EXP, TERMS */
     bool   has_nan[ITEMS];   /* looked for only where m is not finite */
 
-    /* filled by the link */
+    /* answers, filled by the link */
     double loss[ITEMS];
     double per_e[ITEMS], subtract[ITEMS], grad_t[ITEMS];
     double hess_scale[ITEMS], hess_rest[ITEMS], hess_e[ITEMS], hess_t[ITEMS];
@@ -77,7 +86,7 @@ typedef struct {
 
 typedef enum { PROBABILITIES, SHARES, ONE_HOT, LOG_PROBS, DOT, DOT_EXP, TERMS } emission;
 
-typedef void (*ce_fill)(const ce_plan *plan, tile *x, int n);             /* the first n items */
+typedef void (*ce_answer)(const ce_plan *plan, tile *x, int n);           /* the first n items */
 typedef void (*ce_term)(const double *p, const double *q, double *terms); /* of TILE numbers */
 
 typedef struct {
@@ -93,22 +102,22 @@ typedef struct {
     const ce_link *link;
 } softmax_call;
 
-/* Fills a tile by a function of its first n items: once for one item, once for lanes. */
-INLINE void fill_tile(ce_fill fill, const ce_plan *plan, tile *x)
+/* Fills a tile by a function of its first n items, which is compiled twice: for one item, and for vectors of them. */
+INLINE void fill_tile(ce_answer answer, const ce_plan *plan, tile *x)
 {
     if (x->width == 1)
-        fill(plan, x, 1);
+        answer(plan, x, 1);
     else
-        fill(plan, x, x->width);
+        answer(plan, x, x->width);
 }
 
-/* Sums over the classes that are no softmax. */
+/* Does the link ask for a sum over the classes that is no softmax? */
 static inline bool is_class_sum(emission emits)
 {
     return emits == DOT || emits == DOT_EXP || emits == TERMS;
 }
 
-/* What is made of the exponentials. */
+/* Are its gradients made of the exponentials? */
 static inline bool is_by_e(emission emits)
 {
     return emits == PROBABILITIES || emits == SHARES;
