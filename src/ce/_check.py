@@ -326,6 +326,10 @@ def bad_ignored(index: int) -> NoReturn:
     raise ValueError(f"ignore_index is {index}; with class probabilities it has no meaning")
 
 
+def bad_with_probabilities(name: str) -> NoReturn:
+    raise ValueError(f"{name} has no meaning with class probabilities; it must be left out")
+
+
 def _number(name: str, value: Any) -> float:
     """What float() gives, of a single real number only: no text, no array with axes, no complex."""
     if type(value) is float:

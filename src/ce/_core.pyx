@@ -464,6 +464,20 @@ cdef int set_options(Call *c, Prepared p) except -1:
         _check.bad_batchmean()
     if row.has_classes and row.second != CE_CLASSES and c.job.ignore_index >= 0:
         _check.bad_ignored(c.job.ignore_index)
+    if c.job.loss != p.start.job.loss:
+        refuse_unmeant(c, p.start.job.loss)
+    return 0
+
+
+cdef int refuse_unmeant(Call *c, int indices) except -1:
+    """Options that the loss has with class indices, but not with class probabilities."""
+    cdef int i, loss = c.job.loss
+    c.job.loss = indices
+    cdef unsigned unmeant = ce_options_in_use(&c.job) & ~ce_loss_row(loss).options
+    c.job.loss = loss
+    for i in range(CE_OPTION_COUNT):
+        if unmeant >> i & 1:
+            _check.bad_with_probabilities(keyword[i])
     return 0
 
 

@@ -69,6 +69,7 @@ cdef extern from "ce.h":
     const ce_loss *ce_loss_row(int)
     int ce_find_loss(const char *)
     const ce_option *ce_option_row(int) noexcept
+    unsigned ce_options_in_use(const ce_job *)
     const ce_dtype *ce_dtype_row(ce_type) noexcept
     void ce_widen(ce_type, const void *, float *, int64_t)
     int ce_isa_count()

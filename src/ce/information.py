@@ -13,8 +13,6 @@ from ce._criterion import Array, B, Loss, Reduced, Scalar, _set, criterion
 _ENTROPY = _core.find_loss("entropy")
 _RELATIVE_ENTROPY = _core.find_loss("relative_entropy")
 _CROSS_ENTROPY_BETWEEN = _core.find_loss("cross_entropy_between")
-
-
 _KL_DIV = Prepared("kl_div")
 _KL_DIV_LOG = Prepared("kl_div_log")
 
@@ -36,7 +34,7 @@ def kl_div(
     target: ArrayLike,
     *,
     log_target: bool = False,
-    reduction: Reduced | Literal["none"] | Literal["batchmean"] = "mean",
+    reduction: Reduced | Literal["none", "batchmean"] = "mean",
 ) -> Any:
     r"""Terms of the Kullback-Leibler divergence of log-probabilities from a target, in nats.
 
@@ -140,8 +138,8 @@ class KLDivLoss(Loss[B]):
     reduction: B = "mean"  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        loss = "kl_div_log" if self.log_target else "kl_div"
-        _set(self, log_target=bool(self.log_target), _loss=loss)
+        _set(self, log_target=bool(self.log_target))
+        _set(self, _loss="kl_div_log" if self.log_target else "kl_div")
         super().__post_init__()
 
 
