@@ -363,7 +363,7 @@ cdef object take_out(Call *c, int which, str name, object out, object z, tuple i
     return result
 
 
-cdef inline object settle(object result):
+cdef inline object deliver(object result):
     """A stand-in's numbers go where the caller wants them."""
     if type(result) is not tuple:
         return result

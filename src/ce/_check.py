@@ -375,9 +375,8 @@ def frozen(name: str, value: Any) -> Any:
     array = _real(name, as_array(name, value))
     if array.ndim == 0:
         return float(array)
-    kept = np.array(array, dtype=array.dtype.newbyteorder("="), order="K")
-    kept.flags.writeable = False
-    return kept
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return np.ndarray(native.shape, native.dtype, buffer=native.tobytes())  # bytes never change
 
 
 def classes(value: Any) -> int:

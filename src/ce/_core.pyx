@@ -546,9 +546,9 @@ cdef object answer(Call *c, int what, object z, object out, object target):
             _check.bad_probability(z, target, c.job.bad)
         _check.bad_index(target, c.job.bad, c.job.shape[c.job.class_axis], c.job.ignore_index)
     if what & WANTS_HESS:
-        return settle(grad), settle(hess)
+        return deliver(grad), deliver(hess)
     if what & WANTS_GRAD:
-        grad = settle(grad)
+        grad = deliver(grad)
     if what == WANTS_GRAD:
         return grad
     value = scalar(c, c.job.value) if losses is None else losses
@@ -648,7 +648,7 @@ def normalise(int loss, x, axis, out):
         z = begin(&c, "x", x, _check.no_none(axis))
         result = take_out(&c, CE_GRAD, "out", out, z, None if out is None else (("x", x),))
         fill(&c)
-        return settle(result)
+        return deliver(result)
     finally:
         release(&c)
 
@@ -669,7 +669,7 @@ def normalise_backward(int loss, grad_output, output, axis, out):
         inputs = None if out is None else (("output", output), ("grad_output", grad_output))
         result = take_out(&c, CE_GRAD, "out", out, y, inputs)
         fill(&c)
-        return settle(result)
+        return deliver(result)
     finally:
         release(&c)
 
@@ -696,7 +696,7 @@ def logsumexp(int loss, x, axis, keepdims, out):
             inputs = None if out is None else (("x", x),)
             values = take_out(&c, CE_VALUE, "out", inner, z, inputs)
             execute(&c)
-            values = settle(values)
+            values = deliver(values)
             if out is not None:
                 return out
             return np.expand_dims(values, kept) if keepdims else values
@@ -719,7 +719,7 @@ def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
         inputs = None if out is None else (("x", x), ("grad_output", grad_output))
         result = take_out(&c, CE_GRAD, "out", out, z, inputs)
         fill(&c)
-        return settle(result)
+        return deliver(result)
     finally:
         release(&c)
 
