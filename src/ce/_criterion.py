@@ -32,7 +32,7 @@ else:
     R, B = TypeVar("R"), TypeVar("B")
 
 
-L = TypeVar("L")
+L = TypeVar("L")  # of a criterion class
 
 
 class Loss(Generic[B]):
@@ -45,7 +45,7 @@ class Loss(Generic[B]):
     ``criterion(input, target)`` is the loss. Losses of classes call their first argument `logits`
     and take, in every method, ``sample_weight``: one number per item.
 
-    A subclass that defines ``__post_init__`` calls that of its base.
+    A subclass that defines ``__post_init__`` must call that of its base.
 
     Examples
     --------
