@@ -56,8 +56,11 @@ def per_item(rng, classes, items, dtype):
 
 
 def per_class(rng, classes, items, dtype):
-    """A weight of every class."""
-    return rng.uniform(0.25, 2, classes).astype(dtype)
+    """A weight of every class; in a batch some do not count."""
+    w = rng.uniform(0.25, 2, classes)
+    if items:
+        w *= rng.random(classes) < 0.9
+    return w.astype(dtype)
 
 
 def per_element(rng, classes, items, dtype):

@@ -26,7 +26,7 @@ def test_labels_tell_rows_apart():
 
 @every_engine_row
 def test_every_loss_of_the_engine_has_an_oracle(row):
-    assert row["name"] in {row.core for row in ROWS}
+    assert row["name"] in {row.core for row in ROWS}, "tests/oracle has no row with that `core`"
 
 
 @every_engine_row
@@ -35,7 +35,13 @@ def test_every_loss_of_the_engine_has_golden_lines(row):
     text = (ROOT / "tests" / "golden.txt").read_text()
     lines = [line.split() for line in text.splitlines() if line.startswith(row["name"] + " ")]
     floats = {dtype["name"] for dtype in ce._core.dtypes() if dtype["digits"]}
-    assert {line[1] for line in lines} == floats
+    assert {line[1] for line in lines} == floats, "golden.txt lacks lines, or a dtype"
+    asked = ["v", "g", "h"]
+    for line in lines:
+        for hashed, output in zip(line[6:], asked, strict=True):
+            perplexity = line[4] == "perplexity" and output != "v"
+            unfilled = hashed == "-" and output in row["outputs"] and not perplexity
+            assert not unfilled, "a hash is not filled in: golden tests/golden.txt --write"
     met = {word.partition("=")[0] for line in lines for word in line[5].split(",")}
     met |= {line[4] for line in lines}  # reductions
     names = {
@@ -46,7 +52,7 @@ def test_every_loss_of_the_engine_has_golden_lines(row):
     if row["has_classes"]:
         names["alpha"] = {"w"}
     for option in set(row["options"]) - {"ignore_index" if row["second"] == "probs" else ""}:
-        assert met & names.get(option, {option}), option
+        assert met & names.get(option, {option}), f"golden.txt has no line with {option}"
 
 
 @every_engine_row
@@ -54,7 +60,8 @@ def test_every_loss_of_the_engine_is_fuzzed(row):
     """The first byte of an input is the row's number."""
     number = list(ENGINE).index(row["name"])
     inputs = (path.read_bytes() for path in (ROOT / "tests" / "c" / "corpus").iterdir())
-    assert any(data[:1] == bytes([number]) for data in inputs)
+    words = f"tests/c/corpus has no file that begins with the byte {number}"
+    assert any(data[:1] == bytes([number]) for data in inputs), words
 
 
 @every_row
@@ -75,7 +82,15 @@ def test_its_options_are_those_of_the_engine(loss):
 
 @every_row
 def test_the_pages_have_it(row):
-    assert f"`{row.name}`" in (ROOT / "README.md").read_text()
+    assert f"`{row.name}`" in (ROOT / "README.md").read_text(), "the README has no row for it"
+
+
+@every_loss
+def test_the_pages_have_its_options(loss):
+    text = (ROOT / "README.md").read_text()
+    names = set(inspect.signature(getattr(ce, loss.criterion)).parameters)
+    lacking = {name for name in names if f"`{name}`" not in text}
+    assert not lacking, "the README names all options"
 
 
 @every_loss

@@ -3,7 +3,7 @@
  * A loss is one inline function from an element (input x, target y, pos, the weight of positive labels, and e^-|x|) to
  * a point: value, derivative and second derivative by x. It must fill all three; weights, reductions,
  * gradients from upstream and everything that concerns memory are the engine's. A loss's loop is run_span of its
- * function; losses of logits ask for e^-|x| there.
+ * function; losses of logits ask for e^-|x| there. A loss may call EXP and LOG itself, too; it is only slower for it.
  */
 #ifndef CE_ELEMENTS_POINT_H
 #define CE_ELEMENTS_POINT_H

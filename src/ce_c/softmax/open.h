@@ -68,12 +68,16 @@ INLINE void open_targets(const ce_grid *grid, const ce_job *job, tile *x, int n)
     for (int l = 0; l < n; l++) x->t[l] &= -x->live[l];
 }
 
+/* While no other option is in use, all of an item's loss is times w_t, and an item of weight 0 counts for nothing. */
+enum { TIMES_W_T = CE_CLASS_WEIGHT | CE_CLASS_ALPHA | CE_SAMPLE_WEIGHT | CE_IGNORE_INDEX | CE_GAMMA | CE_HESSIAN };
+
 /* Targets and weights of the tile's first n items. Nothing of an ignored item's logits is used. */
 INLINE void open_items(const softmax_call *call, tile *x, int n)
 {
     const ce_grid *grid = call->grid;
     const ce_job  *job = call->plan->job;
     const real    *w = grid->data[CE_TARGET] ? job->w : NULL;
+    const int64_t  has_more = (call->plan->in_use & ~(unsigned)TIMES_W_T) != 0;
     int64_t        live = 1;
 
     for (int l = 0; l < n; l++) x->v[l] = x->w_t[l] = 1;
@@ -88,7 +92,7 @@ INLINE void open_items(const softmax_call *call, tile *x, int n)
     if (grid->data[CE_V])
         for (int l = 0; l < n; l++) x->v[l] = (double)*(const real *)item_at(grid, x, CE_V, l);
     if (grid->data[CE_V] || w)
-        for (int l = 0; l < n; l++) x->live[l] &= (x->v[l] != 0) & ((x->w_t[l] != 0) | (job->label_smoothing != 0));
+        for (int l = 0; l < n; l++) x->live[l] &= (x->v[l] != 0) & ((x->w_t[l] != 0) | has_more);
     for (int l = 0; l < n; l++) live &= x->live[l];
     x->all_live = live;
 }
