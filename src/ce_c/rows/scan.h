@@ -144,7 +144,7 @@ INLINE void sum_exps(double *sums, const block_task *task, const steps *b, real 
 }
 
 /* The same, once for each way of working. */
-static void sum_exps_by_task(double *sums, const block_task *task, const steps *b, real m, ahead_of ahead)
+INLINE void sum_exps_by_task(double *sums, const block_task *task, const steps *b, real m, ahead_of ahead)
 {
     enum { KEEPS = 1, DELAYED = 2, SUBTRACTS = 4 };
 
