@@ -21,7 +21,7 @@ typedef struct {
     const ce_job *job;
     double        c;       /* factor of the gradient: grad_output, over Z for the mean */
     double        classes; /* K */
-    double        w_sum;   /* W = sum of the class weights, K without them */
+    double        w_sum;   /* W = sum of the class weights where smoothing asks for it, else K */
     int           derives; /* gradient or Hessian are asked for */
     int           curves;  /* the Hessian is */
     unsigned      in_use;  /* bits of the options */

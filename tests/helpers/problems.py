@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from oracle import Loss
-from oracle.exact import BFLOAT16, UNIT, WIDE, WIDE_IS_WIDER, Derivatives, Exact, class_axis, real
+from oracle.exact import HALF, UNIT, WIDE, WIDE_IS_WIDER, Derivatives, Exact, class_axis, real
 
 import ce
 
 FLOATS = [np.float32, np.float64]
-HALVES = [np.float16, BFLOAT16.type]
+HALVES = [dtype.type for dtype in HALF]
 DTYPES = FLOATS + HALVES
 
 

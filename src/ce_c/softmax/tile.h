@@ -4,7 +4,8 @@
  * the engine"; the link's function turns them into answers, the loss and a few factors; of these the engine makes the
  * gradient and the Hessian of every class. A link knows no layout, no dtype and no thread: all that it reads and writes
  * is float64, one number per item. It need not look after items that are not live: the engine sets their answers to 0.
- * Nothing multiplies its answers any more: v, upstream and what else belongs to the item must be in them.
+ * Nothing multiplies its answers any more: v, upstream and what else belongs to the item must be in them. No answer may
+ * be 0 times infinity. Where a Hessian is asked for, a gradient is, too (plan->curves implies plan->derives).
  *
  * What a link may read, and what it must fill, depends on what it emits, which its row in losses.def says. Below,
  * e_k = exp(z_k - m), and u_k is the share of class k. Every link must fill `loss`; every link may read v, w_t and
@@ -17,7 +18,8 @@
  *                     grad_k = per_e e_k - subtract w_k, where label smoothing is in use (w_k = 1 without weights),
  *                     grad_k = per_e e_k, where it is not; and grad_t at the target
  *     Hessian     must fill hess_scale, hess_rest, hess_e and, with a target, hess_t:
- *                     hess_k = hess_scale e_k (hess_rest (s + 1 - e_k) + hess_e e_k), and hess_t at the target
+ *                     hess_k = hess_scale e_k (hess_rest (s + 1 - e_k) + hess_e e_k), and hess_t at the target;
+ *                     hess_rest is rounded to the computing type, so what may be huge or tiny belongs to hess_scale
  * SHARES, the same with class probabilities q as the target
  *     may read    m, s, log_S, inv_S; gap_sum, share_sum, of u = w (q (1 - eps) + eps / K)
  *     gradient    must fill per_e, subtract:
