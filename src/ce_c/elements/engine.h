@@ -79,7 +79,7 @@ typedef struct {
     const real *weight, *upstream;
 } span_scale;
 
-static void write_derivatives(element_worker *at, const span *s, int64_t n, const span_scale *scale, bool is_abs)
+INLINE void write_derivatives(element_worker *at, const span *s, int64_t n, const span_scale *scale, bool is_abs)
 {
     if (s->grad && scale)
         scale_span(s->grad, scale->c, scale->weight, scale->upstream, n);

@@ -56,33 +56,47 @@ static inline int64_t walk_on(walk *w, int64_t n, char **p)
     return some;
 }
 
-/* The next n numbers of an array: themselves, a copy, or NULL where there is no array. */
-static const real *gather_span(walk *w, int64_t n, real *copy)
+/* Do the next n numbers lie side by side, as numbers to compute with? */
+static inline bool lies_ready(const walk *w, int64_t n)
 {
-    if (!w->run)
-        return NULL;
+    const int64_t left = w->done == w->size ? w->size : w->size - w->done;
+    return w->type == REAL_TYPE && w->step == sizeof(real) && left >= n;
+}
+
+OUTLINE const real *gather_copy(walk *w, int64_t n, real *copy)
+{
     for (int64_t i = 0, some; i < n; i += some) {
         char *p;
         some = walk_on(w, n - i, &p);
         if (w->type != REAL_TYPE)
             read_numbers(copy + i, p, w->type, w->step, some);
-        else if (some == n && w->step == sizeof(real))
-            return (const real *)p;
         else
             for (int64_t j = 0; j < some; j++) copy[i + j] = *(const real *)(p + j * w->step);
     }
     return copy;
 }
 
-/* Where the next n numbers of an output are to be put: there, or into the copy that scatter then takes. */
-static real *place_span(walk *w, int64_t n, real *copy)
+/* The next n numbers of an array: themselves, a copy, or NULL where there is no array. */
+static const real *gather_span(walk *w, int64_t n, real *copy)
 {
-    const int64_t left = w->done == w->size ? w->size : w->size - w->done;
-    char         *p;
+    char *p;
 
     if (!w->run)
         return NULL;
-    if (w->type != REAL_TYPE || w->step != sizeof(real) || left < n)
+    if (!lies_ready(w, n))
+        return gather_copy(w, n, copy);
+    walk_on(w, n, &p);
+    return (const real *)p;
+}
+
+/* Where the next n numbers of an output are to be put: there, or into the copy that scatter then takes. */
+static real *place_span(walk *w, int64_t n, real *copy)
+{
+    char *p;
+
+    if (!w->run)
+        return NULL;
+    if (!lies_ready(w, n))
         return copy;
     walk_on(w, n, &p);
     return (real *)p;

@@ -33,6 +33,7 @@ INLINE void add_terms(ce_term term, const real *p, const real *q, int n, double 
     if (q)
         for (int l = 0; l < n; l++) b[l] = WIDEN(q[l]);
     term(a, b, terms);
+    SIMD
     for (int l = 0; l < TILE; l++) sums[l] += terms[l];
 }
 
