@@ -1,6 +1,6 @@
 """The part of _core.pyx that knows buffers: inputs, outputs, which of them share memory."""
 
-# -- buffers ------------------------------------------------------------------------------------
+# -- views ----------------------------------------------------------------------------------------
 
 cdef void release(Call *c) noexcept:
     cdef int i
@@ -11,36 +11,92 @@ cdef void release(Call *c) noexcept:
 cdef inline void let_go(Call *c, int which) noexcept:
     if c.held[which] == A_BUFFER:
         PyBuffer_Release(&c.view[which])
-    elif c.held[which] == AN_ARRAY:
+    if c.held[which] != NOTHING:
         Py_DECREF(<object>c.kept[which])
+    if c.shared[which] != NULL:
+        Py_DECREF(<object>c.shared[which])
     c.held[which] = NOTHING
+    c.shared[which] = NULL
 
 
-cdef Py_buffer *view_of(Call *c, int which, object x, int flags) except NULL:
-    """Take a view of x, and note of what type its numbers are: a ce_type, or -1."""
-    cdef Py_buffer *v = &c.view[which]
-    let_go(c, which)
+cdef object hold(Call *c, int which, str name, object x):
+    """x as an ndarray, of which a view is taken.
+
+    All code of an argument's own runs here, and only once. What comes back is an ndarray proper or
+    Bits: of these nothing is believed but how they lie in memory.
+    """
+    c.name[which] = <PyObject *>name
     if not see(c, which, x):
-        PyObject_GetBuffer(x, v, PyBUF_STRIDES | PyBUF_FORMAT | flags)
-        c.held[which] = A_BUFFER
-        c.type[which] = type_of(v)
-    return v
+        array = array_from(name, x)
+        look(c, which, array)
+        if type(x) is ndarray and isinstance(array, Bits):  # next time it is seen at once
+            foreign_number[c.type[which]] = number_of_dtype(<const Ndarray *><PyObject *>x)
+        return array
+    return x
+
+
+cdef int look(Call *c, int which, object x) except -1:
+    """Take a view of an ndarray, and note of what type its numbers are: a ce_type, or -1."""
+    if see(c, which, x):
+        return 0
+    let_go(c, which)
+    c.type[which] = -1
+    try:
+        PyObject_GetBuffer(x, &c.view[which], PyBUF_STRIDES | PyBUF_FORMAT)
+    except (BufferError, TypeError, ValueError):  # dates, records and the like
+        return 0
+    Py_INCREF(x)
+    c.kept[which] = <PyObject *>x
+    c.held[which] = A_BUFFER
+    c.type[which] = type_of(&c.view[which])
+    if isinstance(x, Bits) and c.type[which] == CE_UINT16:
+        c.type[which] = x.code
+    return 0
+
+
+cdef int replace(Call *c, int which, object x, object copy) except -1:
+    """The view becomes that of a copy of x, which can be computed with."""
+    cdef PyObject *shared = c.shared[which]
+    c.shared[which] = NULL
+    if shared == NULL:
+        Py_INCREF(x)
+        shared = <PyObject *>x
+    look(c, which, copy)
+    c.shared[which] = shared
+    if c.type[which] < 0:
+        raise TypeError(f"{<object>c.name[which]} cannot be read as numbers")
+    return 0
+
+
+cdef inline int type_seen(object x) noexcept:
+    """The ce_type of the numbers of an ndarray proper or Bits; -1 of others, and of anything else."""
+    cdef int i
+    if type(x) is ndarray:
+        return type_of_ndarray(<const Ndarray *><PyObject *>x)
+    kind = type(x)
+    for i in range(CE_REALS, CE_INT8):
+        if <PyObject *>kind == kind_of_bits[i]:
+            return i if type_of_ndarray(<const Ndarray *><PyObject *>x) == CE_UINT16 else -1
+    return -1
 
 
 cdef bint see(Call *c, int which, object x) noexcept:
-    """The same of an ndarray, in a tenth of the time; False: ask the buffer."""
+    """Take a view as `look` does, in a tenth of the time; False: that is not possible."""
     cdef Py_buffer *v = &c.view[which]
     cdef const Ndarray *array = <const Ndarray *><PyObject *>x
     cdef int i, rank, type_met
-    if type(x) is not ndarray or numpy_api == NULL:
+    if numpy_api == NULL:
+        return False
+    type_met = type_seen(x)
+    if type_met < 0:
         return False
     rank = array.nd
     if rank > FEW_AXES:
         return False
-    type_met = type_of_ndarray(array)
-    if type_met < 0:
-        return False
-    let_go(c, which)
+    if c.held[which] != NOTHING or c.shared[which] != NULL:
+        Py_INCREF(x)
+        let_go(c, which)
+        Py_DECREF(x)
     v.buf = array.data
     v.itemsize = v.len = size_of[type_met]
     v.readonly = not is_writeable(array)
@@ -59,17 +115,42 @@ cdef bint see(Call *c, int which, object x) noexcept:
     return True
 
 
-cdef bint viewable(Call *c, int which, object x):
-    """Take a view of x if it has one: dates, records and the like do not."""
-    if see(c, which, x):
-        return True
-    if not PyObject_CheckBuffer(x):
+cdef bint as_viewed(const Call *c, int which) noexcept:
+    """True if an array is still as it was when the view was taken."""
+    cdef const Py_buffer *v = &c.view[which]
+    cdef const Ndarray *array = <const Ndarray *>c.kept[which]
+    cdef int i
+    if array.data != <char *>v.buf or array.nd != v.ndim or v.readonly != (
+            not is_writeable(array)) or type_seen(<object>c.kept[which]) != c.type[which]:
         return False
-    try:
-        view_of(c, which, x, 0)
-    except (BufferError, TypeError, ValueError):
-        return False
+    for i in range(v.ndim):
+        if array.dimensions[i] != v.shape[i] or (
+                array.strides[i] != v.strides[i] and v.shape[i] != 1):
+            return False
     return True
+
+
+cdef bint same_buffer(const Py_buffer *a, const Py_buffer *b) noexcept:
+    return same(a, b) and strcmp(a.format, b.format) == 0 and a.readonly == b.readonly
+
+
+cdef int confirm(Call *c) except -1:
+    """Nothing may have changed an array since its view was taken: no other argument's code."""
+    cdef Py_buffer now
+    cdef bint alike
+    cdef int i
+    for i in range(VIEWS):
+        if c.held[i] == AN_ARRAY:
+            alike = as_viewed(c, i)
+        elif c.held[i] == A_BUFFER:
+            PyObject_GetBuffer(<object>c.kept[i], &now, PyBUF_STRIDES | PyBUF_FORMAT)
+            alike = same_buffer(&now, &c.view[i])
+            PyBuffer_Release(&now)
+        else:
+            continue
+        if not alike:
+            _check.changed(<object>c.name[i])
+    return 0
 
 
 cdef extern from *:
@@ -115,14 +196,15 @@ cdef inline bint aligned(const Py_buffer *v) noexcept:
     return not bits & <size_t>(v.itemsize - 1)
 
 
-cdef inline int float_code(const Call *c, int which) noexcept:
-    """The ce_type of floating numbers that NumPy knows, or -1."""
-    return c.type[which] if c.type[which] < CE_INT8 else -1
-
-
-cdef inline bint computes(const Call *c, int code) noexcept:
+cdef inline bint computes(const Call *c, int type, bint may_be_half, bint may_be_wide) noexcept:
     """True if numbers of that type need no copy to be computed with."""
-    return code == c.job.real or (CE_REALS <= code < CE_INT8 and c.job.real == CE_FLOAT32)
+    if type == c.job.real:
+        return True
+    if type < 0 or type >= CE_INT8:
+        return False
+    if c.job.real == CE_FLOAT64:
+        return may_be_half and c.job.class_axis < 0
+    return may_be_wide if type == CE_FLOAT64 else may_be_half
 
 
 cdef inline void point_to(Call *c, int which, int type) noexcept:
@@ -132,56 +214,38 @@ cdef inline void point_to(Call *c, int which, int type) noexcept:
     c.job.array[which].type = <ce_type>type
 
 
-cdef int point_to_checked(Call *c, int which, object x, int flags) except -1:
-    """The same for an array of `_check`'s, the bits of a 16-bit type included."""
-    view_of(c, which, x, flags)
-    point_to(c, which, x.code if isinstance(x, Bits) else c.type[which])
-    return 0
+cdef inline object bits(object x):
+    """An array of 16-bit numbers that NumPy does not have as `_check` knows it."""
+    return _arrays.as_array("", x) if is_foreign(type_seen(x)) and type(x) is ndarray else x
 
 
 cdef object take_floats(Call *c, int which, str name, object x):
     """The logits, or an array like them, of any floating dtype. Returns the array."""
-    cdef int code = float_code(c, which) if viewable(c, which, x) else -1
-    if code >= 0:
-        point_to(c, which, code)
-        return x
-    c.converted = True
-    x = _check.floats(name, x)
-    point_to_checked(c, which, x, 0)
+    x = hold(c, which, name, x)
+    if not 0 <= c.type[which] < CE_INT8:
+        array = _check.floats(name, bits(x))
+        replace(c, which, x, array)
+        x = array
+    point_to(c, which, c.type[which])
     return x
 
 
-cdef object take_numbers(Call *c, int which, str name, object x, bint may_be_half):
+cdef object take_numbers(Call *c, int which, str name, object x, bint may_be_half,
+                         bint may_be_wide):
     """Real numbers, brought to a type that can be computed with."""
-    cdef int code = float_code(c, which) if viewable(c, which, x) else -1
-    if code == c.job.real or (may_be_half and computes(c, code)):
-        point_to(c, which, code)
-        return x
-    c.converted = True
-    x = _check.numbers(name, x, real_type(c), may_be_half)
-    point_to_checked(c, which, x, 0)
+    x = hold(c, which, name, x)
+    if not computes(c, c.type[which], may_be_half, may_be_wide):
+        array = _check.numbers(name, bits(x), real_type(c), may_be_half)
+        replace(c, which, x, array)
+        x = array
+    point_to(c, which, c.type[which])
     return x
 
 
-cdef bint is_indices(Call *c, object x):
-    """Take a view of x if it holds integers."""
-    return viewable(c, CE_TARGET, x) and c.type[CE_TARGET] >= CE_INT8
-
-
-cdef object take_target(Call *c, object x, bint viewed):
-    """Class indices."""
-    if not viewed:
-        c.converted = True
-        x = _check.indices("target", x)
-        view_of(c, CE_TARGET, x, 0)
-    point_to(c, CE_TARGET, c.type[CE_TARGET])
-    return x
-
-
-cdef object take_items(Call *c, int which, str name, object x):
+cdef object take_items(Call *c, int which, str name, object x, bint may_be_wide):
     """One number per item, of the computing type."""
     cdef int i
-    x = take_numbers(c, which, name, x, False)
+    x = take_numbers(c, which, name, x, False, may_be_wide)
     cdef bint alike = c.view[which].ndim == c.item_axes
     for i in range(c.item_axes):
         alike = alike and c.view[which].shape[i] == c.items[i]
@@ -190,20 +254,25 @@ cdef object take_items(Call *c, int which, str name, object x):
     return x
 
 
-cdef object take_elements(Call *c, int which, str name, object x, bint broadcasts):
-    """One number per element of the input; broadcast, if allowed, or else if there is only one."""
+cdef object take_elements(Call *c, int which, str name, object x, bint is_weight):
+    """One number per element of the input. Weights broadcast, or else if there is only one."""
     cdef Py_buffer *v = &c.view[which]
     cdef bint alike
     cdef int i
-    x = take_numbers(c, which, name, x, True)
+    x = take_numbers(c, which, name, x, True, is_weight)
     alike = v.ndim == c.job.axes
     for i in range(c.job.axes):
         alike = alike and v.shape[i] == c.job.shape[i]
     if not alike:
-        if not broadcasts and v.ndim:
-            _check.bad_shape(name, shape_of(v), c_shape(c))
-        x = _check.broadcast(name, x, c_shape(c))
-        point_to_checked(c, which, x, 0)
+        if which == CE_OTHER or which == CE_UPSTREAM:
+            if v.ndim:
+                _check.bad_shape(name, shape_of(v), c_shape(c))
+        array = _check.broadcast(name, bits(x), c_shape(c))
+        replace(c, which, x, array)
+        if not fits(c, v, which):
+            _check.changed(name)
+        point_to(c, which, c.type[which])
+        x = array
     return x
 
 
@@ -211,22 +280,29 @@ cdef object take_weight(Call *c, str name, object x):
     """One number per class, contiguous, of the computing type."""
     cdef Py_ssize_t classes = c.job.shape[c.job.class_axis]
     cdef Py_buffer *v = &c.view[WEIGHT]
-    if not viewable(c, WEIGHT, x) or c.type[WEIGHT] != c.job.real:
-        c.converted = True
-        x = _check.numbers(name, x, real_type(c), False)
-        view_of(c, WEIGHT, x, 0)
+    x = hold(c, WEIGHT, name, x)
+    if c.type[WEIGHT] != c.job.real:
+        array = _check.numbers(name, bits(x), real_type(c), False)
+        replace(c, WEIGHT, x, array)
+        x = array
+    if v.ndim == 1 and v.strides[0] != v.itemsize:
+        replace(c, WEIGHT, x, np.ascontiguousarray(x))
     if v.ndim != 1 or v.shape[0] != classes:
         _check.bad_weight_shape(name, shape_of(v), classes)
-    if v.strides[0] != v.itemsize:
-        c.converted = True
-        x = np.ascontiguousarray(x)
-        v = view_of(c, WEIGHT, x, 0)
+    if v.strides[0] != v.itemsize or c.type[WEIGHT] != c.job.real:
+        _check.changed(name)
     c.job.w = v.buf
     return x
 
 
 cdef inline object real_type(const Call *c):
     return float32 if c.job.real == CE_FLOAT32 else float64
+
+
+cdef inline int value_type(const Call *c) noexcept:
+    """That of losses, where the input may be narrower than what is computed with."""
+    return c.job.real if c.job.class_axis >= 0 or c.job.array[CE_Z].type == CE_FLOAT64 else (
+        CE_FLOAT32)
 
 
 cdef inline tuple shape_of(const Py_buffer *v):
@@ -243,12 +319,11 @@ cdef inline tuple items_shape(const Call *c):
 
 cdef inline object scalar(const Call *c, double x):
     cdef float single
-    if numpy_api == NULL:
-        return float32(<double><float>x) if c.job.real == CE_FLOAT32 else float64(x)
-    if c.job.real == CE_FLOAT64:
-        return scalar_of(numpy_api, &x, dtype64)
-    single = <float>x
-    return scalar_of(numpy_api, &single, dtype32)
+    if value_type(c) == CE_FLOAT64:
+        return float64(x) if numpy_api == NULL else scalar_of(numpy_api, &x, dtype64)
+    single = <float>x if not -LEAST_NORMAL < x < LEAST_NORMAL else 0
+    return float32(<double>single) if numpy_api == NULL else scalar_of(
+        numpy_api, &single, dtype32)
 
 
 # -- outputs ------------------------------------------------------------------------------------
@@ -285,18 +360,18 @@ cdef bint same(const Py_buffer *a, const Py_buffer *b) noexcept:
 
 
 cdef bint fits(const Call *c, const Py_buffer *v, int which) noexcept:
-    """True if an output has its shape: the logits', for the values the items'."""
+    """True if an array has its shape: the logits', for the values the items'."""
     cdef int i
-    if v.ndim != (c.item_axes if which == CE_VALUE else c.job.axes):
+    if v.ndim != (c.item_axes if which == CE_VALUE and c.job.class_axis >= 0 else c.job.axes):
         return False
     for i in range(v.ndim):
-        if v.shape[i] != (c.items[i] if which == CE_VALUE else c.job.shape[i]):
+        if v.shape[i] != (c.items[i] if which == CE_VALUE and c.job.class_axis >= 0
+                          else c.job.shape[i]):
             return False
     return True
 
 
 cdef inline object plain(object x):
-    """As an ndarray proper: subclasses may make of empty_like what they like."""
     return x if type(x) is ndarray else np.asarray(x)
 
 
@@ -306,18 +381,38 @@ cdef inline object new_like(object z):
     return empty_like(z) if numpy_api == NULL else new_like_of(numpy_api, z)
 
 
+cdef inline int type_of_output(const Call *c, int which) noexcept:
+    return value_type(c) if which == CE_VALUE else c.job.array[CE_Z].type
+
+
+cdef inline bint holds(const Call *c, int which, int type) noexcept:
+    """True if a view has numbers of that type, or their bits."""
+    return c.type[which] == type or (is_foreign(type) and c.type[which] == CE_UINT16)
+
+
 cdef object fresh(Call *c, int which, object z):
     """A new output: in the layout of the logits, or for values, of their items, in C order."""
-    cdef int type = c.job.real if which == CE_VALUE else c.job.array[CE_Z].type
+    cdef int type = type_of_output(c, which)
     if which != CE_VALUE:
         result = new_like(z)
     elif c.job.class_axis >= 0:
-        result = empty(items_shape(c), real_type(c))
+        result = empty(items_shape(c), numpy_dtype[type])
     else:
-        result = empty_like(plain(z), dtype=real_type(c))
-    view_of(c, which, result, PyBUF_WRITABLE)
+        result = empty_like(plain(z), dtype=numpy_dtype[type])
+    view_output(c, which, result, type)
+    if is_foreign(type) and c.type[which] == CE_UINT16:
+        return _arrays.numbers_of_bits(result, type)
+    return result
+
+
+cdef int view_output(Call *c, int which, object x, int type) except -1:
+    """Take a view of an array that was made for the job, out of logits that may have changed."""
+    c.name[which] = <PyObject *>result_name
+    look(c, which, x)
+    if not holds(c, which, type) or not fits(c, &c.view[which], which):
+        _check.changed((<Prepared>c.prepared).first if c.prepared != NULL else "x")
     point_to(c, which, type)
-    return _check.numbers_of_bits(result, type) if is_foreign(type) else result
+    return 0
 
 
 cdef inline bint is_foreign(int type) noexcept:
@@ -325,63 +420,65 @@ cdef inline bint is_foreign(int type) noexcept:
     return CE_REALS <= type < CE_INT8 and ce_dtype_row(<ce_type>type).number < 0
 
 
-cdef object take_out(Call *c, int which, str name, object out, object z, tuple inputs):
+cdef bint may_be(const Call *c, int which, int input) noexcept:
+    """True if an output may be that input."""
+    return which != CE_VALUE and (
+        input == CE_Z or (input == CE_OTHER and c.other_may_be_out))
+
+
+cdef int check_overlap(Call *c, int which, str name, object out) except -1:
+    """An output must be apart from all other arrays, or be one of those that it may be."""
+    cdef bint simple = c.held[which] != NOTHING
+    cdef int i
+    for i in range(VIEWS):
+        if i == which or (c.held[i] == NOTHING and c.shared[i] == NULL):
+            continue
+        if c.shared[i] != NULL:
+            simple = False
+        elif simple and not apart(&c.view[which], &c.view[i]) and not (
+                may_be(c, which, i) and same(&c.view[which], &c.view[i])):
+            simple = False
+    if not simple:
+        _check.overlaps(name, out, [
+            (<object>c.name[i], <object>(c.kept[i] if c.shared[i] == NULL else c.shared[i]),
+             may_be(c, which, i))
+            for i in range(VIEWS) if i != which and (
+                c.held[i] != NOTHING or c.shared[i] != NULL)])
+    return 0
+
+
+cdef object take_out(Call *c, int which, str name, object out, object z):
     """Where results go: fresh, the caller's, or a stand-in for a caller's array of foreign layout.
 
-    `inputs`: pairs of name and object that it must be apart from; None for those of a loss.
-    Returns what the caller gets; with a stand-in, the pair of both.
+    Returns what the caller gets; with a stand-in, it and where its numbers go, too.
     """
     cdef Py_buffer *v = &c.view[which]
-    cdef int i, type = c.job.real if which == CE_VALUE else c.job.array[CE_Z].type
-    cdef int type_met = CE_UINT16 if is_foreign(type) else type
-    cdef bint simple = True
+    cdef int type = type_of_output(c, which)
     if out is None:
         return fresh(c, which, z)
-    result = out
-    if not isinstance(out, ndarray):
-        _check.bad_out_type(name, out)
-    if is_foreign(type):
-        out = _check.bits_of_out(name, out, type)
-    if not (viewable(c, which, out) and not v.readonly and c.type[which] == type_met
+    array = out if type_seen(out) >= 0 else _arrays.as_out(name, out)
+    c.name[which] = <PyObject *>name
+    look(c, which, array)
+    if not (c.held[which] != NOTHING and not v.readonly and holds(c, which, type)
             and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
-        shape = items_shape(c) if which == CE_VALUE else c_shape(c)
-        _check.out(name, out, shape, numpy_dtype[type])
-    for i in range(VIEWS):
-        if i != which and c.held[i] and not apart(v, &c.view[i]) and not (
-                (i == CE_Z or (i == CE_OTHER and c.other_may_be_out)) and same(v, &c.view[i])):
-            simple = False
-    if not simple or c.converted:
-        _check.overlaps(name, out, inputs_of(c) if inputs is None else inputs,
-                        0 if which == CE_VALUE else 2 if c.other_may_be_out else 1)
-    if c.type[which] != type_met:
-        c.converted = True  # what is compared with this view is a stand-in
-        out = empty_like(plain(out), dtype=numpy_dtype[type])
-        view_of(c, which, out, PyBUF_WRITABLE)
-        point_to(c, which, type)
-        return out, result
+        shape = items_shape(c) if which == CE_VALUE and c.job.class_axis >= 0 else c_shape(c)
+        _check.out(name, array, shape, type)
+    check_overlap(c, which, name, array)
+    if not holds(c, which, type):
+        stand_in = empty_like(plain(array), dtype=numpy_dtype[type])
+        view_output(c, which, stand_in, type)
+        return stand_in, array, out
     point_to(c, which, type)
-    return result
+    return out
 
 
 cdef inline object deliver(object result):
     """A stand-in's numbers go where the caller wants them."""
     if type(result) is not tuple:
         return result
-    stand_in, out = result
-    _check.copy_out(stand_in, out)
+    stand_in, array, out = result
+    _check.copy_out(stand_in, array)
     return out
-
-
-# -- DLPack -------------------------------------------------------------------------------------
-
-cdef struct DLTensor:  # dmlc/dlpack, version 0: what a capsule "dltensor" begins with
-    void *data
-    int device, device_id, ndim
-    uint8_t code, bits
-    uint16_t lanes
-    int64_t *shape
-    int64_t *strides
-    uint64_t byte_offset
 
 
 def widen(int code, bits):
@@ -397,16 +494,3 @@ def widen(int code, bits):
     finally:
         PyBuffer_Release(&source)
     return wide
-
-
-def bits_of_dlpack(x):
-    """The bits of a CPU tensor of bfloat16, which NumPy cannot import; None of any other."""
-    cdef DLTensor *t
-    capsule = x.__dlpack__()
-    t = <DLTensor *>PyCapsule_GetPointer(capsule, "dltensor")
-    if t.device != 1 or t.code != 4 or t.bits != 16 or t.lanes != 1:
-        return None
-    shape = tuple([t.shape[i] for i in range(t.ndim)])
-    strides = None if t.strides == NULL else tuple([2 * t.strides[i] for i in range(t.ndim)])
-    # The capsule frees the tensor when the last array on this memory is gone.
-    return _check.bits_of_memory(<uintptr_t>t.data + t.byte_offset, shape, strides, capsule)

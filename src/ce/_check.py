@@ -16,89 +16,22 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from ce._arrays import FOREIGN, Bits, as_array
+
 Shape = tuple[int, ...]
 
 HESSIANS = ("exact", "gauss_newton", "abs")
-
-
-# -- 16-bit types that NumPy does not have --------------------------------------------------------
-
-
-class Bits(np.ndarray[Any, Any]):
-    """Numbers of such a type, as the 16-bit integers that have their bits. A subclass for each."""
-
-    name: str
-    code: int
-
-
-FOREIGN: dict[str, type[Bits]] = {}  # by the name of the dtype, which another package defines
+NAMES: tuple[str, ...] = ()  # of the dtypes, by ce_type
 FLOATS = ""
-INTEGERS = "any integer dtype (class indices)"
+INTEGERS = "any integer dtype, or whole floating numbers (class indices)"
 
 
 def know_dtypes(rows: Sequence[dict[str, Any]]) -> None:
     """Once, at import: what `_core` reads from dtypes.def."""
-    global FLOATS
-    floats = [(code, row) for code, row in enumerate(rows) if row["digits"]]
-    for code, row in floats:
-        if row["number"] < 0:
-            names = {"name": row["name"], "code": code}
-            FOREIGN[row["name"]] = type(row["name"], (Bits,), names)
-    FLOATS = ", ".join(row["name"] for _, row in sorted(floats, key=lambda pair: pair[1]["size"]))
-
-
-def numpy_dtypes(rows: Sequence[dict[str, Any]]) -> tuple[np.dtype[Any], ...]:
-    """The dtypes in which NumPy holds them."""
-    return tuple(np.dtype("uint16" if row["name"] in FOREIGN else row["name"]) for row in rows)
-
-
-def _widened(x: NDArray[Any]) -> NDArray[Any]:
-    """The numbers as float32, if they are of such a type."""
-    from ce import _core  # which imports this module
-
-    return _core.widen(x.code, x) if isinstance(x, Bits) else x
-
-
-def numbers_of_bits(bits: NDArray[Any], code: int) -> NDArray[Any]:
-    """The same memory in the dtype of ml_dtypes, which NumPy knows once that is imported."""
-    name = _name_of(code)
-    try:
-        return np.asarray(bits).view(np.dtype(name))
-    except TypeError:
-        raise TypeError(
-            f"a new array of {name} needs the package ml_dtypes: import it, or pass out="
-        ) from None
-
-
-def bits_of_out(name: str, out: NDArray[Any], code: int) -> NDArray[Any]:
-    """An output of such a type, or of uint16 for its bits."""
-    wanted = _name_of(code)
-    if out.dtype != np.uint16 and out.dtype.name != wanted:
-        raise TypeError(f"{name} has dtype {out.dtype}; it must be {wanted} (or uint16, its bits)")
-    return out.view(np.uint16)
-
-
-def _name_of(code: int) -> str:
-    return next(kind.name for kind in FOREIGN.values() if kind.code == code)
-
-
-class _Memory:
-    """Memory of another library, for NumPy; the owner keeps it alive."""
-
-    def __init__(self, interface: dict[str, Any], owner: Any) -> None:
-        self.__array_interface__ = interface
-        self.owner = owner
-
-
-def bits_of_memory(
-    address: int, shape: Shape, strides: Shape | None, owner: Any
-) -> NDArray[np.uint16]:
-    data = (address or _NOWHERE.ctypes.data, False)
-    interface = {"data": data, "shape": shape, "strides": strides, "typestr": "<u2", "version": 3}
-    return np.asarray(_Memory(interface, owner))
-
-
-_NOWHERE = np.zeros(1)  # empty tensors may have no address
+    global NAMES, FLOATS
+    NAMES = tuple(row["name"] for row in rows)
+    floats = sorted((row for row in rows if row["digits"]), key=lambda row: int(row["size"]))
+    FLOATS = ", ".join(row["name"] for row in floats)
 
 
 def numpy_api() -> Any:
@@ -111,37 +44,22 @@ def numpy_api() -> Any:
 
 
 # -- arrays ---------------------------------------------------------------------------------------
+# All arrays here are ndarrays proper or Bits, as `_arrays` gives them: no code of a user's runs.
 
 
-def as_array(name: str, x: Any) -> NDArray[Any]:
-    """An ndarray that shares memory with x where x has memory of its own; see Bits."""
-    if x is None:
-        raise TypeError(f"{name} is None; an array is needed")
-    try:
-        if not isinstance(x, np.ndarray):
-            x = _imported(x)
-    except Exception as error:
-        kind = f"{type(x).__module__}.{type(x).__name__}"
-        raise TypeError(f"{name} of type {kind} cannot be read as an array: {error}") from error
-    array: NDArray[Any] = x
-    foreign = FOREIGN.get(array.dtype.name)
-    return array if foreign is None else array.view(np.uint16).view(foreign)
+def changed(name: str) -> NoReturn:
+    raise ValueError(f"{name} was changed while the arguments of the call were read")
 
 
-def _imported(x: Any) -> NDArray[Any]:
-    if not hasattr(x, "__dlpack__") or hasattr(x, "__array_interface__"):
-        return np.asarray(x)
-    if hasattr(x, "is_neg") and x.is_neg():
-        return np.asarray(x.resolve_neg())  # torch's DLPack forgets the sign of such a view
-    try:
-        return np.from_dlpack(x)
-    except (BufferError, RuntimeError, TypeError):
-        from ce import _core  # which imports this module
+def _widened(x: NDArray[Any]) -> NDArray[Any]:
+    """The numbers as float32, if they are of a type that NumPy does not have."""
+    from ce import _core  # which imports this module
 
-        bits = _core.bits_of_dlpack(x) if "bfloat16" in str(getattr(x, "dtype", "")) else None
-        if bits is None:
-            raise
-        return bits.view(FOREIGN["bfloat16"])  # type: ignore[no-any-return]
+    return _core.widen(x.code, x) if isinstance(x, Bits) else x
+
+
+def widened(x: NDArray[Any]) -> NDArray[Any]:
+    return _widened(x).astype(np.float64)
 
 
 def _dtype_of(x: NDArray[Any]) -> str:
@@ -156,10 +74,12 @@ def _native(x: NDArray[Any]) -> NDArray[Any]:
     return np.array(x, dtype=x.dtype.newbyteorder("="), order="K", subok=isinstance(x, Bits))
 
 
-def floats(name: str, x: Any) -> NDArray[Any]:
-    array = as_array(name, x)
+def floats(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Logits and the like; integers and truth values count as float64, as in NumPy's functions."""
     if isinstance(array, Bits):
         return _native(array)
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
     if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8):
         raise TypeError(f"{name} has dtype {array.dtype}; accepted: {FLOATS}")
     if array.dtype.char not in "efd":
@@ -167,19 +87,33 @@ def floats(name: str, x: Any) -> NDArray[Any]:
     return _native(array)
 
 
-def indices(name: str, x: Any) -> NDArray[Any]:
-    array = as_array(name, x)
-    empty_list = array.size == 0 and isinstance(x, list | tuple)
-    if isinstance(array, Bits) or (array.dtype.kind not in "iu" and not empty_list):
-        raise TypeError(f"{name} has dtype {_dtype_of(array)}; accepted: {INTEGERS}")
+_NO_INDEX = -(2**62) - 1  # no floating number is that
+
+
+def indices(name: str, array: NDArray[Any], may_be_empty: bool = False) -> NDArray[Any]:
+    """Class indices as integers; numbers that are not whole become one that is no index.
+
+    `may_be_empty`: an empty list has dtype float64.
+    """
+    if may_be_empty and array.size == 0:
+        return array.astype(np.int64)
+    if isinstance(array, Bits) or array.dtype.kind == "f":
+        x = _widened(array)
+        whole = (np.trunc(x) == x) & (abs(x) < 2.0**63)
+        with np.errstate(all="ignore"):
+            return np.where(whole, np.where(whole, x, 0).astype(np.int64), _NO_INDEX)
     if array.dtype.kind not in "iu":
-        array = array.astype(np.int64)  # [] has dtype float64
+        raise TypeError(f"{name} has dtype {_dtype_of(array)}; accepted: {INTEGERS}")
     return _native(array)
 
 
-def numbers(name: str, x: Any, dtype: Any, may_be_half: bool) -> NDArray[Any]:
+def class_indices(name: str, x: Any) -> NDArray[Any]:
+    """The same of any object."""
+    return np.asarray(indices(name, as_array(name, x), isinstance(x, list | tuple)))
+
+
+def numbers(name: str, array: NDArray[Any], dtype: Any, may_be_half: bool) -> NDArray[Any]:
     """Weights and the like: any real numbers, brought to the computing type or left in 16 bits."""
-    array = as_array(name, x)
     half = isinstance(array, Bits) or array.dtype == np.float16
     if may_be_half and half and dtype is np.float32:
         return _native(array)
@@ -188,24 +122,30 @@ def numbers(name: str, x: Any, dtype: Any, may_be_half: bool) -> NDArray[Any]:
         return _native(array.astype(dtype, copy=False))
 
 
+def is_wide(array: NDArray[Any], integers_count: bool) -> bool:
+    """True if numbers of that dtype and of float32 are computed with in float64, as in NumPy."""
+    if isinstance(array, Bits) or array.dtype.kind not in ("fiub" if integers_count else "f"):
+        return False
+    return np.result_type(array.dtype, np.float32).itemsize > 4
+
+
 def _real(name: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}; accepted: real numbers")
     return _widened(array)
 
 
-def broadcast(name: str, x: Any, shape: Shape) -> NDArray[Any]:
+def broadcast(name: str, array: NDArray[Any], shape: Shape) -> NDArray[Any]:
     try:
-        return np.broadcast_to(x, shape, subok=isinstance(x, Bits))
+        return np.broadcast_to(array, shape, subok=isinstance(array, Bits))
     except ValueError:
         raise ValueError(
-            f"{name} has shape {np.shape(x)}; it must broadcast to shape {shape}"
+            f"{name} has shape {array.shape}; it must broadcast to shape {shape}"
         ) from None
 
 
-def without_axis(name: str, x: Any, shape: Shape, axis: int | None) -> NDArray[Any]:
-    """x seen without an axis of length 1 that keepdims left in it."""
-    array = as_array(name, x)
+def without_axis(name: str, array: NDArray[Any], shape: Shape, axis: int | None) -> NDArray[Any]:
+    """The array seen without an axis of length 1 that keepdims left in it."""
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; it must have shape {shape}")
     return array if axis is None else array.squeeze(axis)
@@ -246,17 +186,37 @@ def bad_axis(name: str, value: Any, rank: int) -> NoReturn:
     raise ValueError(f"axis is {value}; {name} has {rank} axes, so it must be in [{-rank}, {rank})")
 
 
-def bad_target_shape(logits: Shape, target: Shape, axis: int, given: int | None) -> NoReturn:
-    expected = logits[:axis] + logits[axis + 1 :]
-    fitting = [i for i in range(len(logits)) if logits[:i] + logits[i + 1 :] == target]
+def bad_target(
+    logits: NDArray[Any], target: NDArray[Any], shape: Shape, axis: int, given: int | None,
+    may_be_probabilities: bool,
+) -> NoReturn:  # fmt: skip
+    """Class indices whose shape is not that of the logits less the class axis."""
+    expected, met = shape[:axis] + shape[axis + 1 :], target.shape
     chosen = f"axis={given}" if given is not None else f"axis=None, the class axis being {axis}"
+    fitting = [i for i in range(len(shape)) if shape[:i] + shape[i + 1 :] == met]
     hint = "".join(f"; it would fit axis={i}" for i in fitting)
-    if target == logits:
-        hint = "; class probabilities must be floating numbers"
+    floating = isinstance(target, Bits) or target.dtype.kind == "f"
+    if met == shape and may_be_probabilities:
+        hint = "; class probabilities, one-hot rows too, must be floating numbers"
+        hint += f", class indices of one-hot rows are target.argmax({axis})"
+    elif met == shape:
+        hint = f"; class indices of one-hot rows are target.argmax({axis})"
+        hint = f"; it takes no class probabilities{hint}" if floating else hint
+    elif logits.dtype.kind in "iu" and _fits_as_target(shape, met):
+        hint = "; are the two arguments swapped?"
+    elif 1 in met and not fitting:
+        extra = [i for i, n in enumerate(met) if n == 1 and met[:i] + met[i + 1 :] == expected]
+        hint = "".join(f"; target.squeeze({i}) has that" for i in extra[:1])
+    if floating and may_be_probabilities and not hint:
+        hint = f" (class indices), or {shape} (class probabilities)"
     raise ValueError(
-        f"target has shape {target}; with logits of shape {logits} and {chosen} "
+        f"target has shape {met}; with logits of shape {shape} and {chosen} "
         f"it must have shape {expected}{hint}"
     )
+
+
+def _fits_as_target(target: Shape, logits: Shape) -> bool:
+    return any(logits[:i] + logits[i + 1 :] == target for i in range(len(logits)))
 
 
 def bad_shape(name: str, met: Shape, expected: Shape) -> NoReturn:
@@ -267,26 +227,16 @@ def bad_weight_shape(name: str, met: Shape, classes: int) -> NoReturn:
     raise ValueError(f"{name} has shape {met}; it must have shape ({classes},), one number a class")
 
 
-def is_probabilities(target: Any, logits: Shape) -> bool:
-    """Floating numbers are class probabilities, and have the shape of the logits."""
-    array = as_array("target", target)
-    if not isinstance(array, Bits) and array.dtype.kind != "f":
-        return False
-    if array.size == 0 and isinstance(target, list | tuple):
-        return False
-    if array.ndim < len(logits):
-        raise TypeError(
-            f"target has dtype {_dtype_of(array)} and shape {array.shape}; accepted: class indices "
-            f"of any integer dtype, or class probabilities of shape {logits}"
-        )
-    if array.shape != logits:
-        bad_shape("target", array.shape, logits)
-    return True
+def is_probabilities(target: NDArray[Any], logits: Shape) -> bool:
+    """Floating numbers of the shape of the logits are class probabilities."""
+    floating = isinstance(target, Bits) or target.dtype.kind == "f"
+    return floating and target.shape == logits
 
 
-def bad_match(name: str, other: str, met: Any, expected: Any) -> NoReturn:
-    met, expected = (_dtype_of(as_array(name, x)) for x in (met, expected))
-    raise TypeError(f"{name} has dtype {met}; it must have that of {other}, {expected}")
+def bad_match(name: str, other: str, met: NDArray[Any], expected: NDArray[Any]) -> NoReturn:
+    raise TypeError(
+        f"{name} has dtype {_dtype_of(met)}; it must have that of {other}, {_dtype_of(expected)}"
+    )
 
 
 # -- options --------------------------------------------------------------------------------------
@@ -302,8 +252,16 @@ def reduction(value: Any, names: Sequence[str]) -> int:
     raise ValueError(f"reduction is {value!r}; it must be one of {', '.join(listed)}{hint}")
 
 
-def bad_batchmean() -> NoReturn:
-    raise ValueError("reduction is 'batchmean'; input has no axes to take the batch from")
+def bad_normalizer(value: float, reduction: str) -> NoReturn:
+    raise ValueError(
+        f"normalizer is {value}; with reduction {reduction!r} nothing is divided by it"
+    )
+
+
+def flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value!r}; it must be True or False")
+    return bool(value)
 
 
 def hessian(value: Any) -> int:
@@ -358,12 +316,12 @@ def number(
     return x
 
 
-def alpha_per_class(value: Any, classes: int) -> Any:
-    """A number stands for as many of it as there are classes."""
+def alpha(value: Any) -> Any:
+    """A float, or an array of one number for each class."""
     if isinstance(value, int | float):
-        return np.full(classes, _number("alpha", value))
+        return _number("alpha", value)
     array = as_array("alpha", value)
-    return value if array.ndim else np.full(classes, float(_real("alpha", array)))
+    return array if array.ndim else float(_real("alpha", array))
 
 
 def frozen(name: str, value: Any) -> Any:
@@ -411,22 +369,30 @@ def _element(name: str, array: NDArray[Any], position: int) -> tuple[str, Any]:
     return f"{name}[{', '.join(map(str, where))}]" if where else name, array[where]
 
 
-def bad_class(target: Any, position: int, classes: int) -> NoReturn:
-    name, value = _element("target", np.asarray(target), position)
+def bad_class(target: NDArray[Any], position: int, classes: int) -> NoReturn:
+    name, value = _element("target", target, position)
     raise IndexError(f"{name} is {int(value)}, not in [0, {classes})")
 
 
-def bad_index(target: Any, position: int, classes: int, ignored: int) -> NoReturn:
-    array = target if isinstance(target, np.ndarray) else np.asarray(memoryview(target))
-    name, value = _element("target", array, position)
-    raise IndexError(f"{name} is {int(value)}, not in [0, {classes}) (ignore_index={ignored})")
+def bad_index(target: NDArray[Any], position: int, classes: int, ignored: int) -> NoReturn:
+    target = _widened(target)
+    name, value = _element("target", target, position)
+    if target.dtype.kind == "f" and not (np.isfinite(value) and value == np.trunc(value)):
+        raise ValueError(f"{name} is {value}, not a whole number; it must be a class index")
+    hint = ""
+    if value == classes and not (target == 0).any():
+        hint = "; class indices begin at 0, do these begin at 1?"
+    raise IndexError(
+        f"{name} is {int(value)}, not in [0, {classes}) (ignore_index={ignored}){hint}"
+    )
 
 
-def bad_probability(probs: Any, target: Any, position: int) -> NoReturn:
-    arrays = [as_array("target", x) for x in (probs, target)]
-    for name, array in zip(("probs", "target"), arrays, strict=True):
-        values = np.broadcast_to(_widened(array), arrays[0].shape)
-        named, value = _element(name, values, position)
+def bad_probability(
+    inputs: Sequence[tuple[str, NDArray[Any]]], shape: Shape, position: int
+) -> NoReturn:
+    """Names the first of the inputs that is no probability at that position."""
+    for name, array in inputs:
+        named, value = _element(name, np.broadcast_to(_widened(array), shape), position)
         if not 0 <= value <= 1:
             break
     raise ValueError(f"{named} is {value}, not in [0, 1]")
@@ -441,18 +407,17 @@ def pair(out: Any) -> tuple[Any, Any]:
     return out[0], out[1]
 
 
-def bad_out_type(name: str, out: Any) -> NoReturn:
-    hint = "; of a CPU tensor, pass .numpy()" if hasattr(out, "__dlpack__") else ""
-    raise TypeError(f"{name} is a {type(out).__name__}; it must be a numpy.ndarray{hint}")
-
-
 def copy_out(stand_in: NDArray[Any], out: NDArray[Any]) -> None:
     (out.view(np.uint16) if out.dtype.name in FOREIGN else out)[...] = stand_in
 
 
-def out(name: str, array: NDArray[Any], shape: Shape, dtype: Any) -> None:
-    if array.dtype.newbyteorder("=") != dtype:
-        raise TypeError(f"{name} has dtype {array.dtype}; it must be {np.dtype(dtype)}")
+def out(name: str, array: NDArray[Any], shape: Shape, type: int) -> None:
+    """Raises an error if results of that ce_type cannot go there."""
+    wanted, met = NAMES[type], _dtype_of(array)
+    if wanted in FOREIGN and met not in (wanted, "uint16"):
+        raise TypeError(f"{name} has dtype {met}; it must be {wanted} (or uint16, its bits)")
+    if wanted not in FOREIGN and array.dtype.newbyteorder("=") != np.dtype(wanted):
+        raise TypeError(f"{name} has dtype {met}; it must be {wanted}")
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; it must have shape {shape}")
     if not array.flags.writeable:
@@ -488,18 +453,18 @@ def _share(a: NDArray[Any], b: NDArray[Any]) -> bool:
         return True
 
 
-def overlaps(name: str, array: NDArray[Any], inputs: Sequence[tuple[str, Any]], may: int) -> None:
-    """`out` may be one of the first inputs, `may` of them, but not meet any otherwise."""
-    if array.dtype.name in FOREIGN:
-        array = array.view(np.uint16)
-    for i, (other, x) in enumerate(inputs):
-        may_be = i < may
-        if x is None or isinstance(x, int | float | list | tuple):
+def overlaps(
+    name: str, out: NDArray[Any], others: Sequence[tuple[str, NDArray[Any], bool]]
+) -> None:
+    """`out` may be one of those others that it says, but not meet any otherwise."""
+    if out.dtype.name in FOREIGN:
+        out = out.view(np.uint16)
+    for other, array, may_be in others:
+        if array.dtype.name in FOREIGN:
+            array = array.view(np.uint16)
+        if may_be and _identical(out, array):
             continue
-        met = as_array(other, x)
-        if may_be and _identical(array, met):
-            continue
-        if np.may_share_memory(array, met) and _share(array, met):
+        if np.may_share_memory(out, array) and _share(out, array):
             rule = f"it must be {other} itself or apart from it" if may_be else "it must not"
             raise ValueError(f"{name} overlaps {other}; {rule}")
 

@@ -8,16 +8,16 @@ Every check that the common call passes is made here, on raw buffers; whatever f
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
-    PyObject_CheckBuffer, PyObject_GetBuffer,
+    PyBUF_FORMAT, PyBUF_RECORDS_RO, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous,
+    PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.object cimport PyObject
-from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_SetName
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_Pack
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strcmp
 
 from ce.ce cimport *
 
@@ -25,7 +25,7 @@ import sys
 
 import numpy as np
 
-from ce import _check
+from ce import _arrays, _check
 
 cdef extern from *:
     """
@@ -56,6 +56,10 @@ cdef enum:
     FEW_AXES = 8         # of arrays that are looked into
     TINY = 4096          # logits below which the GIL is kept
 
+cdef double LEAST_NORMAL = 2.0**-126  # of float32
+
+cdef str result_name = "the result"
+
 # What a call asks for: a sum of these.
 VALUE, GRAD, HESS = WANTS_VALUE, WANTS_GRAD, WANTS_HESS
 # The reduction that is no public one: exp of the mean.
@@ -64,7 +68,7 @@ PERPLEXITY = object()
 cdef object perplexity = PERPLEXITY
 
 cdef object float32 = np.float32, float64 = np.float64, empty = np.empty, empty_like = np.empty_like
-cdef object ndarray = np.ndarray, Bits = _check.Bits
+cdef object ndarray = np.ndarray, Bits = _arrays.Bits
 
 cdef enum Hold:
     NOTHING, A_BUFFER, AN_ARRAY
@@ -79,25 +83,23 @@ cdef size_t start_bytes = sizeof(Start)
 cdef struct Call:
     ce_job job           # as Start, and then as it is run
     PyObject *given[KEYWORDS]
-    PyObject *prepared   # borrowed, as are the next: the caller holds them all
-    PyObject *x
-    PyObject *target
     # From here on all is 0 at first.
-    PyObject *first_out  # out[0], where out is a pair
+    PyObject *prepared   # borrowed: the caller holds it
     Hold held[VIEWS]
+    PyObject *shared[VIEWS]  # the array that has the caller's memory, where the view is of a copy
     int item_axes
-    bint converted       # some input was copied: overlap must be looked for on the originals
     bint other_may_be_out
     # Up to here.
     Py_ssize_t items[64]  # the shape of the items: the logits' less the class axis
+    PyObject *name[VIEWS]  # what the argument is called; borrowed
     Py_buffer view[VIEWS]
     int type[VIEWS]      # of what is held: a ce_type, or -1 for none
-    PyObject *kept[VIEWS]
+    PyObject *kept[VIEWS]  # of which the view is
     Py_ssize_t axes[VIEWS][2 * FEW_AXES]  # shape and strides of arrays that are kept
 
 
 cdef inline void clear(Call *c) noexcept:
-    memset(&c.first_out, 0, <size_t>(<char *>&c.items - <char *>&c.first_out))
+    memset(&c.prepared, 0, <size_t>(<char *>&c.items - <char *>&c.prepared))
 
 
 # -- the rows of losses.def and dtypes.def --------------------------------------------------------
@@ -164,11 +166,13 @@ def find_loss(str name):
     return loss
 
 
+_arrays.know_dtypes(dtypes())
 _check.know_dtypes(dtypes())
 
 
 include "_numpy.pxi"
 include "_buffers.pxi"
+include "_dlpack.pxi"
 
 
 # -- the call -----------------------------------------------------------------------------------
@@ -227,6 +231,7 @@ cdef int execute(Call *c) except -1:
     c.job.threads = _threads_asked()
     bytes = ce_scratch_bytes(&c.job)
     c.job.scratch = few
+    confirm(c)  # after this no code runs that could change an array, but in other threads
     if bytes > sizeof(few):
         c.job.scratch = malloc(bytes)
         if c.job.scratch == NULL:
@@ -316,15 +321,20 @@ cdef object set_class_weight(Call *c, int place, object x):
 
 
 cdef object set_class_alpha(Call *c, int place, object x):
-    return take_weight(c, "alpha", _check.alpha_per_class(x, c.job.shape[c.job.class_axis]))
+    x = _check.alpha(x)
+    if type(x) is float:
+        x = np.full(c.job.shape[c.job.class_axis], x)
+    return take_weight(c, "alpha", x)
 
 
 cdef object set_sample_weight(Call *c, int place, object x):
-    return take_items(c, CE_V, "sample_weight", x)
+    if c.job.class_axis < 0:
+        return take_elements(c, CE_V, "sample_weight", x, True)
+    return take_items(c, CE_V, "sample_weight", x, True)
 
 
 cdef object set_element_weight(Call *c, int place, object x):
-    return take_elements(c, CE_V, "weight", x, True)
+    return take_elements(c, CE_WEIGHT, "weight", x, True)
 
 
 cdef object set_pos_weight(Call *c, int place, object x):
@@ -460,8 +470,8 @@ cdef int set_options(Call *c, Prepared p) except -1:
         if takes_array[place] and <object>c.given[place] is None:
             continue
         setter[place](c, place, <object>c.given[place])
-    if c.job.reduction == CE_BATCHMEAN and c.job.axes == 0:
-        _check.bad_batchmean()
+    if c.job.normalizer > 0 and c.job.reduction < CE_MEAN:
+        _check.bad_normalizer(c.job.normalizer, reductions[c.job.reduction])
     if row.has_classes and row.second != CE_CLASSES and c.job.ignore_index >= 0:
         _check.bad_ignored(c.job.ignore_index)
     if c.job.loss != p.start.job.loss:
@@ -481,37 +491,64 @@ cdef int refuse_unmeant(Call *c, int indices) except -1:
     return 0
 
 
-cdef int check_target_shape(const Call *c, object axis) except -1:
-    cdef const Py_buffer *t = &c.view[CE_TARGET]
-    cdef bint alike = t.ndim == c.item_axes
+cdef bint fits_items(const Call *c, const Py_buffer *t) noexcept:
     cdef int i
+    if t.ndim != c.item_axes:
+        return False
     for i in range(t.ndim):
-        alike = alike and t.shape[i] == c.items[i]
-    if not alike:
-        _check.bad_target_shape(c_shape(c), shape_of(t), c.job.class_axis, axis)
-    return 0
+        if t.shape[i] != c.items[i]:
+            return False
+    return True
 
 
 cdef object take_probabilities(Call *c, object x):
     """Class probabilities: floating numbers, the shape of the logits."""
     let_go(c, CE_TARGET)
-    x = take_numbers(c, CE_OTHER, "target", x, True)
+    x = take_numbers(c, CE_OTHER, "target", x, True, False)
     if not fits(c, &c.view[CE_OTHER], CE_OTHER):
         _check.bad_shape("target", shape_of(&c.view[CE_OTHER]), c_shape(c))
     return x
 
 
-cdef object take_class_target(Call *c, Prepared p, object x):
+cdef object take_class_target(Call *c, Prepared p, object given):
     """Class indices, or class probabilities where there is a loss for them."""
-    cdef bint indices = p.takes_indices and is_indices(c, x)
-    if not indices and (not p.takes_indices or (
-            p.with_probabilities >= 0 and _check.is_probabilities(x, c_shape(c)))):
-        if p.takes_indices:
-            c.job.loss = p.with_probabilities
+    x = bits(hold(c, CE_TARGET, "target", given))
+    if not p.takes_indices:
         return take_probabilities(c, x)
-    x = take_target(c, x, indices)
-    check_target_shape(c, option(c, AXIS))
+    if c.type[CE_TARGET] < CE_INT8:
+        if p.with_probabilities >= 0 and _check.is_probabilities(x, c_shape(c)):
+            c.job.loss = p.with_probabilities
+            return take_probabilities(c, x)
+        array = _check.indices("target", x, type(given) in (list, tuple))
+        replace(c, CE_TARGET, x, array)
+        x = array
+    if not fits_items(c, &c.view[CE_TARGET]):
+        _check.bad_target(original(c, CE_Z), original(c, CE_TARGET), c_shape(c), c.job.class_axis,
+                          option(c, AXIS), p.with_probabilities >= 0)
+    point_to(c, CE_TARGET, c.type[CE_TARGET])
     return x
+
+
+cdef inline object original(const Call *c, int which):
+    """An argument as an array, before it was copied."""
+    return bits(<object>(c.kept[which] if c.shared[which] == NULL else c.shared[which]))
+
+
+cdef object take_element_target(Call *c, object given):
+    """The target of an element-wise loss. What is wider than the input is not rounded first.
+
+    Python's numbers are of any width, as in NumPy; so are integers that are labels.
+    """
+    cdef int type_met
+    x = hold(c, CE_OTHER, "target", given)
+    type_met = c.type[CE_OTHER]
+    if c.job.real == CE_FLOAT32 and type_met != CE_FLOAT32 and (
+            type_met < CE_REALS or type_met >= CE_INT8) and (
+            type(given) is not float and type(given) is not int and type(given) is not bool):
+        if type_met == CE_FLOAT64 or _check.is_wide(
+                bits(x), ce_loss_row(c.job.loss).second == CE_NUMBERS):
+            c.job.real = CE_FLOAT64
+    return take_elements(c, CE_OTHER, "target", x, False)
 
 
 cdef int take_grad_output(Call *c, object grad_output) except -1:
@@ -520,7 +557,7 @@ cdef int take_grad_output(Call *c, object grad_output) except -1:
     if type(grad_output) is float:
         c.job.grad_output = grad_output
     elif c.job.class_axis >= 0:
-        take_items(c, CE_UPSTREAM, "grad_output", grad_output)
+        take_items(c, CE_UPSTREAM, "grad_output", grad_output, False)
     else:
         take_elements(c, CE_UPSTREAM, "grad_output", grad_output, False)
     return 0
@@ -528,23 +565,32 @@ cdef int take_grad_output(Call *c, object grad_output) except -1:
 
 cdef object answer(Call *c, int what, object z, object out, object target):
     """Outputs, the call, and what the caller gets of `what`."""
+    cdef const ce_loss *row
     cdef int items = c.item_axes if c.job.class_axis >= 0 else c.job.axes
     grad = hess = losses = None
     if what & WANTS_HESS:
         grad_out, hess_out = (None, None) if out is None else _check.pair(out)
-        grad = take_out(c, CE_GRAD, "out[0]", grad_out, z, None)
-        c.first_out = <PyObject *>grad_out
-        hess = take_out(c, CE_HESS, "out[1]", hess_out, z, None)
+        grad = take_out(c, CE_GRAD, "out[0]", grad_out, z)
+        hess = take_out(c, CE_HESS, "out[1]", hess_out, z)
+        c.job.fresh = grad_out is None and hess_out is None
     elif what & WANTS_GRAD:
-        grad = take_out(c, CE_GRAD, "out", out, z, None)
+        grad = take_out(c, CE_GRAD, "out", out, z)
+        c.job.fresh = out is None
     if what & WANTS_VALUE and c.job.reduction == CE_NONE and items > 0:
         losses = fresh(c, CE_VALUE, z)
     c.job.valued = what & WANTS_VALUE
+    if what == WANTS_VALUE:
+        c.job.fresh = True
     execute(c)
+    if c.job.bad >= 0 and c.job.class_axis < 0:
+        row = ce_loss_row(c.job.loss)
+        inputs = [("target", bits(target))] if row.second == CE_UNIT else []
+        if row.first == CE_UNIT:
+            inputs.insert(0, ((<Prepared>c.prepared).first, bits(z)))
+        _check.bad_probability(inputs, c_shape(c), c.job.bad)
     if c.job.bad >= 0:
-        if c.job.class_axis < 0:
-            _check.bad_probability(z, target, c.job.bad)
-        _check.bad_index(target, c.job.bad, c.job.shape[c.job.class_axis], c.job.ignore_index)
+        _check.bad_index(original(c, CE_TARGET), c.job.bad, c.job.shape[c.job.class_axis],
+                         c.job.ignore_index)
     if what & WANTS_HESS:
         return deliver(grad), deliver(hess)
     if what & WANTS_GRAD:
@@ -556,25 +602,12 @@ cdef object answer(Call *c, int what, object z, object out, object target):
         2, <PyObject *>value, <PyObject *>grad)
 
 
-cdef tuple inputs_of(const Call *c):
-    """What must not overlap with an output, by name."""
-    cdef Prepared p = <Prepared>c.prepared
-    cdef int i
-    pairs = [(p.first, <object>c.x), ("target", <object>c.target)]
-    for i in range(KEYWORDS):
-        if takes_array[i] and c.given[i] != NULL:
-            pairs.append((keyword[i], <object>c.given[i]))
-    if c.first_out != NULL:
-        pairs.append(("out[0]", <object>c.first_out))
-    return tuple(pairs)
-
-
 cdef object run_loss(Prepared p, int what, object x, object target, PyObject **values,
                      PyObject *names):
     cdef Call c
     clear(&c)
     memcpy(&c, &p.start, start_bytes)
-    c.prepared, c.x, c.target = <PyObject *>p, <PyObject *>x, <PyObject *>target
+    c.prepared = <PyObject *>p
     read_keywords(&c, p, values, names)
     try:
         if p.has_classes:
@@ -582,7 +615,7 @@ cdef object run_loss(Prepared p, int what, object x, object target, PyObject **v
             y = take_class_target(&c, p, target)
         else:
             z = start(&c, p.first, x)
-            y = take_elements(&c, CE_OTHER, "target", target, False)
+            y = take_element_target(&c, target)
         set_options(&c, p)
         if c.given[GRAD_OUTPUT] != NULL and option(&c, GRAD_OUTPUT) is not None:
             take_grad_output(&c, option(&c, GRAD_OUTPUT))
@@ -624,19 +657,37 @@ call = PyCFunction_NewEx(&call_method, NULL, NULL)
 def axis_sum(int loss, p, q, axis):
     """Sums over one axis of a function of p, or of p and q."""
     cdef Call c
+    cdef bint narrow
     clear(&c)
     ce_start(&c.job, loss)
     try:
         x = begin(&c, "p", p, _check.no_none(axis))
+        narrow = c.job.real == CE_FLOAT32
         if ce_loss_row(loss).second != CE_NOTHING:
-            take_numbers(&c, CE_OTHER, "q", q, True)
+            q = hold(&c, CE_OTHER, "q", q)
+            if narrow and (c.type[CE_OTHER] == CE_FLOAT64 or _check.is_wide(bits(q), True)):
+                widen_logits(&c, x)
+            take_numbers(&c, CE_OTHER, "q", q, True, False)
             if not fits(&c, &c.view[CE_OTHER], CE_OTHER):
                 _check.bad_shape("q", shape_of(&c.view[CE_OTHER]), c_shape(&c))
         values = fresh(&c, CE_VALUE, x) if c.item_axes else None
         execute(&c)
-        return scalar(&c, c.job.value) if values is None else values
+        values = scalar(&c, c.job.value) if values is None else values
+        return values.astype(float32) if narrow and c.job.real == CE_FLOAT64 else values
     finally:
         release(&c)
+
+
+cdef int widen_logits(Call *c, object x) except -1:
+    """The first input becomes float64, since the second is."""
+    wide = _check.widened(bits(x))
+    replace(c, CE_Z, x, wide)
+    if not fits(c, &c.view[CE_Z], CE_Z):
+        _check.changed("p")
+    c.job.real = CE_FLOAT64
+    c.job.shape = <const int64_t *>c.view[CE_Z].shape
+    point_to(c, CE_Z, CE_FLOAT64)
+    return 0
 
 
 def normalise(int loss, x, axis, out):
@@ -646,7 +697,7 @@ def normalise(int loss, x, axis, out):
     ce_start(&c.job, loss)
     try:
         z = begin(&c, "x", x, _check.no_none(axis))
-        result = take_out(&c, CE_GRAD, "out", out, z, None if out is None else (("x", x),))
+        result = take_out(&c, CE_GRAD, "out", out, z)
         fill(&c)
         return deliver(result)
     finally:
@@ -662,12 +713,11 @@ def normalise_backward(int loss, grad_output, output, axis, out):
         y = begin(&c, "output", output, _check.no_none(axis))
         g = take_floats(&c, CE_OTHER, "grad_output", grad_output)
         if c.job.array[CE_OTHER].type != c.job.array[CE_Z].type:
-            _check.bad_match("grad_output", "output", g, y)
+            _check.bad_match("grad_output", "output", bits(g), bits(y))
         if not fits(&c, &c.view[CE_OTHER], CE_OTHER):
             _check.bad_shape("grad_output", shape_of(&c.view[CE_OTHER]), c_shape(&c))
         c.other_may_be_out = True
-        inputs = None if out is None else (("output", output), ("grad_output", grad_output))
-        result = take_out(&c, CE_GRAD, "out", out, y, inputs)
+        result = take_out(&c, CE_GRAD, "out", out, y)
         fill(&c)
         return deliver(result)
     finally:
@@ -687,18 +737,16 @@ def logsumexp(int loss, x, axis, keepdims, out):
     try:
         z = begin(&c, "x", x, _check.no_none(axis))
         kept = c.job.class_axis if keepdims else None
-        inner = out
         if out is not None:
-            if not isinstance(out, ndarray):
-                _check.bad_out_type("out", out)
-            inner = _check.without_axis("out", out, reduced_shape(&c, keepdims), kept)
-        if c.job.axes > 1 or out is not None:
-            inputs = None if out is None else (("x", x),)
-            values = take_out(&c, CE_VALUE, "out", inner, z, inputs)
+            inner = _check.without_axis("out", _arrays.as_out("out", out),
+                                        reduced_shape(&c, keepdims), kept)
+            values = take_out(&c, CE_VALUE, "out", inner, z)
             execute(&c)
-            values = deliver(values)
-            if out is not None:
-                return out
+            deliver(values)
+            return out
+        if c.job.axes > 1:
+            values = fresh(&c, CE_VALUE, z)
+            execute(&c)
             return np.expand_dims(values, kept) if keepdims else values
         execute(&c)
         value = scalar(&c, c.job.value)
@@ -713,11 +761,10 @@ def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
     ce_start(&c.job, loss)
     try:
         z = begin(&c, "x", x, _check.no_none(axis))
-        g = _check.without_axis("grad_output", grad_output, reduced_shape(&c, keepdims),
-                                c.job.class_axis if keepdims else None)
-        take_items(&c, CE_UPSTREAM, "grad_output", g)
-        inputs = None if out is None else (("x", x), ("grad_output", grad_output))
-        result = take_out(&c, CE_GRAD, "out", out, z, inputs)
+        g = _check.without_axis("grad_output", _arrays.as_array("grad_output", grad_output),
+                                reduced_shape(&c, keepdims), c.job.class_axis if keepdims else None)
+        take_items(&c, CE_UPSTREAM, "grad_output", g, False)
+        result = take_out(&c, CE_GRAD, "out", out, z)
         fill(&c)
         return deliver(result)
     finally:

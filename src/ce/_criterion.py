@@ -42,8 +42,9 @@ class Loss(Generic[B]):
     nothing changes them: numbers as numbers, arrays as read-only copies. Criteria are equal, and
     have equal hashes, if they are of one class and their options are equal.
 
-    ``criterion(input, target)`` is the loss. Losses of classes call their first argument `logits`
-    and take, in every method, ``sample_weight``: one number per item.
+    ``criterion(input, target)`` is the loss. Losses of classes call their first argument `logits`.
+    What belongs to the data and not to the loss is given to every method: ``sample_weight`` and
+    ``normalizer``.
 
     A subclass that defines ``__post_init__`` must call that of its base.
 
@@ -94,16 +95,45 @@ class Loss(Generic[B]):
         return hash((type(self), self._values()))
 
     @overload
-    def __call__(self: Loss[Literal["none"]], input: ArrayLike, target: ArrayLike) -> Array: ...
+    def __call__(
+        self: Loss[Literal["none"]],
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+    ) -> Array: ...
     @overload
     def __call__(
-        self: Loss[Literal["mean", "sum", "batchmean"]], input: ArrayLike, target: ArrayLike
+        self: Loss[Literal["mean", "sum", "batchmean"]],
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
     ) -> Scalar: ...
     @overload
-    def __call__(self, input: ArrayLike, target: ArrayLike) -> Scalar | Array: ...
-    def __call__(self, input: ArrayLike, target: ArrayLike) -> Any:
+    def __call__(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+    ) -> Scalar | Array: ...
+    def __call__(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+    ) -> Any:
         """Return the loss, as the function does that the class names (`mse_loss`, say)."""
-        return call(self._prepared, VALUE, input, target)
+        return call(
+            self._prepared, VALUE, input, target,
+            sample_weight=sample_weight, normalizer=normalizer,
+        )  # fmt: skip
 
     @overload
     def value_and_grad(
@@ -111,6 +141,8 @@ class Loss(Generic[B]):
         input: ArrayLike,
         target: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
         grad_output: ArrayLike | None = ...,
         out: Array | None = ...,
     ) -> tuple[Array, Array]: ...
@@ -120,6 +152,8 @@ class Loss(Generic[B]):
         input: ArrayLike,
         target: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
         grad_output: ArrayLike | None = ...,
         out: Array | None = ...,
     ) -> tuple[Scalar, Array]: ...
@@ -129,6 +163,8 @@ class Loss(Generic[B]):
         input: ArrayLike,
         target: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
         grad_output: ArrayLike | None = ...,
         out: Array | None = ...,
     ) -> tuple[Scalar | Array, Array]: ...
@@ -137,6 +173,8 @@ class Loss(Generic[B]):
         input: ArrayLike,
         target: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
         out: Array | None = None,
     ) -> Any:
@@ -146,8 +184,8 @@ class Loss(Generic[B]):
         ----------
         input, target
             The first two arguments of the function that the class names.
-        sample_weight
-            Of losses of classes, as in the function.
+        sample_weight, normalizer
+            As in that function.
         grad_output : scalar, or array of the shape of the loss for reduction "none", optional
             The gradient is that of ``sum(grad_output * loss)``; by default of ``sum(loss)``.
         out : ndarray, optional
@@ -178,13 +216,19 @@ class Loss(Generic[B]):
         >>> ce.MSELoss().value_and_grad(np.array([1.0, 4.0]), [1.0, 2.0])
         (np.float64(2.0), array([0., 2.]))
         """
-        return call(self._prepared, VALUE | GRAD, input, target, grad_output=grad_output, out=out)
+        return call(
+            self._prepared, VALUE | GRAD, input, target,
+            sample_weight=sample_weight, normalizer=normalizer,
+            grad_output=grad_output, out=out,
+        )  # fmt: skip
 
     def grad(
         self,
         input: ArrayLike,
         target: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
         out: Array | None = None,
     ) -> Array:
@@ -203,14 +247,18 @@ class Loss(Generic[B]):
         array([ 2., -2.])
         """
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD, input, target, grad_output=grad_output, out=out
-        )
+            self._prepared, GRAD, input, target,
+            sample_weight=sample_weight, normalizer=normalizer,
+            grad_output=grad_output, out=out,
+        )  # fmt: skip
 
     def grad_and_hess(
         self,
         input: ArrayLike,
         target: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
@@ -233,8 +281,10 @@ class Loss(Generic[B]):
         (array([ 2., -4.]), array([2., 2.]))
         """
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD | HESS, input, target, grad_output=grad_output, out=out
-        )
+            self._prepared, GRAD | HESS, input, target,
+            sample_weight=sample_weight, normalizer=normalizer,
+            grad_output=grad_output, out=out,
+        )  # fmt: skip
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=True)
@@ -277,6 +327,7 @@ class ItemLoss(Loss[R]):
         target: ArrayLike,
         *,
         sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
     ) -> Array: ...
     @overload
     def __call__(
@@ -285,15 +336,29 @@ class ItemLoss(Loss[R]):
         target: ArrayLike,
         *,
         sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
     ) -> Scalar: ...
     @overload
     def __call__(
-        self, logits: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = ...
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
     ) -> Scalar | Array: ...
     def __call__(
-        self, logits: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
     ) -> Any:
-        return call(self._prepared, VALUE, logits, target, sample_weight=sample_weight)
+        return call(
+            self._prepared, VALUE, logits, target,
+            sample_weight=sample_weight, normalizer=normalizer,
+        )  # fmt: skip
 
     @overload
     def value_and_grad(
@@ -302,6 +367,7 @@ class ItemLoss(Loss[R]):
         target: ArrayLike,
         *,
         sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
         grad_output: ArrayLike | None = ...,
         out: Array | None = ...,
     ) -> tuple[Array, Array]: ...
@@ -312,6 +378,7 @@ class ItemLoss(Loss[R]):
         target: ArrayLike,
         *,
         sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
         grad_output: ArrayLike | None = ...,
         out: Array | None = ...,
     ) -> tuple[Scalar, Array]: ...
@@ -322,6 +389,7 @@ class ItemLoss(Loss[R]):
         target: ArrayLike,
         *,
         sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
         grad_output: ArrayLike | None = ...,
         out: Array | None = ...,
     ) -> tuple[Scalar | Array, Array]: ...
@@ -331,12 +399,14 @@ class ItemLoss(Loss[R]):
         target: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
         out: Array | None = None,
     ) -> Any:
         return call(
             self._prepared, VALUE | GRAD, logits, target,
-            sample_weight=sample_weight, grad_output=grad_output, out=out,
+            sample_weight=sample_weight, normalizer=normalizer,
+            grad_output=grad_output, out=out,
         )  # fmt: skip
 
     def grad(
@@ -345,12 +415,14 @@ class ItemLoss(Loss[R]):
         target: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
         out: Array | None = None,
     ) -> Array:
         return call(  # type: ignore[no-any-return]
             self._prepared, GRAD, logits, target,
-            sample_weight=sample_weight, grad_output=grad_output, out=out,
+            sample_weight=sample_weight, normalizer=normalizer,
+            grad_output=grad_output, out=out,
         )  # fmt: skip
 
     def grad_and_hess(
@@ -359,10 +431,12 @@ class ItemLoss(Loss[R]):
         target: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
         return call(  # type: ignore[no-any-return]
             self._prepared, GRAD | HESS, logits, target,
-            sample_weight=sample_weight, grad_output=grad_output, out=out,
+            sample_weight=sample_weight, normalizer=normalizer,
+            grad_output=grad_output, out=out,
         )  # fmt: skip

@@ -35,12 +35,26 @@ cdef extern from *:
         1 + (sizeof(long) == 8 ? CE_UINT64 : CE_UINT32), 1 + CE_INT64, 1 + CE_UINT64,
     };
 
+    /* Of 16-bit types that another package has registered, once an array of them was met. */
+    static int ce_foreign_number[CE_TYPES];
+
     static inline int type_of_ndarray(const ce_ndarray *x)
     {
         const unsigned n = (unsigned)x->dtype->type_num;
         const char order = x->dtype->byteorder;
-        return n < sizeof ce_type_of_number && (order == '=' || order == '|')
-            ? ce_type_of_number[n] - 1 : -1;
+        if (order != '=' && order != '|')
+            return -1;
+        if (n < sizeof ce_type_of_number)
+            return ce_type_of_number[n] - 1;
+        for (int i = CE_REALS; i < CE_INT8; i++)
+            if (ce_foreign_number[i] == (int)n)
+                return i;
+        return -1;
+    }
+
+    static inline int ce_number_of_dtype(const ce_ndarray *x)
+    {
+        return x->dtype->type_num;
     }
 
     static inline int is_writeable(const ce_ndarray *x)
@@ -63,6 +77,8 @@ cdef extern from *:
     int type_of_ndarray(const Ndarray *) noexcept
     char ce_type_of_number[64]
     bint is_writeable(const Ndarray *) noexcept
+    int number_of_dtype "ce_number_of_dtype"(const Ndarray *) noexcept
+    int foreign_number "ce_foreign_number"[CE_TYPES]
     unsigned c_version(void **)
     object scalar_of(void **, void *, object)
     object new_like_of(void **, object)
@@ -73,7 +89,9 @@ cdef object dtype32 = np.dtype(np.float32), dtype64 = np.dtype(np.float64)
 
 # Of each ce_type: its bytes, and the dtype in which NumPy holds it.
 cdef char size_of[CE_TYPES]
-cdef tuple numpy_dtype = _check.numpy_dtypes(dtypes())
+cdef tuple numpy_dtype = _arrays.numpy_dtypes(dtypes())
+# The classes of Bits.
+cdef PyObject *kind_of_bits[CE_TYPES]
 
 
 cdef int find_numpy_api() except -1:
@@ -85,6 +103,8 @@ cdef int find_numpy_api() except -1:
         size_of[i] = row.size
         if 0 <= row.number < 64:
             ce_type_of_number[row.number] = 1 + i
+    for kind in _arrays.FOREIGN.values():
+        kind_of_bits[kind.code] = <PyObject *>kind
     cdef void **api = <void **>PyCapsule_GetPointer(_check.numpy_api(), NULL)
     if c_version(api) >> 24 in (1, 2):
         numpy_api = api

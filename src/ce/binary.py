@@ -18,17 +18,27 @@ def binary_cross_entropy(
     target: ArrayLike,
     *,
     weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def binary_cross_entropy(
-    probs: ArrayLike, target: ArrayLike, *, weight: ArrayLike | None = ..., reduction: Reduced = ...
+    probs: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
+    reduction: Reduced = ...,
 ) -> Scalar: ...
 def binary_cross_entropy(
     probs: ArrayLike,
     target: ArrayLike,
     *,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Cross-entropy of yes-or-no labels and given probabilities, in nats.
@@ -49,8 +59,14 @@ def binary_cross_entropy(
         Labels in [0, 1].
     weight : array_like that broadcasts to `probs`, optional
         One number per element. An element of weight 0 has loss 0.
+    sample_weight : array_like that broadcasts to `probs`, optional
+        One number v per element, which multiplies its loss, or a mask: an element of weight 0 (or
+        False) is not read, not checked and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     reduction : {"mean", "sum", "none"}, optional
-        The mean divides by the number of elements, also with `weight`.
+        The mean divides by the number of elements, also with `weight`; with `sample_weight` by
+        the sum of v.
 
     Returns
     -------
@@ -81,7 +97,16 @@ def binary_cross_entropy(
     >>> ce.binary_cross_entropy(np.array([0.8, 0.1, 0.0]), [1, 0, 1], reduction="none").round(5)
     array([  0.22314,   0.10536, 100.     ])
     """
-    return call(_BCE, VALUE, probs, target, weight=weight, reduction=reduction)
+    return call(
+        _BCE,
+        VALUE,
+        probs,
+        target,
+        weight=weight,
+        sample_weight=sample_weight,
+        normalizer=normalizer,
+        reduction=reduction,
+    )
 
 
 @criterion
@@ -135,6 +160,8 @@ def binary_cross_entropy_with_logits(
     *,
     weight: ArrayLike | None = ...,
     pos_weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Literal["none"],
 ) -> Array: ...
 @overload
@@ -144,6 +171,8 @@ def binary_cross_entropy_with_logits(
     *,
     weight: ArrayLike | None = ...,
     pos_weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Reduced = ...,
 ) -> Scalar: ...
 def binary_cross_entropy_with_logits(
@@ -152,6 +181,8 @@ def binary_cross_entropy_with_logits(
     *,
     weight: ArrayLike | None = None,
     pos_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Cross-entropy of yes-or-no labels and the sigmoid of logits, in nats.
@@ -175,6 +206,11 @@ def binary_cross_entropy_with_logits(
         One number per element. An element of weight 0 has loss 0, whatever it holds.
     pos_weight : array_like that broadcasts to `logits`, optional
         The weight u of the part y of each label; above 1 it favours recall.
+    sample_weight : array_like that broadcasts to `logits`, optional
+        One number v per element, which multiplies its loss, or a mask: an element of weight 0 (or
+        False) is not read, not checked and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     reduction : {"mean", "sum", "none"}, optional
         The mean divides by the number of elements, also with weights.
 
@@ -214,7 +250,8 @@ def binary_cross_entropy_with_logits(
     """
     return call(
         _BCE_WITH_LOGITS, VALUE, logits, target,
-        weight=weight, pos_weight=pos_weight, reduction=reduction,
+        weight=weight, pos_weight=pos_weight, sample_weight=sample_weight,
+        normalizer=normalizer, reduction=reduction,
     )  # fmt: skip
 
 
@@ -270,6 +307,8 @@ def sigmoid_focal_loss(
     gamma: float = ...,
     alpha: float | None = ...,
     weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Literal["none"],
 ) -> Array: ...
 @overload
@@ -280,6 +319,8 @@ def sigmoid_focal_loss(
     gamma: float = ...,
     alpha: float | None = ...,
     weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Reduced = ...,
 ) -> Scalar: ...
 def sigmoid_focal_loss(
@@ -289,6 +330,8 @@ def sigmoid_focal_loss(
     gamma: float = 2.0,
     alpha: float | None = 0.25,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Focal loss of the sigmoid of logits, for labels that do not exclude each other, in nats.
@@ -314,8 +357,14 @@ def sigmoid_focal_loss(
         The weight of label 1, that of label 0 being ``1 - alpha``; None weighs both with 1.
     weight : array_like that broadcasts to `logits`, optional
         One number per element. An element of weight 0 has loss 0, whatever it holds.
+    sample_weight : array_like that broadcasts to `logits`, optional
+        One number v per element, which multiplies its loss, or a mask: an element of weight 0 (or
+        False) is not read, not checked and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     reduction : {"mean", "sum", "none"}, optional
-        The mean divides by the number of elements, also with `weight`.
+        The mean divides by the number of elements, also with `weight`; with `sample_weight` by
+        the sum of v.
 
     Returns
     -------
@@ -351,7 +400,8 @@ def sigmoid_focal_loss(
     """
     return call(
         _SIGMOID_FOCAL, VALUE, logits, target,
-        gamma=gamma, alpha=alpha, weight=weight, reduction=reduction,
+        gamma=gamma, alpha=alpha, weight=weight, sample_weight=sample_weight,
+        normalizer=normalizer, reduction=reduction,
     )  # fmt: skip
 
 
@@ -406,6 +456,8 @@ class SigmoidFocalLoss(Loss[R]):
         input: ArrayLike,
         target: ArrayLike,
         *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
         hessian: Hessian = "exact",
         out: tuple[Array, Array] | None = None,
@@ -414,7 +466,7 @@ class SigmoidFocalLoss(Loss[R]):
 
         Parameters
         ----------
-        input, target, grad_output
+        input, target, sample_weight, normalizer, grad_output
             As in `value_and_grad`.
         hessian : {"exact", "gauss_newton", "abs"}, optional
             "exact" is the second derivative, negative on hard elements. "gauss_newton" is the
@@ -439,5 +491,6 @@ class SigmoidFocalLoss(Loss[R]):
         """
         return call(  # type: ignore[no-any-return]
             self._prepared, GRAD | HESS, input, target,
-            hessian=hessian, grad_output=grad_output, out=out,
+            sample_weight=sample_weight, normalizer=normalizer, hessian=hessian,
+            grad_output=grad_output, out=out,
         )  # fmt: skip

@@ -9,6 +9,7 @@ cdef extern from "ce.h":
     ctypedef enum ce_reduction: CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY
     ctypedef enum ce_hessian: CE_EXACT
     enum: CE_Z, CE_GRAD, CE_HESS, CE_OTHER, CE_TARGET, CE_V, CE_POS, CE_UPSTREAM, CE_VALUE
+    enum: CE_WEIGHT
     enum: CE_ARRAYS
     ctypedef enum ce_content:
         CE_NOTHING, CE_LOGITS, CE_LOG_PROBS, CE_PROBS, CE_UNIT, CE_NUMBERS, CE_CLASSES
@@ -33,8 +34,8 @@ cdef extern from "ce.h":
         ce_array *array
         const void *w
         int64_t ignore_index
-        double grad_output
-        int valued
+        double grad_output, normalizer
+        int valued, fresh
         int threads
         int (*stop)() noexcept nogil
         void *scratch

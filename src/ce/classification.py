@@ -21,6 +21,7 @@ def cross_entropy(
     *,
     weight: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     ignore_index: int = ...,
     label_smoothing: float = ...,
     reduction: Literal["none"],
@@ -33,6 +34,7 @@ def cross_entropy(
     *,
     weight: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     ignore_index: int = ...,
     label_smoothing: float = ...,
     reduction: Reduced = ...,
@@ -44,6 +46,7 @@ def cross_entropy(
     *,
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: Reduced | Literal["none"] = "mean",
@@ -82,7 +85,10 @@ def cross_entropy(
     weight : array_like, shape (C,), optional
         One number per class.
     sample_weight : array_like, shape of `logits` less the class axis, optional
-        One number per item.
+        One number v per item, or a mask: an item of weight 0 (or False) is not read, not checked
+        and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     ignore_index : int, optional
         Items with this target have loss 0 and do not count; their logits are never read. Class
         probabilities have no index to ignore: with them it must be negative.
@@ -142,7 +148,7 @@ def cross_entropy(
     return call(
         _CROSS_ENTROPY, VALUE, logits, target,
         label_smoothing=label_smoothing, weight=weight, sample_weight=sample_weight,
-        ignore_index=ignore_index, reduction=reduction, axis=axis,
+        normalizer=normalizer, ignore_index=ignore_index, reduction=reduction, axis=axis,
     )  # fmt: skip
 
 
@@ -210,6 +216,7 @@ def nll_loss(
     *,
     weight: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     ignore_index: int = ...,
     reduction: Literal["none"],
     axis: int | None = ...,
@@ -221,6 +228,7 @@ def nll_loss(
     *,
     weight: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     ignore_index: int = ...,
     reduction: Reduced = ...,
     axis: int | None = ...,
@@ -231,6 +239,7 @@ def nll_loss(
     *,
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     ignore_index: int = -100,
     reduction: Reduced | Literal["none"] = "mean",
     axis: int | None = None,
@@ -254,7 +263,10 @@ def nll_loss(
     weight : array_like, shape (C,), optional
         One number per class.
     sample_weight : array_like, shape of `target`, optional
-        One number per item.
+        One number v per item, or a mask: an item of weight 0 (or False) is not read, not checked
+        and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     ignore_index : int, optional
         Items with this target have loss 0 and do not count.
     reduction : {"mean", "sum", "none"}, optional
@@ -296,8 +308,8 @@ def nll_loss(
     """
     return call(
         _NLL, VALUE, log_probs, target,
-        weight=weight, sample_weight=sample_weight, ignore_index=ignore_index,
-        reduction=reduction, axis=axis,
+        weight=weight, sample_weight=sample_weight, normalizer=normalizer,
+        ignore_index=ignore_index, reduction=reduction, axis=axis,
     )  # fmt: skip
 
 
@@ -353,6 +365,7 @@ def focal_loss(
     gamma: float = ...,
     alpha: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     ignore_index: int = ...,
     reduction: Literal["none"],
     axis: int | None = ...,
@@ -365,6 +378,7 @@ def focal_loss(
     gamma: float = ...,
     alpha: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     ignore_index: int = ...,
     reduction: Reduced = ...,
     axis: int | None = ...,
@@ -376,6 +390,7 @@ def focal_loss(
     gamma: float = 2.0,
     alpha: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     ignore_index: int = -100,
     reduction: Reduced | Literal["none"] = "mean",
     axis: int | None = None,
@@ -402,7 +417,10 @@ def focal_loss(
     alpha : array_like, shape (C,) or a scalar, optional
         One number per class, or one for all.
     sample_weight : array_like, shape of `target`, optional
-        One number per item.
+        One number v per item, or a mask: an item of weight 0 (or False) is not read, not checked
+        and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     ignore_index : int, optional
         Items with this target have loss 0 and do not count; their logits are never read.
     reduction : {"mean", "sum", "none"}, optional
@@ -450,8 +468,8 @@ def focal_loss(
     """
     return call(
         _FOCAL, VALUE, logits, target,
-        gamma=gamma, alpha=alpha, sample_weight=sample_weight, ignore_index=ignore_index,
-        reduction=reduction, axis=axis,
+        gamma=gamma, alpha=alpha, sample_weight=sample_weight, normalizer=normalizer,
+        ignore_index=ignore_index, reduction=reduction, axis=axis,
     )  # fmt: skip
 
 
@@ -510,6 +528,7 @@ class FocalLoss(ItemLoss[R]):
         target: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
         hessian: Hessian = "exact",
         out: tuple[Array, Array] | None = None,
@@ -518,7 +537,7 @@ class FocalLoss(ItemLoss[R]):
 
         Parameters
         ----------
-        logits, target, sample_weight, grad_output
+        logits, target, sample_weight, normalizer, grad_output
             As in `value_and_grad`.
         hessian : {"exact", "gauss_newton", "abs"}, optional
             "exact" is the second derivative, negative on hard items. "gauss_newton" is its first
@@ -543,7 +562,8 @@ class FocalLoss(ItemLoss[R]):
         """
         return call(  # type: ignore[no-any-return]
             self._prepared, GRAD | HESS, logits, target,
-            sample_weight=sample_weight, hessian=hessian, grad_output=grad_output, out=out,
+            sample_weight=sample_weight, normalizer=normalizer, hessian=hessian,
+            grad_output=grad_output, out=out,
         )  # fmt: skip
 
 
@@ -551,13 +571,19 @@ _PERPLEXITY = Prepared("cross_entropy", reduction=PERPLEXITY)
 
 
 def perplexity(
-    logits: ArrayLike, target: ArrayLike, *, ignore_index: int = -100, axis: int | None = None
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
+    ignore_index: int = -100,
+    axis: int | None = None,
 ) -> Scalar:
     r"""Perplexity: the exponential of the mean cross-entropy of logits and class indices.
 
     .. math::
-        \exp \Big( \frac{1}{n} \sum_i (\mathrm{lse}(z_i) - z_{i t_i}) \Big)
-        \quad \text{over the n items that are not ignored.}
+        \exp \Big( \sum_i v_i\, (\mathrm{lse}(z_i) - z_{i t_i}) \Big/ \sum_i v_i \Big)
+        \quad \text{over the items that are not ignored, v being 1 without sample weights.}
 
     It is the number of classes among which an even guess would do as well.
 
@@ -567,6 +593,11 @@ def perplexity(
         Unnormalised log-probabilities in float16, bfloat16, float32 or float64.
     target : array_like of any integer dtype, shape of `logits` less the class axis
         Class indices in [0, C), or `ignore_index`.
+    sample_weight : array_like, shape of `target`, optional
+        One number v per item, or a mask: an item of weight 0 (or False) is not read, not checked
+        and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0; the perplexity of nothing is then 1.
     ignore_index : int, optional
         Items with this target do not count; their logits are never read.
     axis : int, optional
@@ -604,8 +635,9 @@ def perplexity(
     np.float64(10.0)
     """
     return call(  # type: ignore[no-any-return]
-        _PERPLEXITY, VALUE, logits, target, ignore_index=ignore_index, axis=axis
-    )
+        _PERPLEXITY, VALUE, logits, target,
+        sample_weight=sample_weight, normalizer=normalizer, ignore_index=ignore_index, axis=axis,
+    )  # fmt: skip
 
 
 def one_hot(
@@ -653,7 +685,7 @@ def one_hot(
            [0, 0],
            [1, 0]])
     """
-    t = np.asarray(_check.indices("target", target))
+    t = _check.class_indices("target", target)
     classes = _check.classes(num_classes)
     place = _check.axis(axis, t.ndim + 1)
     if place > t.ndim:

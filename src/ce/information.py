@@ -6,7 +6,7 @@ from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
-from ce import _core
+from ce import _check, _core
 from ce._core import VALUE, Prepared, call
 from ce._criterion import Array, B, Loss, Reduced, Scalar, _set, criterion
 
@@ -19,7 +19,13 @@ _KL_DIV_LOG = Prepared("kl_div_log")
 
 @overload
 def kl_div(
-    input: ArrayLike, target: ArrayLike, *, log_target: bool = ..., reduction: Literal["none"]
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    log_target: bool = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
+    reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def kl_div(
@@ -27,6 +33,8 @@ def kl_div(
     target: ArrayLike,
     *,
     log_target: bool = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Reduced | Literal["batchmean"] = ...,
 ) -> Scalar: ...
 def kl_div(
@@ -34,6 +42,8 @@ def kl_div(
     target: ArrayLike,
     *,
     log_target: bool = False,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     reduction: Reduced | Literal["none", "batchmean"] = "mean",
 ) -> Any:
     r"""Terms of the Kullback-Leibler divergence of log-probabilities from a target, in nats.
@@ -55,8 +65,14 @@ def kl_div(
         Probabilities, or their logarithms if `log_target`.
     log_target : bool, optional
         Whether `target` holds logarithms; -inf among them is probability 0.
+    sample_weight : array_like that broadcasts to `input`, optional
+        One number v per element, which multiplies its loss, or a mask: an element of weight 0 (or
+        False) is not read, not checked and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     reduction : {"mean", "batchmean", "sum", "none"}, optional
-        "mean" divides the sum by the number of elements, "batchmean" by the length of axis 0.
+        "mean" divides the sum by the number of elements, or by the sum of v where there is
+        `sample_weight`; "batchmean" by the length of axis 0, and by 1 where there is no axis.
 
     Returns
     -------
@@ -94,7 +110,10 @@ def kl_div(
     >>> ce.kl_div(log_q, p, reduction="batchmean").round(5)
     np.float64(0.65067)
     """
-    return call(_KL_DIV_LOG if log_target else _KL_DIV, VALUE, input, target, reduction=reduction)
+    return call(
+        _KL_DIV_LOG if _check.flag("log_target", log_target) else _KL_DIV, VALUE, input, target,
+        sample_weight=sample_weight, normalizer=normalizer, reduction=reduction,
+    )  # fmt: skip
 
 
 @criterion
@@ -138,7 +157,7 @@ class KLDivLoss(Loss[B]):
     reduction: B = "mean"  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        _set(self, log_target=bool(self.log_target))
+        _set(self, log_target=_check.flag("log_target", self.log_target))
         _set(self, _loss="kl_div_log" if self.log_target else "kl_div")
         super().__post_init__()
 

@@ -18,17 +18,27 @@ def mse_loss(
     target: ArrayLike,
     *,
     weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def mse_loss(
-    input: ArrayLike, target: ArrayLike, *, weight: ArrayLike | None = ..., reduction: Reduced = ...
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
+    reduction: Reduced = ...,
 ) -> Scalar: ...
 def mse_loss(
     input: ArrayLike,
     target: ArrayLike,
     *,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Squared error: :math:`\ell = w\, r^2` of the residual r = input - target.
@@ -41,8 +51,14 @@ def mse_loss(
         What was to be predicted. Other shapes do not broadcast.
     weight : array_like that broadcasts to `input`, optional
         One number w per element. An element of weight 0 has loss 0, whatever it holds.
+    sample_weight : array_like that broadcasts to `input`, optional
+        One number v per element, which multiplies its loss, or a mask: an element of weight 0 (or
+        False) is not read, not checked and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     reduction : {"mean", "sum", "none"}, optional
-        The mean divides by the sum of the weights, or by the number of elements without them.
+        The mean divides by the sum of the products v w, which is the number of elements where
+        there are no weights of either kind.
 
     Returns
     -------
@@ -76,7 +92,16 @@ def mse_loss(
     >>> ce.mse_loss(np.array([1.0, 2.0, 5.0]), [1.0, 4.0, 2.0], weight=[1, 3, 0])
     np.float64(3.0)
     """
-    return call(_MSE, VALUE, input, target, weight=weight, reduction=reduction)
+    return call(
+        _MSE,
+        VALUE,
+        input,
+        target,
+        weight=weight,
+        sample_weight=sample_weight,
+        normalizer=normalizer,
+        reduction=reduction,
+    )
 
 
 @criterion
@@ -124,17 +149,27 @@ def l1_loss(
     target: ArrayLike,
     *,
     weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Literal["none"],
 ) -> Array: ...
 @overload
 def l1_loss(
-    input: ArrayLike, target: ArrayLike, *, weight: ArrayLike | None = ..., reduction: Reduced = ...
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
+    reduction: Reduced = ...,
 ) -> Scalar: ...
 def l1_loss(
     input: ArrayLike,
     target: ArrayLike,
     *,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Absolute error: :math:`\ell = w\, |r|` of the residual r = input - target.
@@ -147,8 +182,14 @@ def l1_loss(
         What was to be predicted. Other shapes do not broadcast.
     weight : array_like that broadcasts to `input`, optional
         One number w per element. An element of weight 0 has loss 0, whatever it holds.
+    sample_weight : array_like that broadcasts to `input`, optional
+        One number v per element, which multiplies its loss, or a mask: an element of weight 0 (or
+        False) is not read, not checked and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     reduction : {"mean", "sum", "none"}, optional
-        The mean divides by the sum of the weights, or by the number of elements without them.
+        The mean divides by the sum of the products v w, which is the number of elements where
+        there are no weights of either kind.
 
     Returns
     -------
@@ -181,7 +222,16 @@ def l1_loss(
     >>> ce.l1_loss(np.array([1.0, 2.0, 5.0]), 2.0, reduction="sum")
     np.float64(4.0)
     """
-    return call(_L1, VALUE, input, target, weight=weight, reduction=reduction)
+    return call(
+        _L1,
+        VALUE,
+        input,
+        target,
+        weight=weight,
+        sample_weight=sample_weight,
+        normalizer=normalizer,
+        reduction=reduction,
+    )
 
 
 @criterion
@@ -230,6 +280,8 @@ def huber_loss(
     *,
     delta: float = ...,
     weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Literal["none"],
 ) -> Array: ...
 @overload
@@ -239,6 +291,8 @@ def huber_loss(
     *,
     delta: float = ...,
     weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Reduced = ...,
 ) -> Scalar: ...
 def huber_loss(
@@ -247,6 +301,8 @@ def huber_loss(
     *,
     delta: float = 1.0,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Huber's loss: squared error for small residuals, absolute error for large ones.
@@ -267,8 +323,14 @@ def huber_loss(
         The residual at which the square ends; positive and finite.
     weight : array_like that broadcasts to `input`, optional
         One number per element. An element of weight 0 has loss 0, whatever it holds.
+    sample_weight : array_like that broadcasts to `input`, optional
+        One number v per element, which multiplies its loss, or a mask: an element of weight 0 (or
+        False) is not read, not checked and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     reduction : {"mean", "sum", "none"}, optional
-        The mean divides by the sum of the weights, or by the number of elements without them.
+        The mean divides by the sum of the products v w, which is the number of elements where
+        there are no weights of either kind.
         (torch divides by that number with weights, too.)
 
     Returns
@@ -302,7 +364,17 @@ def huber_loss(
     >>> ce.huber_loss(np.array([0.5, -1.0, 4.0]), 0.0, delta=2.0, reduction="none")
     array([0.125, 0.5  , 6.   ])
     """
-    return call(_HUBER, VALUE, input, target, delta=delta, weight=weight, reduction=reduction)
+    return call(
+        _HUBER,
+        VALUE,
+        input,
+        target,
+        delta=delta,
+        weight=weight,
+        sample_weight=sample_weight,
+        normalizer=normalizer,
+        reduction=reduction,
+    )
 
 
 @criterion
@@ -353,6 +425,8 @@ def smooth_l1_loss(
     *,
     beta: float = ...,
     weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Literal["none"],
 ) -> Array: ...
 @overload
@@ -362,6 +436,8 @@ def smooth_l1_loss(
     *,
     beta: float = ...,
     weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
     reduction: Reduced = ...,
 ) -> Scalar: ...
 def smooth_l1_loss(
@@ -370,6 +446,8 @@ def smooth_l1_loss(
     *,
     beta: float = 1.0,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
     reduction: Reduced | Literal["none"] = "mean",
 ) -> Any:
     r"""Absolute error with a smooth minimum.
@@ -391,8 +469,14 @@ def smooth_l1_loss(
         `l1_loss`.
     weight : array_like that broadcasts to `input`, optional
         One number per element. An element of weight 0 has loss 0, whatever it holds.
+    sample_weight : array_like that broadcasts to `input`, optional
+        One number v per element, which multiplies its loss, or a mask: an element of weight 0 (or
+        False) is not read, not checked and not counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
     reduction : {"mean", "sum", "none"}, optional
-        The mean divides by the sum of the weights, or by the number of elements without them.
+        The mean divides by the sum of the products v w, which is the number of elements where
+        there are no weights of either kind.
 
     Returns
     -------
@@ -424,7 +508,17 @@ def smooth_l1_loss(
     >>> ce.smooth_l1_loss(np.array([0.5, -1.0, 4.0]), 0.0, beta=2.0, reduction="none")
     array([0.0625, 0.25  , 3.    ])
     """
-    return call(_SMOOTH_L1, VALUE, input, target, beta=beta, weight=weight, reduction=reduction)
+    return call(
+        _SMOOTH_L1,
+        VALUE,
+        input,
+        target,
+        beta=beta,
+        weight=weight,
+        sample_weight=sample_weight,
+        normalizer=normalizer,
+        reduction=reduction,
+    )
 
 
 @criterion

@@ -29,17 +29,19 @@ typedef enum { CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY } ce_reduct
 typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS } ce_hessian;
 
 /* The arrays of a job. The first four have the axes of the logits, the others those of the items (the logits' axes
- * less the class axis). Element-wise, where each number is an item, all have the axes of the input. */
+ * less the class axis). Element-wise, where each number is an item, all have the axes of the input, and any of them may
+ * be of float32 or 16 bits where float64 is computed with. */
 enum {
     CE_Z,        /* logits; input */
     CE_GRAD,     /* out, and the next; in place of CE_Z they may be the same memory */
     CE_HESS,     /* only with CE_GRAD, and then without the value */
     CE_OTHER,    /* class probabilities, a second input; the target of element-wise losses */
     CE_TARGET,   /* class indices */
-    CE_V,        /* sample weights; weights of elements */
+    CE_V,        /* sample weights; of float32 or float64, whatever is computed with; 0 masks the item */
     CE_POS,      /* weights of positive labels */
     CE_UPSTREAM, /* grad_output, where it is not one number */
-    CE_VALUE,    /* out: the losses, of the computing type */
+    CE_VALUE,    /* out: the losses, of the computing type, or element-wise of any */
+    CE_WEIGHT,   /* weights of elements; of the dtypes of CE_V, or 16 bits */
     CE_ARRAYS
 };
 
@@ -65,6 +67,7 @@ typedef struct {
     CE_OPTIONS(CE_FIELD_OF_NUMBER, CE_FIELD_OF_OTHER)
     double grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
     int    valued;      /* the loss itself is asked for; else value may stay 0 */
+    int    fresh;       /* nobody minds what stands in the outputs of a job that is refused */
     int    threads;     /* asked for; then the most that will work */
     void  *scratch;
     int (*stop)(void); /* the calling thread asks it now and then: leave off? May be NULL */

@@ -2,30 +2,36 @@
 #ifndef CE_CHECK_H
 #define CE_CHECK_H
 
-#include "kernel.h"
 #include "real/real.h"
 #include "targets.h"
+#include "weights.h"
 
-/* Z of items that have weights. */
-static double sum_of_weights(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last)
+/* Items that have weights: Z, and whether all class indices are in range but for those of weight 0. */
+static void check_weighted(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, ce_block *block)
 {
-    const real *w = ce_loss_row(job->loss)->mean == CE_BY_COUNT ? NULL : job->w;
-    double      sum = 0, lost = 0;
+    const ce_job *job = plan->job;
+    const real   *w = ce_loss_row(job->loss)->mean == CE_BY_COUNT ? NULL : job->w;
+    double        sum = 0, lost = 0;
 
+    block->bad = -1;
     for (int64_t i = first; i < last; i++) {
-        const double v = grid->data[CE_V] ? *(const real *)begin_of(grid, CE_V, i) : 1;
-        if (!grid->data[CE_TARGET]) {
-            add_exactly(&sum, &lost, v);
+        const double v = grid->data[CE_V] ? sample_weight_at(begin_of(grid, CE_V, i), plan) : plan->scale;
+        int64_t      t = 0;
+        if (v == 0)
             continue;
+        if (grid->data[CE_TARGET])
+            t = load_index(begin_of(grid, CE_TARGET, i), job);
+        if (grid->data[CE_TARGET] && !is_in_range(t, job, grid->classes)) {
+            block->bad = i;
+            return;
         }
-        const int64_t t = load_index(begin_of(grid, CE_TARGET, i), job);
-        if (t != job->ignore_index && t >= 0 && t < grid->classes)
+        if (!grid->data[CE_TARGET] || t != job->ignore_index)
             add_exactly(&sum, &lost, w ? v * w[t] : v);
     }
-    return with_lost(sum, lost);
+    block->z = with_lost(sum, lost);
 }
 
-/* How many of items first to last count; -1: one of them has a class index that is out of range. */
+/* How many items first to last count; -1: one of them has a class index that is out of range. */
 static int64_t count_items(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last)
 {
     const int        inner = grid->axes - 1;
@@ -43,14 +49,17 @@ static int64_t count_items(const ce_grid *grid, const ce_job *job, int64_t first
 }
 
 /* Items that are rows of classes. */
-static void check_items(const ce_grid *grid, const ce_job *job, int64_t first, int64_t last, ce_block *block)
+static void check_items(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, ce_block *block)
 {
-    const int64_t counted = grid->data[CE_TARGET] ? count_items(grid, job, first, last) : last - first;
+    const ce_job *job = plan->job;
 
+    if (grid->data[CE_V] || (grid->data[CE_TARGET] && job->w)) {
+        check_weighted(grid, plan, first, last, block);
+        return;
+    }
+    const int64_t counted = grid->data[CE_TARGET] ? count_items(grid, job, first, last) : last - first;
     block->bad = counted < 0 ? first_bad(grid, job, first, last) : -1;
     block->z = (double)counted;
-    if (grid->data[CE_V] || (grid->data[CE_TARGET] && job->w))
-        block->z = sum_of_weights(grid, job, first, last);
 }
 
 #endif

@@ -111,3 +111,17 @@ void ce_make_grid(ce_grid *grid, const ce_job *job, ce_order order)
     grid->block = ce_is_element_wise(job) ? CE_BLOCK_ELEMENTS : ce_block_items(grid->classes, grid->by_rows);
     grid->blocks = quotient(grid->items + grid->block - 1, grid->block);
 }
+
+int ce_is_same_grid(const ce_grid *a, const ce_grid *b)
+{
+    if (a->axes != b->axes)
+        return 0;
+    for (int axis = 0; axis < a->axes; axis++) {
+        if (a->size[axis] != b->size[axis])
+            return 0;
+        for (int array = 0; array < CE_ARRAYS; array++)
+            if (a->data[array] && a->stride[array][axis] != b->stride[array][axis])
+                return 0;
+    }
+    return 1;
+}

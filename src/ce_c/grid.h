@@ -22,6 +22,7 @@ typedef struct {
 typedef enum { CE_BY_AXIS, CE_BY_STRIDE } ce_order;
 
 void ce_make_grid(ce_grid *grid, const ce_job *job, ce_order order);
+int  ce_is_same_grid(const ce_grid *a, const ce_grid *b); /* of one job */
 
 /* Is the job of items that are rows of classes, contiguous and long, to be worked on one after the other? */
 int ce_is_by_rows(const ce_job *job);

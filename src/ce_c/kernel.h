@@ -20,6 +20,7 @@ typedef struct {
 typedef struct {
     const ce_job *job;
     double        c;       /* factor of the gradient: grad_output, over Z for the mean */
+    double        scale;   /* a power of 2 that weights are taken times: sums of them neither overflow nor underflow */
     double        classes; /* K */
     double        w_sum;   /* W = sum of the class weights where smoothing asks for it, else K */
     int           derives; /* gradient or Hessian are asked for */
@@ -46,6 +47,15 @@ typedef struct {
     int64_t (*buffer_numbers)(int64_t classes, int derives); /* of the computing type, in a buffer for rows */
     double (*total)(const void *x, int64_t n);               /* the sum of n computing-type numbers */
 } ce_kernels;
+
+/* Does what the mean divides by hang on weights? */
+static inline int ce_weighs(const ce_job *job)
+{
+    const int by_weight = ce_loss_row(job->loss)->mean == CE_BY_WEIGHT;
+
+    return (job->reduction == CE_MEAN || job->reduction == CE_PERPLEXITY) && job->normalizer == 0 &&
+           (job->array[CE_V].data || (by_weight && (job->array[CE_WEIGHT].data || job->w)));
+}
 
 /* sum += x, with what the rounding loses added to lost: long float64 sums keep their last bits. */
 static inline void add_exactly(double *sum, double *lost, double x)

@@ -44,7 +44,7 @@ static void check(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_
         if (ce_is_element_wise(plan->job))
             check_elements(grid, plan, from, to, &plan->blocks[b]);
         else
-            check_items(grid, plan->job, from, to, &plan->blocks[b]);
+            check_items(grid, plan, from, to, &plan->blocks[b]);
     }
 }
 

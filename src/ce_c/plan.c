@@ -86,6 +86,7 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
 
     plan->job = job;
     plan->c = job->grad_output;
+    plan->scale = 1;
     plan->classes = (double)grid->classes;
     plan->w_sum = plan->classes;
     if (job->w && job->label_smoothing != 0)

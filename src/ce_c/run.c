@@ -4,7 +4,11 @@
 #include "real/exp.h"
 #include "threads.h"
 
-enum { WORK_OF_PIECE = 1 << 22 }; /* that of some milliseconds: a call can be stopped between two pieces */
+enum {
+    WORK_OF_PIECE = 1 << 22, /* that of some milliseconds: a call can be stopped between two pieces */
+    FAR = 600,               /* powers of 2 that weights are scaled by: where their sum is 0 or infinite, and at most */
+    MOST = 1000,
+};
 
 size_t ce_scratch_bytes(ce_job *job)
 {
@@ -62,6 +66,16 @@ static void run_split(const ce_grid *grid, ce_plan *plan, ce_job *job)
         share_out(&emit, job, grid->items * plan->parts, work);
 }
 
+/* What the mean divides by, of a job whose items add up to z. */
+static double divisor_of(const ce_job *job, double z)
+{
+    if (job->normalizer > 0)
+        return job->normalizer;
+    if (job->reduction == CE_BATCHMEAN)
+        return job->axes > 0 ? (double)job->shape[0] : 1;
+    return z;
+}
+
 /* Takes in what the check found: whether indices and probabilities are in range, and what Z is. True if all is well. */
 static int take_check(const ce_grid *grid, ce_plan *plan, ce_job *job)
 {
@@ -71,9 +85,28 @@ static int take_check(const ce_grid *grid, ce_plan *plan, ce_job *job)
         add_exactly(&z, &lost, plan->blocks[b].z);
         job->bad = plan->blocks[b].bad;
     }
-    job->z = job->reduction == CE_BATCHMEAN ? (double)job->shape[0] : with_lost(z, lost);
-    plan->c /= job->reduction >= CE_MEAN ? job->z : 1; /* all of the means */
+    job->z = divisor_of(job, with_lost(z, lost));
+    plan->c = job->grad_output / (job->reduction >= CE_MEAN ? job->z : 1); /* all of the means */
     return job->bad < 0;
+}
+
+/* Weights whose sum is so large or small that sums of products might be no numbers are all taken times a power of 2,
+ * which leaves the mean as it is. True if that is so: then the check must be made once more. */
+static int rescales(ce_plan *plan, const ce_job *job)
+{
+    const double size = fabs(job->z);
+    int          exponent = size == 0 ? -FAR : FAR;
+
+    if (!ce_weighs(job) || job->z != job->z || (size >= 0x1p-100 && size <= 0x1p100))
+        return 0;
+    if (size > 0 && size < INFINITY)
+        frexp(size, &exponent);
+    exponent = exponent < -MOST ? -MOST : exponent > MOST ? MOST : exponent;
+    const double next = ldexp(plan->scale, -exponent);
+    if (next == 0 || next == INFINITY)
+        return 0;
+    plan->scale = next;
+    return 1;
 }
 
 static double reduced(const ce_grid *grid, const ce_plan *plan)
@@ -92,6 +125,20 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
     return job->real == CE_FLOAT32 ? (float)sum : sum;
 }
 
+/* May a block be computed right after its check? Where that writes nothing, or nothing that anyone minds, and what the
+ * mean divides by is known before; element-wise, if items are gone through in the order of their positions. */
+static int checks_by_block(const ce_grid *grid, const ce_job *job, int writes)
+{
+    ce_grid by_stride;
+
+    if (!ce_is_element_wise(job))
+        return !writes;
+    if ((writes && !job->fresh) || ce_weighs(job))
+        return 0;
+    ce_make_grid(&by_stride, job, CE_BY_STRIDE);
+    return ce_is_same_grid(&by_stride, grid);
+}
+
 static void run_job(ce_job *job)
 {
     const ce_kernels *kernels = ce_kernels_of(job);
@@ -107,15 +154,18 @@ static void run_job(ce_job *job)
     const int     split = ce_splits_rows(&grid, job), writes = plan.derives || grid.data[CE_VALUE];
     const phase   check = { &grid, &plan, kernels->check, NULL };
     phase         run = { &grid, &plan, kernels->run, NULL };
-    if (!ce_is_element_wise(job) && !writes && !split) {
-        run.before = kernels->check; /* nothing is written: a block is computed right after its check */
-        share_out(&run, job, grid.blocks, work);
-        if (!job->stopped && take_check(&grid, &plan, job))
+    if (!split && checks_by_block(&grid, job, writes)) {
+        run.before = kernels->check;
+        plan.c = job->grad_output / (job->reduction >= CE_MEAN ? divisor_of(job, (double)grid.items) : 1);
+        do share_out(&run, job, grid.blocks, work);
+        while (!job->stopped && take_check(&grid, &plan, job) && rescales(&plan, job));
+        if (!job->stopped && job->bad < 0)
             job->value = reduced(&grid, &plan);
         return;
     }
-    share_out(&check, job, grid.blocks, grid.items);
-    if (job->stopped || !take_check(&grid, &plan, job))
+    do share_out(&check, job, grid.blocks, grid.items);
+    while (!job->stopped && take_check(&grid, &plan, job) && rescales(&plan, job));
+    if (job->stopped || job->bad >= 0)
         return;
     if (ce_is_element_wise(job))
         ce_make_grid(&grid, job, CE_BY_STRIDE);

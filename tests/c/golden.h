@@ -104,14 +104,21 @@ static void add_array(problem *p, int a, ce_type type, char order)
     p->job.array[a] = (ce_array){ p->memory[a], p->strides[a], type };
 }
 
+/* What the numbers of an array are hashes of. Weights of elements were at the place of sample weights once. */
+static int seed_of(const problem *p, int a)
+{
+    return p->by_class ? a : a == CE_V ? CE_WEIGHT : a == CE_WEIGHT ? CE_V : a;
+}
+
 static void add_numbers(problem *p, int a, char kind, ce_type type, const line *l)
 {
+    const int seed = seed_of(p, a);
     const int beyond = option(l, "extreme") ? EXTREME : option(l, "subnormal") ? SUBNORMAL : ORDINARY;
 
     add_array(p, a, type, l->order);
     for (int64_t i = 0; i < count_of(p, a); i++) {
         const int64_t item = has_classes(p, a) ? i / (p->classes * p->inner) * p->inner + i % p->inner : i;
-        store(p->memory[a] + offset_of(p, a, i), type, number(kind, hash_at(a, i), item, type, beyond));
+        store(p->memory[a] + offset_of(p, a, i), type, number(kind, hash_at(seed, i), item, type, beyond));
     }
 }
 
@@ -139,7 +146,7 @@ static void add_class_weights(problem *p)
     const int64_t size = size_of(p->job.real);
 
     p->w = malloc((size_t)(p->classes * size));
-    for (int64_t k = 0; k < p->classes; k++) store(p->w + k * size, p->job.real, weight(hash_at(CE_ARRAYS, k)));
+    for (int64_t k = 0; k < p->classes; k++) store(p->w + k * size, p->job.real, weight(hash_at(CE_WEIGHT, k)));
     p->job.w = p->w;
 }
 
@@ -241,13 +248,15 @@ static int make_problem(problem *p, const line *l)
     else if (kind_of(row->second))
         add_numbers(p, CE_OTHER, kind_of(row->second), type, l);
     if (option(l, "v"))
-        add_numbers(p, CE_V, 'w', of_items, l);
+        add_numbers(p, CE_V, 'w', real, l);
     if (option(l, "pos"))
         add_numbers(p, CE_POS, 'w', type, l);
     if (option(l, "upstream") || row->second == CE_UPSTREAM_ITEMS)
         add_numbers(p, CE_UPSTREAM, 'u', of_items, l);
-    if (option(l, "w"))
+    if (option(l, "w") && p->by_class)
         add_class_weights(p);
+    else if (option(l, "w"))
+        add_numbers(p, CE_WEIGHT, 'w', type, l);
     if (strchr(p->outputs, 'g'))
         add_output(p, CE_GRAD, type, l->order);
     if (strchr(p->outputs, 'h'))

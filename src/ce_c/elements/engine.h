@@ -2,13 +2,14 @@
  *
  * It goes through memory in spans that fit L1: it reads them where they are or, whatever their layout and dtype, into
  * copies, runs the loss (point.h), adds up in float64 in a fixed order, and writes. An element of weight 0 counts for
- * nothing, whatever it holds.
+ * nothing, whatever it holds; one of sample weight 0 is not even checked.
  */
 #ifndef CE_ELEMENTS_ENGINE_H
 #define CE_ELEMENTS_ENGINE_H
 
 #include "elements/span.h"
 #include "real/memory.h"
+#include "weights.h"
 
 enum {
     AHEAD = 512,        /* bytes of the next span to fetch: no more than a core can ask for at once */
@@ -73,6 +74,83 @@ typedef struct {
     _Alignas(LINE) real ones[SPAN], copy[5][SPAN], value[SPAN], grad[SPAN], hess[SPAN];
 } element_worker;
 
+enum { FACTORS = 64 }; /* weights at a time */
+
+/* The next n weights times what stands in x, n at most FACTORS. */
+static void times_weights(walk *w, int64_t n, double *x)
+{
+    real copy[FACTORS];
+    for (int64_t i = 0, some; i < n; i += some) {
+        char *p;
+        some = walk_on(w, n - i, &p);
+        if (w->type == CE_FLOAT64) {
+            for (int64_t j = 0; j < some; j++) x[i + j] *= *(const double *)(p + j * w->step);
+            continue;
+        }
+        read_numbers(copy, p, w->type, w->step, some);
+        for (int64_t j = 0; j < some; j++) x[i + j] *= (double)copy[j];
+    }
+}
+
+/* Can the computing type hold a walk's weights? */
+static inline bool is_held(const walk *w)
+{
+    return !w->run || size_of(w->type) <= (int64_t)sizeof(real);
+}
+
+/* Are the factors of losses, sample weights or weights, simply the numbers of one array? */
+static inline bool are_plain(const walk *v, const walk *w, double scale)
+{
+    return scale == 1 && is_held(v) && is_held(w) && !(v->run && w->run);
+}
+
+/* The next n factors, n at most FACTORS: products of sample weights and weights, scaled. One that is 0 masks, whatever
+ * the other is. */
+static void gather_factors(walk *v, walk *w, int64_t n, double scale, double *x)
+{
+    bool masked[FACTORS];
+
+    for (int64_t j = 0; j < n; j++) x[j] = scale;
+    if (v->run)
+        times_weights(v, n, x);
+    for (int64_t j = 0; j < n; j++) masked[j] = x[j] == 0;
+    if (w->run)
+        times_weights(w, n, x);
+    for (int64_t j = 0; j < n; j++) x[j] = masked[j] ? 0 : x[j];
+}
+
+/* What the losses of the next n elements are multiplied by; NULL: there are no weights. */
+static const real *gather_weights(walk *v, walk *w, int64_t n, double scale, real *copy)
+{
+    double x[FACTORS];
+
+    if (!v->run && !w->run)
+        return NULL;
+    if (are_plain(v, w, scale))
+        return gather_span(v->run ? v : w, n, copy);
+    for (int64_t i = 0, some; i < n; i += some) {
+        some = smaller(n - i, FACTORS);
+        gather_factors(v, w, some, scale, x);
+        for (int64_t j = 0; j < some; j++) copy[i + j] = (real)x[j];
+    }
+    return copy;
+}
+
+/* The sum of that, where float32 could not hold it either. */
+static double sum_weights(walk *v, walk *w, int64_t n, double scale, real *copy)
+{
+    double x[FACTORS], sum = 0, lost = 0;
+
+    if (are_plain(v, w, scale))
+        return total(gather_weights(v, w, n, scale, copy), n);
+    for (int64_t i = 0, some; i < n; i += some) {
+        some = smaller(n - i, FACTORS);
+        gather_factors(v, w, some, scale, x);
+        for (int64_t j = 0; j < some; j++) add_exactly(&sum, &lost, x[j]);
+    }
+    return with_lost(sum, lost);
+}
+
 /* What multiplies the derivatives of a span. */
 typedef struct {
     double      c;
@@ -97,7 +175,8 @@ INLINE void write_derivatives(element_worker *at, const span *s, int64_t n, cons
 OUTLINE void run_elements(const ce_grid *grid, const ce_plan *plan, span_loop loop, int64_t first, int64_t last,
                           double *sums)
 {
-    const bool plain = !grid->data[CE_V] && !grid->data[CE_UPSTREAM] && fabs(plan->c) > 1e-30 && fabs(plan->c) < 1e30;
+    const bool          weighted = grid->data[CE_V] || grid->data[CE_WEIGHT] || grid->data[CE_UPSTREAM];
+    const bool          plain = !weighted && fabs(plan->c) > 1e-30 && fabs(plan->c) < 1e30;
     const point_options o = options_of(plan->job, plain ? plan->c : 1);
     const int64_t       most = smaller(last - first, SPAN);
     element_worker      at;
@@ -106,9 +185,10 @@ OUTLINE void run_elements(const ce_grid *grid, const ce_plan *plan, span_loop lo
     for (int64_t i = 0; i < most; i++) at.ones[i] = 1;
     for (int64_t i = first, n; i < last; i += n) {
         n = smaller(last - i, most);
-        const real *x = gather_span(&at.w[CE_Z], n, at.copy[0]), *y = gather_span(&at.w[CE_OTHER], n, at.copy[1]);
-        const real *pos = gather_span(&at.w[CE_POS], n, at.copy[2]), *weight = gather_span(&at.w[CE_V], n, at.copy[3]);
-        const real *upstream = gather_span(&at.w[CE_UPSTREAM], n, at.copy[4]);
+        const real      *x = gather_span(&at.w[CE_Z], n, at.copy[0]), *y = gather_span(&at.w[CE_OTHER], n, at.copy[1]);
+        const real      *pos = gather_span(&at.w[CE_POS], n, at.copy[2]);
+        const real      *weight = gather_weights(&at.w[CE_V], &at.w[CE_WEIGHT], n, plan->scale, at.copy[3]);
+        const real      *upstream = gather_span(&at.w[CE_UPSTREAM], n, at.copy[4]);
         const span_scale scale = { plan->c, weight ? weight : at.ones, upstream ? upstream : at.ones };
         const span       s = { x,
                                y,
@@ -128,14 +208,16 @@ OUTLINE void run_elements(const ce_grid *grid, const ce_plan *plan, span_loop lo
     }
 }
 
-/* The first number that is no probability, or n. */
-static int64_t first_outside(const real *x, int64_t n)
+/* The first number that is no probability, and is not masked by a weight of 0; or n. */
+static int64_t first_outside(const real *x, const real *v, int64_t n)
 {
     int64_t good = 0, i = 0;
 
     for (int64_t j = 0; j < n; j++) good += (x[j] >= 0) & (x[j] <= 1);
-    while (good < n && i < n - 1 && x[i] >= 0 && x[i] <= 1) i++; /* another thread may write meanwhile */
-    return good < n ? i : n;
+    if (good == n)
+        return n;
+    while (i < n && ((x[i] >= 0 && x[i] <= 1) || (v && v[i] == 0))) i++;
+    return i;
 }
 
 /* Z, and the first element that is no probability where the row of the loss asks for them. */
@@ -143,10 +225,12 @@ static void check_elements(const ce_grid *grid, const ce_plan *plan, int64_t fir
 {
     const ce_loss *loss = ce_loss_row(plan->job->loss);
     const bool     units[] = { loss->first == CE_UNIT, loss->second == CE_UNIT }, in_unit = units[0] || units[1];
-    const bool     weighted = loss->mean == CE_BY_WEIGHT && grid->data[CE_V] && plan->job->reduction == CE_MEAN;
-    walk w = walk_from(grid, CE_V, first), wx = walk_from(grid, CE_Z, first), wy = walk_from(grid, CE_OTHER, first);
-    real copy[SPAN];
+    const bool     weighted = ce_weighs(plan->job);
+    walk           v = walk_from(grid, CE_V, first), mask = v, w = walk_from(grid, CE_WEIGHT, first), none = w;
+    walk           x = walk_from(grid, CE_Z, first), y = walk_from(grid, CE_OTHER, first);
+    real           copy[SPAN], masks[SPAN];
 
+    none.run = NULL;
     block->bad = -1;
     block->z = weighted ? 0 : (double)(last - first);
     if (!weighted && !in_unit)
@@ -154,11 +238,12 @@ static void check_elements(const ce_grid *grid, const ce_plan *plan, int64_t fir
     for (int64_t i = first, n; block->bad < 0 && i < last; i += n) {
         n = smaller(last - i, SPAN);
         if (weighted)
-            block->z += total(gather_span(&w, n, copy), n);
-        const int64_t x = units[0] ? first_outside(gather_span(&wx, n, copy), n) : n;
-        const int64_t y = units[1] ? first_outside(gather_span(&wy, n, copy), n) : n;
-        if (smaller(x, y) < n)
-            block->bad = i + smaller(x, y);
+            block->z += sum_weights(&v, loss->mean == CE_BY_WEIGHT ? &w : &none, n, plan->scale, copy);
+        const real   *m = in_unit ? gather_weights(&mask, &none, n, plan->scale, masks) : NULL;
+        const int64_t at_x = units[0] ? first_outside(gather_span(&x, n, copy), m, n) : n;
+        const int64_t at_y = units[1] ? first_outside(gather_span(&y, n, copy), m, n) : n;
+        if (smaller(at_x, at_y) < n)
+            block->bad = i + smaller(at_x, at_y);
     }
 }
 

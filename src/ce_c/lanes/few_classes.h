@@ -9,12 +9,14 @@
 #include "softmax/close.h"
 #include "softmax/open.h"
 
-/* Losses whose row says so, while no option is in use but the index that is ignored. */
+/* Losses whose row says so, while no option is in use but the index that is ignored and what a mean divides by. */
 static bool serves_few_classes(const ce_grid *grid, const ce_plan *plan)
 {
-    return (ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) && !(plan->in_use & ~(unsigned)CE_IGNORE_INDEX) &&
-           grid->classes >= 2 && grid->classes <= GROUP && !grid->data[CE_UPSTREAM] && !plan->curves &&
-           fabs(plan->c) > 0x1p-50 && fabs(plan->c) < 0x1p60;
+    const unsigned options = plan->in_use & ~(unsigned)(CE_IGNORE_INDEX | CE_NORMALIZER);
+
+    return (ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) && !options && grid->classes >= 2 &&
+           grid->classes <= GROUP && !grid->data[CE_UPSTREAM] && !plan->curves && fabs(plan->c) > 0x1p-50 &&
+           fabs(plan->c) < 0x1p60;
 }
 
 enum { FEW = 8 * LANES, FEW_PANEL = 105 }; /* items in a tile; vectors in its panel */

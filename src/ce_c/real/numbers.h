@@ -5,9 +5,6 @@
 #include "kernel.h"
 #include "real/real.h"
 
-#if CE_REAL == 32     /* 16-bit dtypes are computed with as float */
-#define VIEWED(n) (n) /* numbers that a view may have to copy: those of 16 bits */
-
 /* The conversions of a row of dtypes.def. */
 typedef struct {
     float (*from)(uint16_t);
@@ -37,35 +34,85 @@ INLINE void write_halves(half_conversions half, char *p, int64_t step, const flo
 #define WRITE_HALVES(type, name, from_half, to_half, read, write, ...)                                                 \
     case type: write_halves((half_conversions){ from_half, to_half, read, write }, p, step, from, n); return;
 #define NO_HALVES(...)
-#define READ_ANY_HALVES  CE_DTYPES(NO_HALVES, READ_HALVES, NO_HALVES)
-#define WRITE_ANY_HALVES CE_DTYPES(NO_HALVES, WRITE_HALVES, NO_HALVES)
+
+/* n numbers of float32 or 16 bits, step bytes apart. */
+static inline void read_floats(float *restrict to, const char *p, ce_type type, int64_t step, int64_t n)
+{
+    switch (type) {
+        CE_DTYPES(NO_HALVES, READ_HALVES, NO_HALVES)
+    default:
+        for (int64_t i = 0; i < n; i++) to[i] = *(const float *)(p + i * step);
+    }
+}
+
+static inline void write_floats(char *p, ce_type type, int64_t step, const float *restrict from, int64_t n)
+{
+    switch (type) {
+        CE_DTYPES(NO_HALVES, WRITE_HALVES, NO_HALVES)
+    default:
+        if (step == sizeof(float))
+            memcpy(p, from, (size_t)n * sizeof(float));
+        else
+            for (int64_t i = 0; i < n; i++) *(float *)(p + i * step) = from[i];
+    }
+}
+
+#if CE_REAL == 32
+#define VIEWED(n)     (n) /* numbers that a view may have to copy: those of 16 bits */
+#define read_numbers  read_floats
+#define write_numbers write_floats
 #else
 #define VIEWED(n) 1 /* no view has to copy */
-#define READ_ANY_HALVES
-#define WRITE_ANY_HALVES
+
+enum { NARROW = 64 }; /* float32 numbers at a time */
+
+/* n numbers, step bytes apart. Only those of the element-wise engine may be narrower than the computing type. */
+static inline void read_numbers(double *restrict to, const char *p, ce_type type, int64_t step, int64_t n)
+{
+    float some[NARROW];
+
+    for (int64_t i = 0; type == CE_FLOAT64 && i < n; i++) to[i] = *(const double *)(p + i * step);
+    if (type == CE_FLOAT64)
+        return;
+    for (int64_t i = 0; i < n; i += NARROW) {
+        const int64_t count = smaller(n - i, NARROW);
+        read_floats(some, p + i * step, type, step, count);
+        for (int64_t j = 0; j < count; j++) to[i + j] = (double)some[j];
+    }
+}
+
+/* The float32 beside x towards 0, with its last bit set unless it is x: rounded on to 16 bits it gives what x does. */
+static inline float to_odd_f32(double x)
+{
+    const float near = (float)x;
+    uint32_t    bits;
+
+    memcpy(&bits, &near, sizeof bits);
+    if ((double)near == x)
+        return near;
+    return f32_bits((bits - (fabs((double)near) > fabs(x))) | 1);
+}
+
+static inline void write_numbers(char *p, ce_type type, int64_t step, const double *restrict from, int64_t n)
+{
+    float some[NARROW];
+
+    if (type == CE_FLOAT64 && step == sizeof(double))
+        memcpy(p, from, (size_t)n * sizeof(double));
+    else if (type == CE_FLOAT64)
+        for (int64_t i = 0; i < n; i++) *(double *)(p + i * step) = from[i];
+    if (type == CE_FLOAT64)
+        return;
+    for (int64_t i = 0; i < n; i += NARROW) {
+        const int64_t count = smaller(n - i, NARROW);
+        for (int64_t j = 0; j < count; j++) {
+            const float x = type == CE_FLOAT32 ? (float)from[i + j] : to_odd_f32(from[i + j]);
+            some[j] = fabsf(x) < 0x1p-126F ? 0 : x;
+        }
+        write_floats(p + i * step, type, step, some, count);
+    }
+}
 #endif
-
-/* n numbers, step bytes apart. */
-static inline void read_numbers(real *restrict to, const char *p, ce_type type, int64_t step, int64_t n)
-{
-    switch (type) {
-        READ_ANY_HALVES
-    default:
-        for (int64_t i = 0; i < n; i++) to[i] = *(const real *)(p + i * step);
-    }
-}
-
-static inline void write_numbers(char *p, ce_type type, int64_t step, const real *restrict from, int64_t n)
-{
-    switch (type) {
-        WRITE_ANY_HALVES
-    default:
-        if (step == sizeof(real))
-            memcpy(p, from, (size_t)n * sizeof(real));
-        else
-            for (int64_t i = 0; i < n; i++) *(real *)(p + i * step) = from[i];
-    }
-}
 
 static inline real read_number(const char *p, ce_type type)
 {

@@ -5,6 +5,7 @@
 #include "real/numbers.h"
 #include "softmax/tile.h"
 #include "targets.h"
+#include "weights.h"
 
 /* Items of one vector of lanes that do not lie evenly, or are fewer: run by run along the last axis of the grid. p is
  * where item `first` begins, left what is left of its run. */
@@ -69,7 +70,7 @@ INLINE void open_targets(const ce_grid *grid, const ce_job *job, tile *x, int n)
 }
 
 /* While no other option is in use, all of an item's loss is times w_t, and an item of weight 0 counts for nothing. */
-enum { TIMES_W_T = CE_CLASS_WEIGHT | CE_CLASS_ALPHA | CE_SAMPLE_WEIGHT | CE_IGNORE_INDEX | CE_GAMMA | CE_HESSIAN };
+enum { TIMES_W_T = CE_CLASS_WEIGHT | CE_CLASS_ALPHA | CE_PER_CALL | CE_IGNORE_INDEX | CE_GAMMA | CE_HESSIAN };
 
 /* Targets and weights of the tile's first n items. Nothing of an ignored item's logits is used. */
 INLINE void open_items(const softmax_call *call, tile *x, int n)
@@ -80,7 +81,7 @@ INLINE void open_items(const softmax_call *call, tile *x, int n)
     const int64_t  has_more = (call->plan->in_use & ~(unsigned)TIMES_W_T) != 0;
     int64_t        live = 1;
 
-    for (int l = 0; l < n; l++) x->v[l] = x->w_t[l] = 1;
+    for (int l = 0; l < n; l++) x->v[l] = call->plan->scale, x->w_t[l] = 1;
     for (int l = 0; l < n; l++) x->upstream[l] = call->plan->c;
     for (int l = 0; l < n; l++) x->live[l] = 1;
     if (grid->data[CE_UPSTREAM])
@@ -90,7 +91,7 @@ INLINE void open_items(const softmax_call *call, tile *x, int n)
     if (w)
         for (int l = 0; l < n; l++) x->w_t[l] = x->live[l] ? (double)w[x->t[l]] : 1;
     if (grid->data[CE_V])
-        for (int l = 0; l < n; l++) x->v[l] = (double)*(const real *)item_at(grid, x, CE_V, l);
+        for (int l = 0; l < n; l++) x->v[l] = sample_weight_at(item_at(grid, x, CE_V, l), call->plan);
     if (grid->data[CE_V] || w)
         for (int l = 0; l < n; l++) x->live[l] &= (x->v[l] != 0) & ((x->w_t[l] != 0) | has_more);
     for (int l = 0; l < n; l++) live &= x->live[l];

@@ -1,0 +1,296 @@
+"""What objects are as ndarrays: inputs and outputs, those of other libraries among them.
+
+All of a user's code that an object brings with it (`__array__`, `__dlpack__`, attributes) runs
+here. What leaves is an ndarray proper, or the bits of a 16-bit type that NumPy does not have, of
+real numbers, and shares memory with the object where that has any.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence, Set
+from importlib import import_module
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# -- 16-bit types that NumPy does not have --------------------------------------------------------
+
+
+class Bits(np.ndarray[Any, Any]):
+    """Numbers of such a type, as the 16-bit integers that have their bits. A subclass for each."""
+
+    name: str
+    code: int
+
+
+FOREIGN: dict[str, type[Bits]] = {}  # by the name of the dtype, which another package defines
+
+
+def know_dtypes(rows: Sequence[dict[str, Any]]) -> None:
+    """Once, at import: what `_core` reads from dtypes.def."""
+    for code, row in enumerate(rows):
+        if row["digits"] and row["number"] < 0:
+            names = {"name": row["name"], "code": code}
+            FOREIGN[row["name"]] = type(row["name"], (Bits,), names)
+
+
+def numpy_dtypes(rows: Sequence[dict[str, Any]]) -> tuple[np.dtype[Any], ...]:
+    """The dtypes in which NumPy holds them."""
+    return tuple(np.dtype("uint16" if row["name"] in FOREIGN else row["name"]) for row in rows)
+
+
+def foreign(dtype: np.dtype[Any]) -> type[Bits] | None:
+    """The subclass for a dtype that another package has registered. Its number never changes."""
+    return FOREIGN.get(dtype.name) if dtype.num >= _REGISTERED else None
+
+
+_REGISTERED = 256  # NumPy's numbers of such dtypes begin here
+
+
+def dtype_of_code(code: int) -> np.dtype[Any]:
+    """The dtype of ml_dtypes for such a type, by its ce_type."""
+    if code not in _dtypes:
+        name = next(kind.name for kind in FOREIGN.values() if kind.code == code)
+        try:
+            _dtypes[code] = np.dtype(getattr(import_module("ml_dtypes"), name))
+        except ImportError:
+            raise TypeError(
+                f"a new array of {name} needs the package ml_dtypes; install it, or pass out="
+            ) from None
+    return _dtypes[code]
+
+
+_dtypes: dict[int, np.dtype[Any]] = {}
+
+
+def numbers_of_bits(bits: NDArray[Any], code: int) -> NDArray[Any]:
+    """The same memory in the dtype of ml_dtypes."""
+    return np.asarray(bits).view(dtype_of_code(code))
+
+
+# -- inputs ---------------------------------------------------------------------------------------
+
+
+def as_array(name: str, x: Any) -> NDArray[Any]:
+    """An ndarray of real numbers (see Bits) that shares memory with x where x has any.
+
+    Raises a TypeError that says what x is and what to pass instead; a ValueError for rows of
+    different lengths.
+    """
+    if type(x) is not np.ndarray:
+        x = _read(name, x)
+    array: NDArray[Any] = x
+    if array.dtype.num in _REAL:
+        return array
+    kind = foreign(array.dtype)
+    if kind is None:
+        raise TypeError(f"{name} {_matter(array)}")
+    return array.view(np.uint16).view(kind)
+
+
+_REAL = frozenset(np.dtype(char).num for char in "?bBhHiIlLqQefdg")
+_NUMPYS_OWN = (list, tuple, int, float, np.generic)  # what NumPy reads without help
+
+
+def _read(name: str, x: Any) -> NDArray[Any]:
+    if x is None:
+        raise TypeError(f"{name} is None; an array is needed")
+    kind = type(x)
+    if issubclass(kind, np.ndarray):
+        _refuse_mask(name, x)
+    elif not issubclass(kind, _NUMPYS_OWN):
+        _refuse_kind(name, kind)
+        array = _of_tensor(name, x) if _is_tensor(kind) else _lent(name, x)
+        if array is not None:
+            return array
+    try:
+        return np.asarray(x)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and "inhomogeneous" in str(error):
+            raise ValueError(f"{name} has rows of different lengths") from None
+        raise TypeError(_unreadable(name, kind, error)) from error
+
+
+def _unreadable(name: str, kind: type, error: Exception) -> str:
+    return f"{name} of type {kind.__module__}.{kind.__name__} cannot be read as an array: {error}"
+
+
+def _refuse_mask(name: str, x: NDArray[Any]) -> None:
+    ma = sys.modules.get("numpy.ma")
+    if ma is not None and issubclass(type(x), ma.MaskedArray) and np.any(ma.getmaskarray(x)):
+        raise TypeError(
+            f"{name} is a masked array, and some of it is masked; pass .data, and say what does "
+            "not count by sample_weight= (0 or False) or, in class indices, by ignore_index"
+        )
+
+
+# What to pass instead of objects of other packages, by package and how the class is called.
+_INSTEAD = {
+    ("scipy.sparse", ""): "is a sparse matrix; pass .toarray()",
+    ("dask.", ""): "is a dask collection, which may be larger than memory; map a function over its "
+    "blocks (dask.array.map_blocks), or pass .compute()",
+    ("jax.", "Tracer"): "is a JAX tracer, whose numbers are not known while JAX traces; call it "
+    "outside of jit, grad and vmap, or within them through jax.pure_callback",
+}
+
+
+def _refuse_kind(name: str, kind: type) -> None:
+    for base in kind.__mro__:
+        for (package, called), words in _INSTEAD.items():
+            if str(base.__module__).startswith(package) and base.__name__.endswith(called):
+                raise TypeError(f"{name} {words}")
+
+
+# -- what is no array of real numbers -------------------------------------------------------------
+
+
+def _matter(array: NDArray[Any]) -> str:
+    """What is the matter with an array that holds no real numbers."""
+    kind = array.dtype.kind
+    if kind == "O":
+        return _matter_of_object(array.item()) if array.ndim == 0 else _matter_of_objects(array)
+    if kind in "UST":
+        return f"holds text (dtype {array.dtype}); {_LABELS}"
+    if kind in "mM":
+        return f"holds dates or times (dtype {array.dtype}); accepted: real numbers"
+    if array.dtype.names:
+        return f"holds records (dtype {array.dtype}); pass one field of them"
+    return f"has dtype {array.dtype}; accepted: real numbers"
+
+
+_LABELS = "class indices are integers: np.unique(labels, return_inverse=True) makes them"
+_MISSING = ("NoneType", "NAType", "NaTType")
+
+
+def _matter_of_object(x: Any) -> str:
+    kind = type(x).__name__
+    if isinstance(x, Set):
+        return f"is a {kind}, which has no order; pass a list"
+    if isinstance(x, Mapping):
+        return f"is a {kind}; pass an array of its values"
+    if isinstance(x, Real):
+        return f"is the {kind} {x}, which no dtype of NumPy holds; pass a float"
+    if hasattr(type(x), "__iter__"):
+        return f"is a {kind}, which is no array; pass a list of what it holds"
+    return f"is a {kind}, which is no array"
+
+
+def _matter_of_objects(array: NDArray[Any]) -> str:
+    for place, x in np.ndenumerate(array):
+        where = f"at [{', '.join(map(str, place))}]"
+        if type(x).__name__ in _MISSING:
+            return f"has a missing value {where} ({x}); fill it, and mask it by sample_weight="
+        if isinstance(x, str | bytes):
+            return f"holds text {where}; {_LABELS}"
+        if hasattr(type(x), "__len__"):
+            return f"holds a {type(x).__name__} {where}; np.stack makes one array of rows alike"
+        if not isinstance(x, Real):
+            return f"holds a {type(x).__name__} {where}; accepted: real numbers"
+    return "holds Python objects (dtype object); pass .astype(float)"
+
+
+# -- DLPack ---------------------------------------------------------------------------------------
+
+
+def _lent(name: str, x: Any, as_out: bool = False) -> NDArray[Any] | None:
+    """What x lends through DLPack; None if it does not, or not so but through `__array__`."""
+    from ce import _core  # which imports this module
+
+    try:
+        lend = getattr(x, "__dlpack__", None)
+        if lend is None:
+            return None
+        device = _core.device_name(*map(int, x.__dlpack_device__()))
+        array: NDArray[Any] | None = _core.from_dlpack(_capsule(lend)) if device is None else None
+    except Exception as error:
+        if as_out or not hasattr(x, "__array__"):
+            raise TypeError(_unreadable(name, type(x), error)) from error
+        return None
+    if device is not None:
+        raise TypeError(f"{name} is on device {device}; pass a copy of it on the CPU")
+    return array
+
+
+def _capsule(lend: Any) -> Any:
+    try:
+        return lend(max_version=(1, 0))
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+    return lend()  # it has not run yet: it knows no such keyword
+
+
+_tensor_type: type | None = None  # torch.Tensor, if _core can read it without calling methods
+
+
+def _is_tensor(kind: type) -> bool:
+    """True for torch's. (Who has one has imported torch.)"""
+    global _tensor_type
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)
+    if not isinstance(tensor, type) or not issubclass(kind, tensor):
+        return False
+    if _tensor_type is None:
+        from ce import _core  # which imports this module
+
+        if _core.know_tensors(tensor):
+            _tensor_type = tensor
+    return True
+
+
+def _of_tensor(name: str, x: Any, as_out: bool = False) -> NDArray[Any]:
+    from ce import _core  # which imports this module
+
+    try:
+        device, grad, negated = str(x.device), x.requires_grad, x.is_neg()
+        if x.device.type == "cpu" and not grad and not (negated and as_out):
+            x = x.resolve_neg()
+            if type(x) is _tensor_type:
+                return _core.from_tensor(x)
+            if x.dtype is not sys.modules["torch"].bfloat16:
+                return x.numpy()  # type: ignore[no-any-return]
+            bits = x.view(sys.modules["torch"].int16).numpy()
+            return bits.view(np.uint16).view(FOREIGN["bfloat16"])  # type: ignore[no-any-return]
+    except Exception as error:
+        raise TypeError(f"{name} {_matter_of_tensor(x, error)}") from error
+    if x.device.type != "cpu":
+        raise TypeError(f"{name} is on device {device}; pass a copy of it on the CPU: .cpu()")
+    if grad:
+        raise TypeError(f"{name} requires grad, which ends here; pass .detach()")
+    raise TypeError(f"{name} is a negated view of its memory; pass .resolve_neg()")
+
+
+def _matter_of_tensor(x: Any, error: Exception) -> str:
+    if x.is_nested:
+        return "is a nested tensor, with rows of different lengths; pass .to_padded_tensor(0.0)"
+    if str(x.layout) != "torch.strided":
+        return f"has layout {x.layout}; pass .to_dense()"
+    if x.is_quantized:
+        return "is quantized; pass .dequantize()"
+    if isinstance(error, BufferError):
+        return f"has dtype {x.dtype}; accepted: real numbers"
+    return f"of type {type(x).__module__}.{type(x).__name__} cannot be read as an array: {error}"
+
+
+# -- outputs --------------------------------------------------------------------------------------
+
+
+def as_out(name: str, out: Any) -> NDArray[Any]:
+    """The memory of an output as such an array, writeable."""
+    kind = type(out)
+    if issubclass(kind, np.ndarray):
+        array = as_array(name, out)
+    else:
+        lent = _of_tensor(name, out, True) if _is_tensor(kind) else _lent(name, out, True)
+        if lent is None:
+            raise TypeError(
+                f"{name} is a {kind.__name__}; it must be a numpy.ndarray or a CPU tensor"
+            )
+        array = lent
+    if not array.flags.writeable:
+        raise ValueError(f"{name} is read-only; it must be writeable")
+    return array
