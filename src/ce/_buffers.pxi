@@ -467,6 +467,8 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     if not holds(c, which, type):
         stand_in = empty_like(plain(array), dtype=numpy_dtype[type])
         view_output(c, which, stand_in, type)
+        Py_INCREF(array)
+        c.shared[which] = <PyObject *>array
         return stand_in, array, out
     point_to(c, which, type)
     return out

@@ -380,7 +380,7 @@ def bad_index(target: NDArray[Any], position: int, classes: int, ignored: int) -
     if target.dtype.kind == "f" and not (np.isfinite(value) and value == np.trunc(value)):
         raise ValueError(f"{name} is {value}, not a whole number; it must be a class index")
     hint = ""
-    if value == classes and not (target == 0).any():
+    if value == classes and target.size > 1 and not (target == 0).any():
         hint = "; class indices begin at 0, do these begin at 1?"
     raise IndexError(
         f"{name} is {int(value)}, not in [0, {classes}) (ignore_index={ignored}){hint}"
