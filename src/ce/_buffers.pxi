@@ -3,9 +3,11 @@
 # -- views ----------------------------------------------------------------------------------------
 
 cdef void release(Call *c) noexcept:
-    cdef int i
-    for i in range(VIEWS):
-        let_go(c, i)
+    cdef int i = 0
+    while c.views >> i:
+        if c.views >> i & 1:
+            let_go(c, i)
+        i += 1
 
 
 cdef inline void let_go(Call *c, int which) noexcept:
@@ -17,6 +19,7 @@ cdef inline void let_go(Call *c, int which) noexcept:
         Py_DECREF(<object>c.shared[which])
     c.held[which] = NOTHING
     c.shared[which] = NULL
+    c.views &= ~(<unsigned>1 << which)
 
 
 cdef object hold(Call *c, int which, str name, object x):
@@ -26,6 +29,8 @@ cdef object hold(Call *c, int which, str name, object x):
     Bits: of these nothing is believed but how they lie in memory.
     """
     c.name[which] = <PyObject *>name
+    if c.held[which] == AN_ARRAY and c.kept[which] == <PyObject *>x:
+        return x
     if not see(c, which, x):
         array = array_from(name, x)
         look(c, which, array)
@@ -48,6 +53,7 @@ cdef int look(Call *c, int which, object x) except -1:
     Py_INCREF(x)
     c.kept[which] = <PyObject *>x
     c.held[which] = A_BUFFER
+    c.views |= <unsigned>1 << which
     c.type[which] = type_of(&c.view[which])
     if isinstance(x, Bits) and c.type[which] == CE_UINT16:
         c.type[which] = x.code
@@ -63,6 +69,7 @@ cdef int replace(Call *c, int which, object x, object copy) except -1:
         shared = <PyObject *>x
     look(c, which, copy)
     c.shared[which] = shared
+    c.views |= <unsigned>1 << which
     if c.type[which] < 0:
         raise TypeError(f"{<object>c.name[which]} cannot be read as numbers")
     return 0
@@ -108,25 +115,13 @@ cdef bint see(Call *c, int which, object x) noexcept:
         v.shape[i] = array.dimensions[i]
         v.strides[i] = array.strides[i] if v.shape[i] != 1 else v.itemsize  # those mean nothing
         v.len *= v.shape[i]
+    c.flags[which] = array.flags
+    c.met[which] = type_of_ndarray(array)
     Py_INCREF(x)
     c.kept[which] = <PyObject *>x
     c.held[which] = AN_ARRAY
+    c.views |= <unsigned>1 << which
     c.type[which] = type_met if aligned(v) else -1
-    return True
-
-
-cdef bint as_viewed(const Call *c, int which) noexcept:
-    """True if an array is still as it was when the view was taken."""
-    cdef const Py_buffer *v = &c.view[which]
-    cdef const Ndarray *array = <const Ndarray *>c.kept[which]
-    cdef int i
-    if array.data != <char *>v.buf or array.nd != v.ndim or v.readonly != (
-            not is_writeable(array)) or type_seen(<object>c.kept[which]) != c.type[which]:
-        return False
-    for i in range(v.ndim):
-        if array.dimensions[i] != v.shape[i] or (
-                array.strides[i] != v.strides[i] and v.shape[i] != 1):
-            return False
     return True
 
 
@@ -137,19 +132,18 @@ cdef bint same_buffer(const Py_buffer *a, const Py_buffer *b) noexcept:
 cdef int confirm(Call *c) except -1:
     """Nothing may have changed an array since its view was taken: no other argument's code."""
     cdef Py_buffer now
-    cdef bint alike
-    cdef int i
-    for i in range(VIEWS):
+    cdef bint alike = True
+    cdef int i = 0
+    while c.views >> i:
         if c.held[i] == AN_ARRAY:
-            alike = as_viewed(c, i)
+            alike = is_as_viewed(<const Ndarray *>c.kept[i], &c.view[i], c.flags[i], c.met[i])
         elif c.held[i] == A_BUFFER:
             PyObject_GetBuffer(<object>c.kept[i], &now, PyBUF_STRIDES | PyBUF_FORMAT)
             alike = same_buffer(&now, &c.view[i])
             PyBuffer_Release(&now)
-        else:
-            continue
         if not alike:
             _check.changed(<object>c.name[i])
+        i += 1
     return 0
 
 

@@ -18,7 +18,18 @@ class Prepared:
     @property
     def keywords(self) -> tuple[str, ...]: ...
 
-def call(prepared: Prepared, what: int, x: Any, target: Any, /, **options: Any) -> Any: ...
+def call(
+    prepared: Prepared,
+    what: int,
+    x: Any,
+    target: Any,
+    sample_weight: Any = None,
+    normalizer: Any = None,
+    grad_output: Any = None,
+    out: Any = None,
+    /,
+    **options: Any,
+) -> Any: ...
 def losses() -> tuple[dict[str, Any], ...]: ...
 def options() -> tuple[dict[str, Any], ...]: ...
 def dtypes() -> tuple[dict[str, Any], ...]: ...

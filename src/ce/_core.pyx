@@ -85,6 +85,7 @@ cdef struct Call:
     PyObject *given[KEYWORDS]
     # From here on all is 0 at first.
     PyObject *prepared   # borrowed: the caller holds it
+    unsigned views       # bits of those that are held
     Hold held[VIEWS]
     PyObject *shared[VIEWS]  # the array that has the caller's memory, where the view is of a copy
     int item_axes
@@ -95,6 +96,8 @@ cdef struct Call:
     Py_buffer view[VIEWS]
     int type[VIEWS]      # of what is held: a ce_type, or -1 for none
     PyObject *kept[VIEWS]  # of which the view is
+    int flags[VIEWS]     # of an array that is kept, and the type of its elements
+    int met[VIEWS]
     Py_ssize_t axes[VIEWS][2 * FEW_AXES]  # shape and strides of arrays that are kept
 
 
@@ -261,11 +264,12 @@ cdef int fill(Call *c) except -1:
 # -- options --------------------------------------------------------------------------------------
 
 # Reads, checks and stores one option; returns it as a Prepared keeps it. Those that take an array
-# are passed no None, and need the shape of the logits.
+# need the shape of the logits.
 ctypedef object (*Setter)(Call *c, int place, object x)
 
 cdef Setter setter[KEYWORDS]
 cdef bint takes_array[KEYWORDS]
+cdef bint may_be_none[KEYWORDS]  # which is as if it had not been given
 cdef tuple keyword = tuple([keyword_of(i) for i in range(CE_OPTION_COUNT)])
 keyword += ("axis", "grad_output", "out")
 cdef tuple reductions = ("none", "sum", "mean", "batchmean")  # by ce_reduction
@@ -358,6 +362,9 @@ cdef int fill_setters() except -1:
     for i in (CE_CLASS_WEIGHT_PLACE, CE_CLASS_ALPHA_PLACE, CE_SAMPLE_WEIGHT_PLACE,
               CE_ELEMENT_WEIGHT_PLACE, CE_POS_WEIGHT_PLACE, GRAD_OUTPUT):
         takes_array[i] = True
+    for i in range(KEYWORDS):
+        may_be_none[i] = takes_array[i] or i >= AXIS or (number_row[i].field and not (
+            number_row[i].least <= number_row[i].absent <= number_row[i].most))
     for i in range(CE_OPTION_COUNT):
         if setter[i] == NULL:
             raise ImportError(f"_core.pyx has no setter for the option {keyword[i]!r}")
@@ -413,7 +420,7 @@ cdef class Prepared:
             else:
                 raise TypeError(f"{name} is no option")
             self.kept[keyword[place]] = value
-            if place == AXIS or takes_array[place]:
+            if value is not None and (place == AXIS or takes_array[place]):
                 self.start.given[place] = <PyObject *>value
         if c.job.reduction == CE_PERPLEXITY:
             self.with_probabilities = -1
@@ -451,7 +458,8 @@ cdef int read_keywords(Call *c, Prepared p, PyObject **values, PyObject *names) 
     if names != NULL:
         for i in range(PyTuple_Size(names)):
             at = find_keyword(p, PyTuple_GetItem(names, i), at)
-            c.given[p.place[at]] = values[i]
+            if values[i] != <PyObject *>None or not may_be_none[p.place[at]]:
+                c.given[p.place[at]] = values[i]
             at += 1
     return 0
 
@@ -465,11 +473,8 @@ cdef int set_options(Call *c, Prepared p) except -1:
     cdef int i, place
     for i in range(p.count):
         place = p.place[i]
-        if place >= AXIS or c.given[place] == NULL:
-            continue
-        if takes_array[place] and <object>c.given[place] is None:
-            continue
-        setter[place](c, place, <object>c.given[place])
+        if c.given[place] != NULL and place < AXIS:
+            setter[place](c, place, <object>c.given[place])
     if c.job.normalizer > 0 and c.job.reduction < CE_MEAN:
         _check.bad_normalizer(c.job.normalizer, reductions[c.job.reduction])
     if row.has_classes and row.second != CE_CLASSES and c.job.ignore_index >= 0:
@@ -602,13 +607,22 @@ cdef object answer(Call *c, int what, object z, object out, object target):
         2, <PyObject *>value, <PyObject *>grad)
 
 
+# What belongs to the data and not to the loss, in the order in which it is passed.
+cdef int per_call[4]
+per_call[:] = [CE_SAMPLE_WEIGHT_PLACE, CE_NORMALIZER_PLACE, GRAD_OUTPUT, OUT]
+
+
 cdef object run_loss(Prepared p, int what, object x, object target, PyObject **values,
-                     PyObject *names):
+                     Py_ssize_t count, PyObject *names):
     cdef Call c
+    cdef int i
     clear(&c)
     memcpy(&c, &p.start, start_bytes)
     c.prepared = <PyObject *>p
-    read_keywords(&c, p, values, names)
+    for i in range(count):
+        if values[i] != <PyObject *>None:
+            c.given[per_call[i]] = values[i]
+    read_keywords(&c, p, values + count, names)
     try:
         if p.has_classes:
             z = begin(&c, p.first, x, option(&c, AXIS))
@@ -617,7 +631,7 @@ cdef object run_loss(Prepared p, int what, object x, object target, PyObject **v
             z = start(&c, p.first, x)
             y = take_element_target(&c, target)
         set_options(&c, p)
-        if c.given[GRAD_OUTPUT] != NULL and option(&c, GRAD_OUTPUT) is not None:
+        if c.given[GRAD_OUTPUT] != NULL:
             take_grad_output(&c, option(&c, GRAD_OUTPUT))
         return answer(&c, what, z, option(&c, OUT), y)
     finally:
@@ -641,14 +655,16 @@ cdef extern from "Python.h":
 
 
 cdef object call_loss(object module, PyObject **x, Py_ssize_t n, PyObject *names):
-    if n != 4 or type(<object>x[0]) is not Prepared:
-        raise TypeError("call takes a Prepared, what, x, target, and options by keyword")
-    return run_loss(<Prepared>x[0], <int><object>x[1], <object>x[2], <object>x[3], x + 4, names)
+    if not 4 <= n <= 8 or type(<object>x[0]) is not Prepared:
+        raise TypeError("call takes a Prepared, what, x, target and more, and options by keyword")
+    return run_loss(<Prepared>x[0], <int><object>x[1], <object>x[2], <object>x[3], x + 4, n - 4,
+                    names)
 
 
 cdef PyMethodDef call_method = PyMethodDef(
     "call", <PyCFunction>call_loss, METH_FASTCALL | METH_KEYWORDS,
-    b"call(prepared, what, x, target, /, **options)\n--\n\n"
+    b"call(prepared, what, x, target, sample_weight=None, normalizer=None, grad_output=None, "
+    b"out=None, /, **options)\n--\n\n"
     b"Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss.")
 
 call = PyCFunction_NewEx(&call_method, NULL, NULL)

@@ -130,10 +130,7 @@ class Loss(Generic[B]):
         normalizer: float | None = None,
     ) -> Any:
         """Return the loss, as the function does that the class names (`mse_loss`, say)."""
-        return call(
-            self._prepared, VALUE, input, target,
-            sample_weight=sample_weight, normalizer=normalizer,
-        )  # fmt: skip
+        return call(self._prepared, VALUE, input, target, sample_weight, normalizer)
 
     @overload
     def value_and_grad(
@@ -217,10 +214,8 @@ class Loss(Generic[B]):
         (np.float64(2.0), array([0., 2.]))
         """
         return call(
-            self._prepared, VALUE | GRAD, input, target,
-            sample_weight=sample_weight, normalizer=normalizer,
-            grad_output=grad_output, out=out,
-        )  # fmt: skip
+            self._prepared, VALUE | GRAD, input, target, sample_weight, normalizer, grad_output, out
+        )
 
     def grad(
         self,
@@ -247,10 +242,8 @@ class Loss(Generic[B]):
         array([ 2., -2.])
         """
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD, input, target,
-            sample_weight=sample_weight, normalizer=normalizer,
-            grad_output=grad_output, out=out,
-        )  # fmt: skip
+            self._prepared, GRAD, input, target, sample_weight, normalizer, grad_output, out
+        )
 
     def grad_and_hess(
         self,
@@ -281,10 +274,8 @@ class Loss(Generic[B]):
         (array([ 2., -4.]), array([2., 2.]))
         """
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD | HESS, input, target,
-            sample_weight=sample_weight, normalizer=normalizer,
-            grad_output=grad_output, out=out,
-        )  # fmt: skip
+            self._prepared, GRAD | HESS, input, target, sample_weight, normalizer, grad_output, out
+        )
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=True)
@@ -355,10 +346,7 @@ class ItemLoss(Loss[R]):
         sample_weight: ArrayLike | None = None,
         normalizer: float | None = None,
     ) -> Any:
-        return call(
-            self._prepared, VALUE, logits, target,
-            sample_weight=sample_weight, normalizer=normalizer,
-        )  # fmt: skip
+        return call(self._prepared, VALUE, logits, target, sample_weight, normalizer)
 
     @overload
     def value_and_grad(
@@ -404,10 +392,15 @@ class ItemLoss(Loss[R]):
         out: Array | None = None,
     ) -> Any:
         return call(
-            self._prepared, VALUE | GRAD, logits, target,
-            sample_weight=sample_weight, normalizer=normalizer,
-            grad_output=grad_output, out=out,
-        )  # fmt: skip
+            self._prepared,
+            VALUE | GRAD,
+            logits,
+            target,
+            sample_weight,
+            normalizer,
+            grad_output,
+            out,
+        )
 
     def grad(
         self,
@@ -420,10 +413,8 @@ class ItemLoss(Loss[R]):
         out: Array | None = None,
     ) -> Array:
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD, logits, target,
-            sample_weight=sample_weight, normalizer=normalizer,
-            grad_output=grad_output, out=out,
-        )  # fmt: skip
+            self._prepared, GRAD, logits, target, sample_weight, normalizer, grad_output, out
+        )
 
     def grad_and_hess(
         self,
@@ -436,7 +427,5 @@ class ItemLoss(Loss[R]):
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD | HESS, logits, target,
-            sample_weight=sample_weight, normalizer=normalizer,
-            grad_output=grad_output, out=out,
-        )  # fmt: skip
+            self._prepared, GRAD | HESS, logits, target, sample_weight, normalizer, grad_output, out
+        )

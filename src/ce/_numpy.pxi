@@ -52,6 +52,19 @@ cdef extern from *:
         return -1;
     }
 
+    /* Is an array as it was when the view was taken? */
+    static inline int ce_is_as_viewed(const ce_ndarray *x, const Py_buffer *v, int flags, int type)
+    {
+        if (x->data != v->buf || x->nd != v->ndim || x->flags != flags
+            || type_of_ndarray(x) != type)
+            return 0;
+        for (int i = 0; i < v->ndim; i++)
+            if (x->dimensions[i] != v->shape[i]
+                || (x->strides[i] != v->strides[i] && v->shape[i] != 1))
+                return 0;
+        return 1;
+    }
+
     static inline int ce_number_of_dtype(const ce_ndarray *x)
     {
         return x->dtype->type_num;
@@ -74,9 +87,12 @@ cdef extern from *:
         int nd
         Py_ssize_t *dimensions
         Py_ssize_t *strides
+        int flags
     int type_of_ndarray(const Ndarray *) noexcept
     char ce_type_of_number[64]
     bint is_writeable(const Ndarray *) noexcept
+    bint is_as_viewed "ce_is_as_viewed"(
+        const Ndarray *, const Py_buffer *, int flags, int type) noexcept
     int number_of_dtype "ce_number_of_dtype"(const Ndarray *) noexcept
     int foreign_number "ce_foreign_number"[CE_TYPES]
     unsigned c_version(void **)

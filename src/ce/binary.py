@@ -98,15 +98,8 @@ def binary_cross_entropy(
     array([  0.22314,   0.10536, 100.     ])
     """
     return call(
-        _BCE,
-        VALUE,
-        probs,
-        target,
-        weight=weight,
-        sample_weight=sample_weight,
-        normalizer=normalizer,
-        reduction=reduction,
-    )
+        _BCE, VALUE, probs, target, sample_weight, normalizer, weight=weight, reduction=reduction,
+    )  # fmt: skip
 
 
 @criterion
@@ -249,9 +242,8 @@ def binary_cross_entropy_with_logits(
     array([0.     , 0.     , 0.12693])
     """
     return call(
-        _BCE_WITH_LOGITS, VALUE, logits, target,
-        weight=weight, pos_weight=pos_weight, sample_weight=sample_weight,
-        normalizer=normalizer, reduction=reduction,
+        _BCE_WITH_LOGITS, VALUE, logits, target, sample_weight, normalizer,
+        weight=weight, pos_weight=pos_weight, reduction=reduction,
     )  # fmt: skip
 
 
@@ -399,9 +391,8 @@ def sigmoid_focal_loss(
     array([0.00168, 0.17547, 0.12997])
     """
     return call(
-        _SIGMOID_FOCAL, VALUE, logits, target,
-        gamma=gamma, alpha=alpha, weight=weight, sample_weight=sample_weight,
-        normalizer=normalizer, reduction=reduction,
+        _SIGMOID_FOCAL, VALUE, logits, target, sample_weight, normalizer,
+        gamma=gamma, alpha=alpha, weight=weight, reduction=reduction,
     )  # fmt: skip
 
 
@@ -490,7 +481,6 @@ class SigmoidFocalLoss(Loss[R]):
         array([0.02 , 0.038])
         """
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD | HESS, input, target,
-            sample_weight=sample_weight, normalizer=normalizer, hessian=hessian,
-            grad_output=grad_output, out=out,
+            self._prepared, GRAD | HESS, input, target, sample_weight, normalizer,
+            grad_output, out, hessian=hessian,
         )  # fmt: skip

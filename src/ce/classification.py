@@ -146,9 +146,9 @@ def cross_entropy(
     array([0.16985, 0.82474])
     """
     return call(
-        _CROSS_ENTROPY, VALUE, logits, target,
-        label_smoothing=label_smoothing, weight=weight, sample_weight=sample_weight,
-        normalizer=normalizer, ignore_index=ignore_index, reduction=reduction, axis=axis,
+        _CROSS_ENTROPY, VALUE, logits, target, sample_weight, normalizer,
+        label_smoothing=label_smoothing, weight=weight, ignore_index=ignore_index,
+        reduction=reduction, axis=axis,
     )  # fmt: skip
 
 
@@ -307,9 +307,8 @@ def nll_loss(
     np.float64(0.35667)
     """
     return call(
-        _NLL, VALUE, log_probs, target,
-        weight=weight, sample_weight=sample_weight, normalizer=normalizer,
-        ignore_index=ignore_index, reduction=reduction, axis=axis,
+        _NLL, VALUE, log_probs, target, sample_weight, normalizer,
+        weight=weight, ignore_index=ignore_index, reduction=reduction, axis=axis,
     )  # fmt: skip
 
 
@@ -467,9 +466,8 @@ def focal_loss(
     3.059e-07
     """
     return call(
-        _FOCAL, VALUE, logits, target,
-        gamma=gamma, alpha=alpha, sample_weight=sample_weight, normalizer=normalizer,
-        ignore_index=ignore_index, reduction=reduction, axis=axis,
+        _FOCAL, VALUE, logits, target, sample_weight, normalizer,
+        gamma=gamma, alpha=alpha, ignore_index=ignore_index, reduction=reduction, axis=axis,
     )  # fmt: skip
 
 
@@ -561,9 +559,8 @@ class FocalLoss(ItemLoss[R]):
         array([0.02, 0.02])
         """
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD | HESS, logits, target,
-            sample_weight=sample_weight, normalizer=normalizer, hessian=hessian,
-            grad_output=grad_output, out=out,
+            self._prepared, GRAD | HESS, logits, target, sample_weight, normalizer,
+            grad_output, out, hessian=hessian,
         )  # fmt: skip
 
 
@@ -635,8 +632,8 @@ def perplexity(
     np.float64(10.0)
     """
     return call(  # type: ignore[no-any-return]
-        _PERPLEXITY, VALUE, logits, target,
-        sample_weight=sample_weight, normalizer=normalizer, ignore_index=ignore_index, axis=axis,
+        _PERPLEXITY, VALUE, logits, target, sample_weight, normalizer,
+        ignore_index=ignore_index, axis=axis,
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def kl_div(
     """
     return call(
         _KL_DIV_LOG if _check.flag("log_target", log_target) else _KL_DIV, VALUE, input, target,
-        sample_weight=sample_weight, normalizer=normalizer, reduction=reduction,
+        sample_weight, normalizer, reduction=reduction,
     )  # fmt: skip
 
 

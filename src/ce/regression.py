@@ -93,15 +93,8 @@ def mse_loss(
     np.float64(3.0)
     """
     return call(
-        _MSE,
-        VALUE,
-        input,
-        target,
-        weight=weight,
-        sample_weight=sample_weight,
-        normalizer=normalizer,
-        reduction=reduction,
-    )
+        _MSE, VALUE, input, target, sample_weight, normalizer, weight=weight, reduction=reduction,
+    )  # fmt: skip
 
 
 @criterion
@@ -223,15 +216,8 @@ def l1_loss(
     np.float64(4.0)
     """
     return call(
-        _L1,
-        VALUE,
-        input,
-        target,
-        weight=weight,
-        sample_weight=sample_weight,
-        normalizer=normalizer,
-        reduction=reduction,
-    )
+        _L1, VALUE, input, target, sample_weight, normalizer, weight=weight, reduction=reduction,
+    )  # fmt: skip
 
 
 @criterion
@@ -365,16 +351,9 @@ def huber_loss(
     array([0.125, 0.5  , 6.   ])
     """
     return call(
-        _HUBER,
-        VALUE,
-        input,
-        target,
-        delta=delta,
-        weight=weight,
-        sample_weight=sample_weight,
-        normalizer=normalizer,
-        reduction=reduction,
-    )
+        _HUBER, VALUE, input, target, sample_weight, normalizer,
+        delta=delta, weight=weight, reduction=reduction,
+    )  # fmt: skip
 
 
 @criterion
@@ -509,16 +488,9 @@ def smooth_l1_loss(
     array([0.0625, 0.25  , 3.    ])
     """
     return call(
-        _SMOOTH_L1,
-        VALUE,
-        input,
-        target,
-        beta=beta,
-        weight=weight,
-        sample_weight=sample_weight,
-        normalizer=normalizer,
-        reduction=reduction,
-    )
+        _SMOOTH_L1, VALUE, input, target, sample_weight, normalizer,
+        beta=beta, weight=weight, reduction=reduction,
+    )  # fmt: skip
 
 
 @criterion

@@ -135,6 +135,8 @@ static int checks_by_block(const ce_grid *grid, const ce_job *job, int writes)
         return !writes;
     if ((writes && !job->fresh) || ce_weighs(job))
         return 0;
+    if (grid->axes == 1)
+        return 1;
     ce_make_grid(&by_stride, job, CE_BY_STRIDE);
     return ce_is_same_grid(&by_stride, grid);
 }
@@ -167,7 +169,7 @@ static void run_job(ce_job *job)
     while (!job->stopped && take_check(&grid, &plan, job) && rescales(&plan, job));
     if (job->stopped || job->bad >= 0)
         return;
-    if (ce_is_element_wise(job))
+    if (ce_is_element_wise(job) && grid.axes > 1)
         ce_make_grid(&grid, job, CE_BY_STRIDE);
     if (split)
         run_split(&grid, &plan, job);

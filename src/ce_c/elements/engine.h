@@ -221,30 +221,37 @@ static int64_t first_outside(const real *x, const real *v, int64_t n)
 }
 
 /* Z, and the first element that is no probability where the row of the loss asks for them. */
-static void check_elements(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, ce_block *block)
+static void check_numbers(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, ce_block *block)
 {
     const ce_loss *loss = ce_loss_row(plan->job->loss);
-    const bool     units[] = { loss->first == CE_UNIT, loss->second == CE_UNIT }, in_unit = units[0] || units[1];
-    const bool     weighted = ce_weighs(plan->job);
+    const bool     units[] = { loss->first == CE_UNIT, loss->second == CE_UNIT }, weighted = ce_weighs(plan->job);
     walk           v = walk_from(grid, CE_V, first), mask = v, w = walk_from(grid, CE_WEIGHT, first), none = w;
     walk           x = walk_from(grid, CE_Z, first), y = walk_from(grid, CE_OTHER, first);
     real           copy[SPAN], masks[SPAN];
 
     none.run = NULL;
-    block->bad = -1;
-    block->z = weighted ? 0 : (double)(last - first);
-    if (!weighted && !in_unit)
-        return;
     for (int64_t i = first, n; block->bad < 0 && i < last; i += n) {
         n = smaller(last - i, SPAN);
         if (weighted)
             block->z += sum_weights(&v, loss->mean == CE_BY_WEIGHT ? &w : &none, n, plan->scale, copy);
-        const real   *m = in_unit ? gather_weights(&mask, &none, n, plan->scale, masks) : NULL;
+        const real   *m = units[0] || units[1] ? gather_weights(&mask, &none, n, plan->scale, masks) : NULL;
         const int64_t at_x = units[0] ? first_outside(gather_span(&x, n, copy), m, n) : n;
         const int64_t at_y = units[1] ? first_outside(gather_span(&y, n, copy), m, n) : n;
         if (smaller(at_x, at_y) < n)
             block->bad = i + smaller(at_x, at_y);
     }
+}
+
+/* The same where there is nothing to look at, too. */
+static void check_elements(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, ce_block *block)
+{
+    const ce_loss *loss = ce_loss_row(plan->job->loss);
+    const bool     weighted = ce_weighs(plan->job);
+
+    block->bad = -1;
+    block->z = weighted ? 0 : (double)(last - first);
+    if (weighted || loss->first == CE_UNIT || loss->second == CE_UNIT)
+        check_numbers(grid, plan, first, last, block);
 }
 
 #endif
