@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -644,7 +645,7 @@ def one_hot(
 
     Parameters
     ----------
-    target : array_like of any integer dtype, any shape
+    target : array_like of any integer dtype, any shape of fewer axes than NumPy allows
         Class indices in [0, num_classes).
     num_classes : int
         The length of the new axis.
@@ -663,7 +664,8 @@ def one_hot(
     TypeError
         If the dtype of `target` is not an integer one, or an option is not of its type.
     ValueError
-        If `num_classes` or `axis` is out of its range.
+        If `num_classes` or `axis` is out of its range, or the result has too many axes (NumPy
+        allows 64, NumPy 1 half of that) or bytes.
     IndexError
         If a class index is out of range; the message names its position.
 
@@ -682,15 +684,23 @@ def one_hot(
            [0, 0],
            [1, 0]])
     """
-    t = _check.class_indices("target", target)
     classes = _check.classes(num_classes)
+    dtype = np.dtype(dtype)
+    t = _check.class_indices("target", target)
     place = _check.axis(axis, t.ndim + 1)
     if place > t.ndim:
         _check.bad_axis("the result", axis, t.ndim + 1)
+    place %= t.ndim + 1
     if t.size and not (int(t.min()) >= 0 and int(t.max()) < classes):
         _check.bad_class(t, int(np.argmax((t < 0) | (t >= classes))), classes)
-    shape = list(t.shape)
-    shape.insert(place % (t.ndim + 1), classes)
-    result = np.zeros(shape, dtype)
-    np.put_along_axis(result, np.expand_dims(t, place), 1, place)
+    shape = (*t.shape[:place], classes, *t.shape[place:])
+    try:
+        result = np.zeros(shape, dtype)
+    except ValueError as error:  # too many axes, or too many bytes
+        raise ValueError(f"the result would have shape {shape}: {error}") from None
+    if t.size:
+        # By three arrays of indices, however many axes there are: NumPy takes fewer than 64.
+        before, after = math.prod(shape[:place]), math.prod(shape[place + 1 :])
+        ones = result.reshape(before, classes, after)
+        ones[np.arange(before)[:, None], t.reshape(before, after), np.arange(after)] = 1
     return result
