@@ -42,6 +42,12 @@ assert_type(ce.kl_div(logits, logits, reduction="batchmean"), Scalar)
 assert_type(ce.kl_div(logits, logits, log_target=True, reduction="none"), Array)
 assert_type(ce.perplexity(logits, target), Scalar)
 assert_type(ce.softmax(logits), Array)
+assert_type(ce.softmax(logits, axis=None), Array)
+assert_type(ce.log_softmax(logits, (0, np.int64(1)), out=logits), Array)
+assert_type(ce.softmax_backward(logits, logits, axis=()), Array)
+assert_type(ce.logsumexp_backward(1.0, logits, None, keepdims=False), Array)
+assert_type(ce.logsumexp(logits, (0, 1), keepdims=True), Any)
+assert_type(ce.relative_entropy(logits, logits, axis=(-1, 0)), Any)
 
 # So does a criterion; its derivatives are arrays.
 assert_type(ce.CrossEntropyLoss()(logits, target), Scalar)
@@ -99,6 +105,9 @@ def unknown(reduction: Literal["mean", "sum", "none"], loss: ce.Loss[Any]) -> No
 ce.cross_entropy(logits, target, reduction="avg")  # type: ignore[call-overload]  # pyright: ignore
 ce.mse_loss(logits, 0.0, reduction="batchmean")  # type: ignore[call-overload]  # pyright: ignore
 ce.huber_loss(logits, 0.0, delta="1")  # type: ignore[call-overload]  # pyright: ignore
+ce.softmax(logits, axis="all")  # type: ignore[arg-type]  # pyright: ignore
+ce.softmax(logits, axis=(0, 1.0))  # type: ignore[arg-type]  # pyright: ignore
+ce.logsumexp(logits, keepdims="no")  # type: ignore[arg-type]  # pyright: ignore
 ce.CrossEntropyLoss(reduction="avg")  # type: ignore[type-var]  # pyright: ignore
 ce.MSELoss(reduction="batchmean")  # type: ignore[type-var]  # pyright: ignore
 ce.CrossEntropyLoss(smoothing=0.1)  # type: ignore[call-arg]  # pyright: ignore

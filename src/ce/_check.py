@@ -107,9 +107,10 @@ def indices(name: str, array: NDArray[Any], may_be_empty: bool = False) -> NDArr
     return _native(array)
 
 
-def class_indices(name: str, x: Any) -> NDArray[Any]:
-    """The same of any object."""
-    return np.asarray(indices(name, as_array(name, x), isinstance(x, list | tuple)))
+def class_indices(name: str, x: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Of any object: the array that it is, and its indices."""
+    array = as_array(name, x)
+    return array, np.asarray(indices(name, array, isinstance(x, list | tuple)))
 
 
 def numbers(name: str, array: NDArray[Any], dtype: Any, may_be_half: bool) -> NDArray[Any]:
@@ -369,12 +370,9 @@ def _element(name: str, array: NDArray[Any], position: int) -> tuple[str, Any]:
     return f"{name}[{', '.join(map(str, where))}]" if where else name, array[where]
 
 
-def bad_class(target: NDArray[Any], position: int, classes: int) -> NoReturn:
-    name, value = _element("target", target, position)
-    raise IndexError(f"{name} is {int(value)}, not in [0, {classes})")
-
-
-def bad_index(target: NDArray[Any], position: int, classes: int, ignored: int) -> NoReturn:
+def bad_index(
+    target: NDArray[Any], position: int, classes: int, ignored: int | None = None
+) -> NoReturn:
     target = _widened(target)
     name, value = _element("target", target, position)
     if target.dtype.kind == "f" and not (np.isfinite(value) and value == np.trunc(value)):
@@ -382,9 +380,8 @@ def bad_index(target: NDArray[Any], position: int, classes: int, ignored: int) -
     hint = ""
     if value == classes and target.size > 1 and not (target == 0).any():
         hint = "; class indices begin at 0, do these begin at 1?"
-    raise IndexError(
-        f"{name} is {int(value)}, not in [0, {classes}) (ignore_index={ignored}){hint}"
-    )
+    rule = "" if ignored is None else f" (ignore_index={ignored})"
+    raise IndexError(f"{name} is {int(value)}, not in [0, {classes}){rule}{hint}")
 
 
 def bad_probability(

@@ -646,7 +646,7 @@ def one_hot(
     Parameters
     ----------
     target : array_like of any integer dtype, any shape of fewer axes than NumPy allows
-        Class indices in [0, num_classes).
+        Class indices in [0, num_classes); floating numbers that are whole, too.
     num_classes : int
         The length of the new axis.
     dtype : data-type, optional
@@ -662,7 +662,7 @@ def one_hot(
     Raises
     ------
     TypeError
-        If the dtype of `target` is not an integer one, or an option is not of its type.
+        If `target` does not hold numbers, or an option is not of its type.
     ValueError
         If `num_classes` or `axis` is out of its range, or the result has too many axes (NumPy
         allows 64, NumPy 1 half of that) or bytes.
@@ -686,13 +686,13 @@ def one_hot(
     """
     classes = _check.classes(num_classes)
     dtype = np.dtype(dtype)
-    t = _check.class_indices("target", target)
+    given, t = _check.class_indices("target", target)
     place = _check.axis(axis, t.ndim + 1)
     if place > t.ndim:
         _check.bad_axis("the result", axis, t.ndim + 1)
     place %= t.ndim + 1
     if t.size and not (int(t.min()) >= 0 and int(t.max()) < classes):
-        _check.bad_class(t, int(np.argmax((t < 0) | (t >= classes))), classes)
+        _check.bad_index(given, int(np.argmax((t < 0) | (t >= classes))), classes)
     shape = (*t.shape[:place], classes, *t.shape[place:])
     try:
         result = np.zeros(shape, dtype)

@@ -6,7 +6,8 @@ from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
-from ce import _check, _core
+from ce import _axes, _check, _core
+from ce._axes import Axes
 from ce._core import VALUE, Prepared, call
 from ce._criterion import Array, B, Loss, Reduced, Scalar, _set, criterion
 
@@ -162,28 +163,29 @@ class KLDivLoss(Loss[B]):
         super().__post_init__()
 
 
-def entropy(p: ArrayLike, axis: int = -1) -> Any:
-    r"""Entropy along an axis: :math:`H(p) = -\sum_k p_k \log p_k`, in nats, with 0 log 0 = 0.
+def entropy(p: ArrayLike, axis: Axes = -1) -> Any:
+    r"""Entropy along axes: :math:`H(p) = -\sum_k p_k \log p_k`, in nats, with 0 log 0 = 0.
 
     Parameters
     ----------
-    p : array_like, any shape with at least one axis
+    p : array_like, any shape
         Probabilities in float16, bfloat16, float32 or float64, taken as they are, whatever their
         sum.
-    axis : int, optional
-        The axis that is summed over.
+    axis : int, tuple of ints, or None, optional
+        The axis or axes that are summed over; None stands for all.
+        Several that do not follow one another in memory are copied into one first.
 
     Returns
     -------
-    ndarray, or NumPy scalar for 1-D `p`
-        float64 for float64 `p`, else float32. NaN where p is negative or NaN along the axis.
+    ndarray, or NumPy scalar where no axis is left
+        float64 for float64 `p`, else float32. NaN where p is negative or NaN along the axes.
 
     Raises
     ------
     TypeError
         If a dtype is not one of those above.
     ValueError
-        If `axis` does not fit.
+        If `axis` does not fit, or names an axis twice.
 
     References
     ----------
@@ -195,37 +197,42 @@ def entropy(p: ArrayLike, axis: int = -1) -> Any:
     >>> import ce
     >>> ce.entropy(np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]])).round(4)
     array([0.8018, 0.    ])
+    >>> ce.entropy(np.full((3, 2, 2), 0.25), axis=(1, 2)).round(4)
+    array([1.3863, 1.3863, 1.3863])
     """
-    return _core.axis_sum(_ENTROPY, p, None, axis)
+    if type(axis) is int:
+        return _core.axis_sum(_ENTROPY, p, None, axis)
+    return _axes.axis_sum(_ENTROPY, axis, p=p)
 
 
-def relative_entropy(p: ArrayLike, q: ArrayLike, axis: int = -1) -> Any:
-    r"""Kullback-Leibler divergence along an axis: :math:`D(p \| q) = \sum_k p_k \log(p_k / q_k)`.
+def relative_entropy(p: ArrayLike, q: ArrayLike, axis: Axes = -1) -> Any:
+    r"""Kullback-Leibler divergence along axes: :math:`D(p \| q) = \sum_k p_k \log(p_k / q_k)`.
 
     In nats; a term with p = 0 is 0.
 
     Parameters
     ----------
-    p : array_like, any shape with at least one axis
+    p : array_like, any shape
         Probabilities in float16, bfloat16, float32 or float64, taken as they are, whatever their
         sum.
     q : array_like, shape of `p`
         The probabilities that those of `p` are compared with, likewise.
-    axis : int, optional
-        The axis that is summed over.
+    axis : int, tuple of ints, or None, optional
+        The axis or axes that are summed over; None stands for all.
+        Several that do not follow one another in memory are copied into one first.
 
     Returns
     -------
-    ndarray, or NumPy scalar for 1-D `p`
+    ndarray, or NumPy scalar where no axis is left
         float64 for float64 `p`, else float32. inf where p > 0 and q = 0; NaN where p or q is
-        negative or NaN along the axis.
+        negative or NaN along the axes.
 
     Raises
     ------
     TypeError
         If a dtype is not one of those above.
     ValueError
-        If the shapes differ or `axis` does not fit.
+        If the shapes differ, or `axis` does not fit or names an axis twice.
 
     See Also
     --------
@@ -242,36 +249,39 @@ def relative_entropy(p: ArrayLike, q: ArrayLike, axis: int = -1) -> Any:
     >>> ce.relative_entropy(np.array([0.25, 0.75, 0.0]), np.array([0.5, 0.25, 0.25])).round(5)
     np.float64(0.65067)
     """
-    return _core.axis_sum(_RELATIVE_ENTROPY, p, q, axis)
+    if type(axis) is int:
+        return _core.axis_sum(_RELATIVE_ENTROPY, p, q, axis)
+    return _axes.axis_sum(_RELATIVE_ENTROPY, axis, p=p, q=q)
 
 
-def cross_entropy_between(p: ArrayLike, q: ArrayLike, axis: int = -1) -> Any:
-    r"""Cross-entropy of two distributions along an axis: :math:`H(p, q) = -\sum_k p_k \log q_k`.
+def cross_entropy_between(p: ArrayLike, q: ArrayLike, axis: Axes = -1) -> Any:
+    r"""Cross-entropy of two distributions along axes: :math:`H(p, q) = -\sum_k p_k \log q_k`.
 
     In nats; a term with p = 0 is 0. It is the sum of `entropy` of p and `relative_entropy`.
 
     Parameters
     ----------
-    p : array_like, any shape with at least one axis
+    p : array_like, any shape
         True probabilities in float16, bfloat16, float32 or float64, taken as they are, whatever
         their sum.
     q : array_like, shape of `p`
         The probabilities of the model, likewise.
-    axis : int, optional
-        The axis that is summed over.
+    axis : int, tuple of ints, or None, optional
+        The axis or axes that are summed over; None stands for all.
+        Several that do not follow one another in memory are copied into one first.
 
     Returns
     -------
-    ndarray, or NumPy scalar for 1-D `p`
+    ndarray, or NumPy scalar where no axis is left
         float64 for float64 `p`, else float32. inf where p > 0 and q = 0; NaN where p or q is
-        negative or NaN along the axis.
+        negative or NaN along the axes.
 
     Raises
     ------
     TypeError
         If a dtype is not one of those above.
     ValueError
-        If the shapes differ or `axis` does not fit.
+        If the shapes differ, or `axis` does not fit or names an axis twice.
 
     See Also
     --------
@@ -290,4 +300,6 @@ def cross_entropy_between(p: ArrayLike, q: ArrayLike, axis: int = -1) -> Any:
     >>> ce.cross_entropy_between(p, q).round(5)
     np.float64(1.21301)
     """
-    return _core.axis_sum(_CROSS_ENTROPY_BETWEEN, p, q, axis)
+    if type(axis) is int:
+        return _core.axis_sum(_CROSS_ENTROPY_BETWEEN, p, q, axis)
+    return _axes.axis_sum(_CROSS_ENTROPY_BETWEEN, axis, p=p, q=q)

@@ -1,4 +1,4 @@
-"""Softmax, its logarithm, log-sum-exp, and their backward passes."""
+"""Softmax, its logarithm, log-sum-exp, and their backward passes, along an axis or several."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from ce import _core
+from ce import _axes, _core
+from ce._axes import Axes
 
 _LOGSUMEXP = _core.find_loss("logsumexp")
 _SOFTMAX = _core.find_loss("softmax")
@@ -17,33 +18,35 @@ _LOGSUMEXP_BACKWARD = _core.find_loss("logsumexp_backward")
 
 
 def logsumexp(
-    x: ArrayLike, axis: int = -1, *, keepdims: bool = False, out: NDArray[Any] | None = None
+    x: ArrayLike, axis: Axes = -1, *, keepdims: bool = False, out: NDArray[Any] | None = None
 ) -> Any:
-    r"""Logarithm of the sum of exponentials along an axis: :math:`\log \sum_k e^{x_k}`, in nats.
+    r"""Logarithm of the sum of exponentials along axes: :math:`\log \sum_k e^{x_k}`, in nats.
 
     Parameters
     ----------
-    x : array_like, any shape with at least one axis
+    x : array_like, any shape
         float16, bfloat16, float32 or float64.
-    axis : int, optional
-        The axis that is summed over.
+    axis : int, tuple of ints, or None, optional
+        The axis or axes that are summed over; None stands for all. Over no axes, ``()``, the
+        result is `x`, and over all those of a 0-d array, too.
+        Several that do not follow one another in memory are copied into one first.
     keepdims : bool, optional
-        Keep that axis, with length 1.
+        Keep those axes, with length 1.
     out : ndarray, optional
         Receives the result: its shape and dtype, any strides, apart from `x`.
 
     Returns
     -------
-    ndarray, or NumPy scalar for 1-D `x`
-        float64 for float64 `x`, else float32. -inf for an empty axis or one of -inf only;
-        inf where there is a +inf and no NaN; NaN where there is a NaN.
+    ndarray, or NumPy scalar where no axis is left
+        float64 for float64 `x`, else float32. -inf over nothing or over -inf only; inf where there
+        is a +inf and no NaN; NaN where there is a NaN.
 
     Raises
     ------
     TypeError
-        If a dtype is not one of those above.
+        If a dtype is not one of those above, or an option is not of its type.
     ValueError
-        If `axis` or `out` does not fit.
+        If `axis` or `out` does not fit, or an axis is named twice.
 
     References
     ----------
@@ -56,33 +59,41 @@ def logsumexp(
     >>> import ce
     >>> ce.logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
+    >>> ce.logsumexp(np.zeros((2, 3, 4)), axis=(0, 2), keepdims=True).round(5)
+    array([[[2.07944],
+            [2.07944],
+            [2.07944]]])
     """
-    return _core.logsumexp(_LOGSUMEXP, x, axis, keepdims, out)
+    if type(axis) is int:
+        return _core.logsumexp(_LOGSUMEXP, x, axis, keepdims, out)
+    return _axes.logsumexp(_LOGSUMEXP, x, axis, keepdims, out)
 
 
-def softmax(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def softmax(x: ArrayLike, axis: Axes = -1, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
     r"""Softmax along an axis: :math:`p_k = e^{x_k} / \sum_j e^{x_j}`.
 
     Parameters
     ----------
-    x : array_like, any shape with at least one axis
+    x : array_like, any shape
         float16, bfloat16, float32 or float64; half types are computed in float32.
-    axis : int, optional
-        The axis along which the result sums to 1.
+    axis : int, tuple of ints, or None, optional
+        The axis or axes along which the result sums to 1; None stands for all. Along no axes,
+        ``()``, every number is on its own.
+        Several that do not follow one another in memory are copied into one first.
     out : ndarray, optional
         Receives the result: shape and dtype of `x`, any strides. It may be `x` itself.
 
     Returns
     -------
     ndarray
-        Shape and dtype of `x`. NaN along an axis that holds a NaN or +inf, or only -inf.
+        Shape and dtype of `x`. NaN along axes that hold a NaN or +inf, or only -inf.
 
     Raises
     ------
     TypeError
-        If a dtype is not one of those above.
+        If a dtype is not one of those above, or an option is not of its type.
     ValueError
-        If `axis` or `out` does not fit.
+        If `axis` or `out` does not fit, or an axis is named twice.
 
     References
     ----------
@@ -95,35 +106,42 @@ def softmax(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) ->
     >>> import ce
     >>> ce.softmax(np.array([3.0, 1.0, -3.0]))
     array([0.87887824, 0.11894324, 0.00217852])
+    >>> ce.softmax(np.zeros((2, 2)), axis=None)
+    array([[0.25, 0.25],
+           [0.25, 0.25]])
     """
-    return _core.normalise(_SOFTMAX, x, axis, out)
+    if type(axis) is int:
+        return _core.normalise(_SOFTMAX, x, axis, out)
+    return _axes.normalise(_SOFTMAX, x, axis, out)
 
 
-def log_softmax(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def log_softmax(x: ArrayLike, axis: Axes = -1, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
     r"""Logarithm of the softmax along an axis: :math:`x_k - \log \sum_j e^{x_j}`, in nats.
 
     The result for a maximum that outweighs all others is exact, however small.
 
     Parameters
     ----------
-    x : array_like, any shape with at least one axis
+    x : array_like, any shape
         float16, bfloat16, float32 or float64; half types are computed in float32.
-    axis : int, optional
-        The axis along which the exponentials of the result sum to 1.
+    axis : int, tuple of ints, or None, optional
+        The axis or axes along which the exponentials of the result sum to 1; None stands for all.
+        Along no axes, ``()``, every number is on its own.
+        Several that do not follow one another in memory are copied into one first.
     out : ndarray, optional
         Receives the result: shape and dtype of `x`, any strides. It may be `x` itself.
 
     Returns
     -------
     ndarray
-        Shape and dtype of `x`. NaN along an axis that holds a NaN or +inf, or only -inf.
+        Shape and dtype of `x`. NaN along axes that hold a NaN or +inf, or only -inf.
 
     Raises
     ------
     TypeError
-        If a dtype is not one of those above.
+        If a dtype is not one of those above, or an option is not of its type.
     ValueError
-        If `axis` or `out` does not fit.
+        If `axis` or `out` does not fit, or an axis is named twice.
 
     References
     ----------
@@ -136,11 +154,13 @@ def log_softmax(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None
     >>> ce.log_softmax(np.array([40.0, 0.0]))
     array([-4.24835426e-18, -4.00000000e+01])
     """
-    return _core.normalise(_LOG_SOFTMAX, x, axis, out)
+    if type(axis) is int:
+        return _core.normalise(_LOG_SOFTMAX, x, axis, out)
+    return _axes.normalise(_LOG_SOFTMAX, x, axis, out)
 
 
 def softmax_backward(
-    grad_output: ArrayLike, output: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None
+    grad_output: ArrayLike, output: ArrayLike, axis: Axes = -1, *, out: NDArray[Any] | None = None
 ) -> NDArray[Any]:
     r"""Backward pass of `softmax`: :math:`y_k (g_k - \sum_j g_j y_j)`.
 
@@ -150,8 +170,9 @@ def softmax_backward(
         The gradient g with respect to the softmax.
     output : array_like
         y, the result of ``softmax(x, axis)``, in float16, bfloat16, float32 or float64.
-    axis : int, optional
-        The axis of the softmax.
+    axis : int, tuple of ints, or None, optional
+        The axis or axes of the softmax; None stands for all.
+        Several that do not follow one another in memory are copied into one first.
     out : ndarray, optional
         Receives the result: shape and dtype of `output`, any strides. It may be `grad_output` or
         `output` itself.
@@ -159,15 +180,14 @@ def softmax_backward(
     Returns
     -------
     ndarray
-        The gradient with respect to x; shape and dtype of `output`. NaN along an axis that holds
-        one.
+        The gradient with respect to x; shape and dtype of `output`. NaN along axes that hold one.
 
     Raises
     ------
     TypeError
-        If a dtype is not one of those above, or the two differ.
+        If a dtype is not one of those above, or the two differ, or an option is not of its type.
     ValueError
-        If shapes, `axis` or `out` do not fit.
+        If shapes, `axis` or `out` do not fit, or an axis is named twice.
 
     References
     ----------
@@ -181,11 +201,13 @@ def softmax_backward(
     >>> ce.softmax_backward(np.array([1.0, 0.0]), y)
     array([ 0.25, -0.25])
     """
-    return _core.normalise_backward(_SOFTMAX_BACKWARD, grad_output, output, axis, out)
+    if type(axis) is int:
+        return _core.normalise_backward(_SOFTMAX_BACKWARD, grad_output, output, axis, out)
+    return _axes.normalise_backward(_SOFTMAX_BACKWARD, grad_output, output, axis, out)
 
 
 def log_softmax_backward(
-    grad_output: ArrayLike, output: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None
+    grad_output: ArrayLike, output: ArrayLike, axis: Axes = -1, *, out: NDArray[Any] | None = None
 ) -> NDArray[Any]:
     r"""Backward pass of `log_softmax`: :math:`g_k - e^{y_k} \sum_j g_j`.
 
@@ -195,8 +217,9 @@ def log_softmax_backward(
         The gradient g with respect to the log-softmax.
     output : array_like
         y, the result of ``log_softmax(x, axis)``, in float16, bfloat16, float32 or float64.
-    axis : int, optional
-        The axis of the log-softmax.
+    axis : int, tuple of ints, or None, optional
+        The axis or axes of the log-softmax; None stands for all.
+        Several that do not follow one another in memory are copied into one first.
     out : ndarray, optional
         Receives the result: shape and dtype of `output`, any strides. It may be `grad_output` or
         `output` itself.
@@ -204,15 +227,14 @@ def log_softmax_backward(
     Returns
     -------
     ndarray
-        The gradient with respect to x; shape and dtype of `output`. NaN along an axis that holds
-        one.
+        The gradient with respect to x; shape and dtype of `output`. NaN along axes that hold one.
 
     Raises
     ------
     TypeError
-        If a dtype is not one of those above, or the two differ.
+        If a dtype is not one of those above, or the two differ, or an option is not of its type.
     ValueError
-        If shapes, `axis` or `out` do not fit.
+        If shapes, `axis` or `out` do not fit, or an axis is named twice.
 
     References
     ----------
@@ -226,13 +248,15 @@ def log_softmax_backward(
     >>> ce.log_softmax_backward(np.array([-1.0, 0.0]), y)
     array([-0.5,  0.5])
     """
-    return _core.normalise_backward(_LOG_SOFTMAX_BACKWARD, grad_output, output, axis, out)
+    if type(axis) is int:
+        return _core.normalise_backward(_LOG_SOFTMAX_BACKWARD, grad_output, output, axis, out)
+    return _axes.normalise_backward(_LOG_SOFTMAX_BACKWARD, grad_output, output, axis, out)
 
 
 def logsumexp_backward(
     grad_output: ArrayLike,
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axes = -1,
     *,
     keepdims: bool = False,
     out: NDArray[Any] | None = None,
@@ -245,25 +269,26 @@ def logsumexp_backward(
         The gradient g with respect to the log-sum-exp, in any real dtype.
     x : array_like
         float16, bfloat16, float32 or float64.
-    axis : int, optional
-        The axis that was summed over.
+    axis : int, tuple of ints, or None, optional
+        The axis or axes that were summed over; None stands for all.
+        Several that do not follow one another in memory are copied into one first.
     keepdims : bool, optional
-        Whether `grad_output` keeps that axis, with length 1.
+        Whether `grad_output` keeps those axes, with length 1.
     out : ndarray, optional
         Receives the result: shape and dtype of `x`, any strides. It may be `x` itself.
 
     Returns
     -------
     ndarray
-        The gradient with respect to x; shape and dtype of `x`. NaN along an axis that holds a NaN
-        or +inf, or only -inf.
+        The gradient with respect to x; shape and dtype of `x`. NaN along axes that hold a NaN or
+        +inf, or only -inf.
 
     Raises
     ------
     TypeError
-        If a dtype is not one of those above.
+        If a dtype is not one of those above, or an option is not of its type.
     ValueError
-        If shapes, `axis` or `out` do not fit.
+        If shapes, `axis` or `out` do not fit, or an axis is named twice.
 
     References
     ----------
@@ -276,4 +301,6 @@ def logsumexp_backward(
     >>> ce.logsumexp_backward(2.0, np.array([0.0, 0.0]))
     array([1., 1.])
     """
-    return _core.logsumexp_backward(_LOGSUMEXP_BACKWARD, grad_output, x, axis, keepdims, out)
+    if type(axis) is int:
+        return _core.logsumexp_backward(_LOGSUMEXP_BACKWARD, grad_output, x, axis, keepdims, out)
+    return _axes.logsumexp_backward(_LOGSUMEXP_BACKWARD, grad_output, x, axis, keepdims, out)
