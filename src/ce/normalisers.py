@@ -64,7 +64,7 @@ def logsumexp(
             [2.07944],
             [2.07944]]])
     """
-    if type(axis) is int:
+    if type(axis) is int and type(keepdims) is bool:
         return _core.logsumexp(_LOGSUMEXP, x, axis, keepdims, out)
     return _axes.logsumexp(_LOGSUMEXP, x, axis, keepdims, out)
 
@@ -301,6 +301,6 @@ def logsumexp_backward(
     >>> ce.logsumexp_backward(2.0, np.array([0.0, 0.0]))
     array([1., 1.])
     """
-    if type(axis) is int:
+    if type(axis) is int and type(keepdims) is bool:
         return _core.logsumexp_backward(_LOGSUMEXP_BACKWARD, grad_output, x, axis, keepdims, out)
     return _axes.logsumexp_backward(_LOGSUMEXP_BACKWARD, grad_output, x, axis, keepdims, out)

@@ -211,6 +211,14 @@ def test_keepdims_of_several_axes(shape, axis, dtype, rng):
     assert_same_bits(ce.logsumexp(x, axis, keepdims=np.False_), value)
 
 
+@pytest.mark.parametrize("keepdims", ["no", "", 1, 0, 0.0, None, [], np.int8(1), np.array(True)])
+@pytest.mark.parametrize("axis", [-1, (0, 1), None, np.int64(0)])
+def test_keepdims_is_a_truth_value(keepdims, axis):
+    x, words = np.zeros((2, 3)), [f"^keepdims is {re.escape(repr(keepdims))}; it must be True or F"]
+    refused(TypeError, words, ce.logsumexp, x, axis, keepdims=keepdims)
+    refused(TypeError, words, ce.logsumexp_backward, np.zeros(()), x, axis, keepdims=keepdims)
+
+
 # -- outputs --------------------------------------------------------------------------------------
 
 
