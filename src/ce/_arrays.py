@@ -8,7 +8,7 @@ real numbers, and shares memory with the object where that has any.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from importlib import import_module
 from numbers import Real
 from typing import Any
@@ -22,18 +22,25 @@ from numpy.typing import NDArray
 class Bits(np.ndarray[Any, Any]):
     """Numbers of such a type, as the 16-bit integers that have their bits. A subclass for each."""
 
+    __slots__ = ()
     name: str
     code: int
 
 
 FOREIGN: dict[str, type[Bits]] = {}  # by the name of the dtype, which another package defines
+FLOATS = ""  # the dtypes that are computed with
+NUMBERS = ""  # those that are read
 
 
 def know_dtypes(rows: Sequence[dict[str, Any]]) -> None:
     """Once, at import: what `_core` reads from dtypes.def."""
+    global FLOATS, NUMBERS
+    floats = sorted((row for row in rows if row["digits"]), key=lambda row: row["size"])
+    FLOATS = ", ".join(row["name"] for row in floats)
+    NUMBERS = f"{FLOATS}, integers, booleans"
     for code, row in enumerate(rows):
         if row["digits"] and row["number"] < 0:
-            names = {"name": row["name"], "code": code}
+            names = {"name": row["name"], "code": code, "__slots__": ()}
             FOREIGN[row["name"]] = type(row["name"], (Bits,), names)
 
 
@@ -43,11 +50,17 @@ def numpy_dtypes(rows: Sequence[dict[str, Any]]) -> tuple[np.dtype[Any], ...]:
 
 
 def foreign(dtype: np.dtype[Any]) -> type[Bits] | None:
-    """The subclass for a dtype that another package has registered. Its number never changes."""
-    return FOREIGN.get(dtype.name) if dtype.num >= _REGISTERED else None
+    """The subclass for a dtype of another package: known by its name, and then by its number.
+
+    Such a number is at least 256, and has one meaning for the life of the process.
+    """
+    number = dtype.num
+    if number not in _foreign:
+        _foreign[number] = FOREIGN.get(dtype.name) if number >= 256 else None
+    return _foreign[number]
 
 
-_REGISTERED = 256  # NumPy's numbers of such dtypes begin here
+_foreign: dict[int, type[Bits] | None] = {}
 
 
 def dtype_of_code(code: int) -> np.dtype[Any]:
@@ -80,15 +93,13 @@ def as_array(name: str, x: Any) -> NDArray[Any]:
     Raises a TypeError that says what x is and what to pass instead; a ValueError for rows of
     different lengths.
     """
-    if type(x) is not np.ndarray:
-        x = _read(name, x)
-    array: NDArray[Any] = x
+    array: NDArray[Any] = x if type(x) is np.ndarray else _read(name, x)
     if array.dtype.num in _REAL:
         return array
     kind = foreign(array.dtype)
     if kind is None:
         raise TypeError(f"{name} {_matter(array)}")
-    return array.view(np.uint16).view(kind)
+    return array.view(np.uint16, kind)
 
 
 _REAL = frozenset(np.dtype(char).num for char in "?bBhHiIlLqQefdg")
@@ -99,8 +110,12 @@ def _read(name: str, x: Any) -> NDArray[Any]:
     if x is None:
         raise TypeError(f"{name} is None; an array is needed")
     kind = type(x)
+    if kind is _tensor_type:
+        return _of_tensor(name, x)
     if issubclass(kind, np.ndarray):
-        _refuse_mask(name, x)
+        if any(kind is bits for bits in FOREIGN.values()) and x.dtype == np.uint16:
+            return x  # type: ignore[no-any-return]
+        _refuse_mask(name, x, _MASKS)
     elif not issubclass(kind, _NUMPYS_OWN):
         _refuse_kind(name, kind)
         array = _of_tensor(name, x) if _is_tensor(kind) else _lent(name, x)
@@ -120,21 +135,26 @@ def _unreadable(name: str, kind: type, error: Exception) -> str:
     return f"{name} of type {kind.__module__}.{kind.__name__} cannot be read as an array: {error}"
 
 
-def _refuse_mask(name: str, x: NDArray[Any]) -> None:
+def _refuse_mask(name: str, x: NDArray[Any], hint: str) -> None:
     ma = sys.modules.get("numpy.ma")
-    if ma is not None and issubclass(type(x), ma.MaskedArray) and np.any(ma.getmaskarray(x)):
-        raise TypeError(
-            f"{name} is a masked array, and some of it is masked; pass .data, and say what does "
-            "not count by sample_weight= (0 or False) or, in class indices, by ignore_index"
-        )
+    if ma is None or not issubclass(type(x), ma.MaskedArray):
+        return
+    mask = np.asarray(ma.getmask(x))
+    if mask.dtype == bool and mask.any():
+        raise TypeError(f"{name} is a masked array, and some of it is masked; pass .data{hint}")
 
 
+_MASKS = (
+    ", and say what does not count by sample_weight= (0 or False) or, in class indices, "
+    "by ignore_index"
+)
 # What to pass instead of objects of other packages, by package and how the class is called.
 _INSTEAD = {
     ("scipy.sparse", ""): "is a sparse matrix; pass .toarray()",
+    ("polars.", "LazyFrame"): "is a polars LazyFrame; pass .collect()",
     ("dask.", ""): "is a dask collection, which may be larger than memory; map a function over its "
     "blocks (dask.array.map_blocks), or pass .compute()",
-    ("jax.", "Tracer"): "is a JAX tracer, whose numbers are not known while JAX traces; call it "
+    ("jax.", "Tracer"): "is a JAX tracer, whose numbers are not known while JAX traces; call ce "
     "outside of jit, grad and vmap, or within them through jax.pure_callback",
 }
 
@@ -155,15 +175,15 @@ def _matter(array: NDArray[Any]) -> str:
     if kind == "O":
         return _matter_of_object(array.item()) if array.ndim == 0 else _matter_of_objects(array)
     if kind in "UST":
-        return f"holds text (dtype {array.dtype}); {_LABELS}"
+        return f"holds text (dtype {array.dtype}); accepted: {NUMBERS}; {_LABELS}"
     if kind in "mM":
-        return f"holds dates or times (dtype {array.dtype}); accepted: real numbers"
+        return f"holds dates or times (dtype {array.dtype}); accepted: {NUMBERS}"
     if array.dtype.names:
         return f"holds records (dtype {array.dtype}); pass one field of them"
-    return f"has dtype {array.dtype}; accepted: real numbers"
+    return f"has dtype {array.dtype}; accepted: {NUMBERS}"
 
 
-_LABELS = "class indices are integers: np.unique(labels, return_inverse=True) makes them"
+_LABELS = "np.unique(labels, return_inverse=True) makes class indices of labels"
 _MISSING = ("NoneType", "NAType", "NaTType")
 
 
@@ -173,25 +193,26 @@ def _matter_of_object(x: Any) -> str:
         return f"is a {kind}, which has no order; pass a list"
     if isinstance(x, Mapping):
         return f"is a {kind}; pass an array of its values"
-    if isinstance(x, Real):
-        return f"is the {kind} {x}, which no dtype of NumPy holds; pass a float"
-    if hasattr(type(x), "__iter__"):
-        return f"is a {kind}, which is no array; pass a list of what it holds"
-    return f"is a {kind}, which is no array"
+    if isinstance(x, int):
+        return "is an integer beyond 64 bits; pass a float"
+    hint = "; pass a list of what it yields" if hasattr(type(x), "__iter__") else ""
+    return f"is of type {kind}, which is no array{hint}"
 
 
 def _matter_of_objects(array: NDArray[Any]) -> str:
     for place, x in np.ndenumerate(array):
-        where = f"at [{', '.join(map(str, place))}]"
-        if type(x).__name__ in _MISSING:
+        kind, where = type(x).__name__, f"at [{', '.join(map(str, place))}]"
+        if kind in _MISSING:
             return f"has a missing value {where} ({x}); fill it, and mask it by sample_weight="
         if isinstance(x, str | bytes):
             return f"holds text {where}; {_LABELS}"
-        if hasattr(type(x), "__len__"):
-            return f"holds a {type(x).__name__} {where}; np.stack makes one array of rows alike"
+        if isinstance(x, Sequence | np.ndarray):
+            return f"holds a row of its own {where} ({kind}); np.stack makes one array of rows"
+        if isinstance(x, int) and not -(2**63) <= x < 2**64:
+            return f"holds an integer beyond 64 bits {where}; pass .astype(float)"
         if not isinstance(x, Real):
-            return f"holds a {type(x).__name__} {where}; accepted: real numbers"
-    return "holds Python objects (dtype object); pass .astype(float)"
+            return f"holds a {kind} {where}; accepted: {NUMBERS}"
+    return f"holds Python objects (dtype object); accepted: {NUMBERS}; pass .astype(float)"
 
 
 # -- DLPack ---------------------------------------------------------------------------------------
@@ -225,12 +246,14 @@ def _capsule(lend: Any) -> Any:
     return lend()  # it has not run yet: it knows no such keyword
 
 
-_tensor_type: type | None = None  # torch.Tensor, if _core can read it without calling methods
+# torch.Tensor, and how it is read in C; None where torch does not offer that.
+_tensor_type: type | None = None
+_from_tensor: Callable[[Any], NDArray[Any] | None]
 
 
 def _is_tensor(kind: type) -> bool:
     """True for torch's. (Who has one has imported torch.)"""
-    global _tensor_type
+    global _tensor_type, _from_tensor
     tensor = getattr(sys.modules.get("torch"), "Tensor", None)
     if not isinstance(tensor, type) or not issubclass(kind, tensor):
         return False
@@ -238,41 +261,40 @@ def _is_tensor(kind: type) -> bool:
         from ce import _core  # which imports this module
 
         if _core.know_tensors(tensor):
-            _tensor_type = tensor
+            _tensor_type, _from_tensor = tensor, _core.from_tensor
     return True
 
 
 def _of_tensor(name: str, x: Any, as_out: bool = False) -> NDArray[Any]:
-    from ce import _core  # which imports this module
-
     try:
-        device, grad, negated = str(x.device), x.requires_grad, x.is_neg()
-        if x.device.type == "cpu" and not grad and not (negated and as_out):
+        array = _from_tensor(x) if type(x) is _tensor_type else None
+        if array is not None:
+            return array
+        grad, negated = x.requires_grad, x.is_neg()
+        if not grad and not (negated and as_out):
             x = x.resolve_neg()
-            if type(x) is _tensor_type:
-                return _core.from_tensor(x)
             if x.dtype is not sys.modules["torch"].bfloat16:
-                return x.numpy()  # type: ignore[no-any-return]
-            bits = x.view(sys.modules["torch"].int16).numpy()
-            return bits.view(np.uint16).view(FOREIGN["bfloat16"])  # type: ignore[no-any-return]
+                return np.asarray(x.numpy())
+            bits = np.asarray(x.view(sys.modules["torch"].int16).numpy())
+            return bits.view(np.uint16, FOREIGN["bfloat16"])
     except Exception as error:
         raise TypeError(f"{name} {_matter_of_tensor(x, error)}") from error
-    if x.device.type != "cpu":
-        raise TypeError(f"{name} is on device {device}; pass a copy of it on the CPU: .cpu()")
     if grad:
-        raise TypeError(f"{name} requires grad, which ends here; pass .detach()")
+        raise TypeError(f"{name} requires grad, and no gradient flows through ce; pass .detach()")
     raise TypeError(f"{name} is a negated view of its memory; pass .resolve_neg()")
 
 
 def _matter_of_tensor(x: Any, error: Exception) -> str:
+    if x.device.type != "cpu":
+        return f"is on device {x.device}; pass a copy of it on the CPU: .cpu()"
     if x.is_nested:
         return "is a nested tensor, with rows of different lengths; pass .to_padded_tensor(0.0)"
     if str(x.layout) != "torch.strided":
         return f"has layout {x.layout}; pass .to_dense()"
     if x.is_quantized:
         return "is quantized; pass .dequantize()"
-    if isinstance(error, BufferError):
-        return f"has dtype {x.dtype}; accepted: real numbers"
+    if isinstance(error, TypeError) or x.is_complex():
+        return f"has dtype {x.dtype}; accepted: {NUMBERS}"
     return f"of type {type(x).__module__}.{type(x).__name__} cannot be read as an array: {error}"
 
 
@@ -283,7 +305,8 @@ def as_out(name: str, out: Any) -> NDArray[Any]:
     """The memory of an output as such an array, writeable."""
     kind = type(out)
     if issubclass(kind, np.ndarray):
-        array = as_array(name, out)
+        _refuse_mask(name, out, "")
+        array = np.asarray(out)
     else:
         lent = _of_tensor(name, out, True) if _is_tensor(kind) else _lent(name, out, True)
         if lent is None:
@@ -293,4 +316,5 @@ def as_out(name: str, out: Any) -> NDArray[Any]:
         array = lent
     if not array.flags.writeable:
         raise ValueError(f"{name} is read-only; it must be writeable")
-    return array
+    bits = foreign(array.dtype)
+    return array if bits is None else array.view(np.uint16, bits)

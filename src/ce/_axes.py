@@ -22,13 +22,6 @@ Axes: TypeAlias = SupportsIndex | tuple[SupportsIndex, ...] | None
 Shape = tuple[int, ...]
 
 
-def flag(name: str, value: Any) -> bool:
-    """A truth value, and nothing that merely counts as one."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} is {value!r}; it must be True or False")
-    return bool(value)
-
-
 # -- the axes -------------------------------------------------------------------------------------
 
 
@@ -180,7 +173,7 @@ def normalise_backward(
 
 
 def logsumexp(loss: int, x: Any, axis: Axes, keepdims: Any, out: Any) -> Any:
-    several, keepdims = _chosen(axis), flag("keepdims", keepdims)
+    several, keepdims = _chosen(axis), _check.flag("keepdims", keepdims)
     if isinstance(several, int):
         return _core.logsumexp(loss, x, several, keepdims, out)
     place, x = _plain(out, x=x)
@@ -199,7 +192,7 @@ def logsumexp(loss: int, x: Any, axis: Axes, keepdims: Any, out: Any) -> Any:
 def logsumexp_backward(
     loss: int, grad_output: Any, x: Any, axis: Axes, keepdims: Any, out: Any
 ) -> NDArray[Any]:
-    several, keepdims = _chosen(axis), flag("keepdims", keepdims)
+    several, keepdims = _chosen(axis), _check.flag("keepdims", keepdims)
     if isinstance(several, int):
         return _core.logsumexp_backward(loss, grad_output, x, several, keepdims, out)
     place, grad_output, x = _plain(out, grad_output=grad_output, x=x)

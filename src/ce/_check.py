@@ -155,12 +155,6 @@ def without_axis(name: str, array: NDArray[Any], shape: Shape, axis: int | None)
 # -- shapes and axes ------------------------------------------------------------------------------
 
 
-def no_none(axis: Any) -> Any:
-    if axis is None:
-        raise TypeError("axis is None; it must be an integer")
-    return axis
-
-
 def axis(value: Any, rank: int) -> int:
     index = _integer("axis", value)
     return index if -rank <= index < rank else rank
@@ -260,6 +254,7 @@ def bad_normalizer(value: float, reduction: str) -> NoReturn:
 
 
 def flag(name: str, value: Any) -> bool:
+    """A truth value, and nothing that merely counts as one."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} is {value!r}; it must be True or False")
     return bool(value)

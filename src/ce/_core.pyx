@@ -677,7 +677,7 @@ def axis_sum(int loss, p, q, axis):
     clear(&c)
     ce_start(&c.job, loss)
     try:
-        x = begin(&c, "p", p, _check.no_none(axis))
+        x = begin(&c, "p", p, axis)
         narrow = c.job.real == CE_FLOAT32
         if ce_loss_row(loss).second != CE_NOTHING:
             q = hold(&c, CE_OTHER, "q", q)
@@ -712,7 +712,7 @@ def normalise(int loss, x, axis, out):
     clear(&c)
     ce_start(&c.job, loss)
     try:
-        z = begin(&c, "x", x, _check.no_none(axis))
+        z = begin(&c, "x", x, axis)
         result = take_out(&c, CE_GRAD, "out", out, z)
         fill(&c)
         return deliver(result)
@@ -726,7 +726,7 @@ def normalise_backward(int loss, grad_output, output, axis, out):
     clear(&c)
     ce_start(&c.job, loss)
     try:
-        y = begin(&c, "output", output, _check.no_none(axis))
+        y = begin(&c, "output", output, axis)
         g = take_floats(&c, CE_OTHER, "grad_output", grad_output)
         if c.job.array[CE_OTHER].type != c.job.array[CE_Z].type:
             _check.bad_match("grad_output", "output", bits(g), bits(y))
@@ -751,7 +751,7 @@ def logsumexp(int loss, x, axis, keepdims, out):
     clear(&c)
     ce_start(&c.job, loss)
     try:
-        z = begin(&c, "x", x, _check.no_none(axis))
+        z = begin(&c, "x", x, axis)
         kept = c.job.class_axis if keepdims else None
         if out is not None:
             inner = _check.without_axis("out", _arrays.as_out("out", out),
@@ -776,7 +776,7 @@ def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
     clear(&c)
     ce_start(&c.job, loss)
     try:
-        z = begin(&c, "x", x, _check.no_none(axis))
+        z = begin(&c, "x", x, axis)
         g = _check.without_axis("grad_output", _arrays.as_array("grad_output", grad_output),
                                 reduced_shape(&c, keepdims), c.job.class_axis if keepdims else None)
         take_items(&c, CE_UPSTREAM, "grad_output", g, False)

@@ -1,7 +1,7 @@
 """The part of _core.pyx that reads DLPack, by which libraries lend each other the memory of arrays.
 
-That a capsule holds what its name says cannot be verified. What it holds is checked as far as it
-can be: that the memory is there and as large as it says, the lender answers for.
+That a capsule holds what its name says cannot be verified, nor that the memory is there: for that
+the lender answers. All else is checked.
 """
 
 # -- dmlc/dlpack: what capsules hold ------------------------------------------------------------
@@ -40,12 +40,34 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* By code, and by the size of 1, 2, 4 or 8 bytes: the format of Python's buffers. */
-    static const char *const ce_formats[] = {"bhiq", "BHIQ", " efd", "    ", " H  ", "    ", "?   "};
-    #define CE_FORMAT_CODES (int)(sizeof ce_formats / sizeof *ce_formats)
+    /* By DLPack's code and the size (1, 2, 4, 8 bytes): the format of Python's buffers, and NumPy's
+     * number of the dtype. Of bfloat16 it is that of its bits. */
+    enum { CODES = 7, LONG_IS_8 = sizeof(long) == 8 };
+    static const char format_of[CODES][5] = {
+        "bhiq", "BHIQ", " efd", "    ", " H  ", "    ", "?   ",
+    };
+    static const char number_of[CODES][4] = {
+        {1, 3, 5, LONG_IS_8 ? 7 : 9}, {2, 4, 6, LONG_IS_8 ? 8 : 10}, {0, 23, 11, 12}, {0}, {0, 4},
+    };
+
+    enum { DTYPE_OF_NUMBER = 45, NEW_ARRAY = 94, SET_BASE = 282 };
+
+    /* Takes the reference to the dtype. */
+    #define array_on_memory(api, type, dtype, axes, shape, strides, data, writeable) \\
+        ((PyObject *(*)(PyObject *, PyObject *, int, Py_ssize_t *, Py_ssize_t *, void *, int, \\
+                        PyObject *))(api)[NEW_ARRAY])( \\
+            type, dtype, axes, shape, strides, data, (writeable) ? (int)WRITEABLE : 0, NULL)
+    #define dtype_of_number(api, number) \\
+        ((PyObject *(*)(int))(api)[DTYPE_OF_NUMBER])(number)
+    #define set_base(api, array, base) \\
+        ((int (*)(PyObject *, PyObject *))(api)[SET_BASE])(array, base)
     """
-    const char *const *ce_formats
-    int CE_FORMAT_CODES
+    int CODES
+    const char format_of[7][5]
+    const char number_of[7][4]
+    PyObject *dtype_of_number(void **, int)
+    object array_on_memory(void **, object, PyObject *, int, int64_t *, Py_ssize_t *, void *, bint)
+    int set_base(void **, object, PyObject *) except -1
 
 cdef dict device_names = {
     2: "cuda", 4: "opencl", 7: "vulkan", 8: "metal", 10: "rocm", 13: "cuda (managed)",
@@ -54,9 +76,14 @@ cdef dict device_names = {
 cdef char nowhere = 0      # empty tensors may have no address
 
 
+cdef inline bint is_memory(int device) noexcept:
+    """True for the machine's own."""
+    return device == IN_MEMORY or device == PINNED_BY_CUDA or device == PINNED_BY_ROCM
+
+
 def device_name(int device, int number):
     """Of a device that is not the machine's own memory, else None."""
-    if device == IN_MEMORY or device == PINNED_BY_CUDA or device == PINNED_BY_ROCM:
+    if is_memory(device):
         return None
     return f"{device_names.get(device, f'of type {device}')}:{number}"
 
@@ -66,31 +93,32 @@ def device_name(int device, int number):
 @cython.final
 @cython.auto_pickle(False)
 cdef class Loan:
-    """Memory of another library, as a buffer. It is given back when the last array on it is gone."""
-    cdef Managed *managed
-    cdef Versioned *versioned  # one of the two is NULL
+    """Memory of another library, as a buffer; given back when the last array on it is gone."""
+    cdef Managed *managed      # one of the two is NULL
+    cdef Versioned *versioned
     cdef Tensor *tensor
+    cdef void *data
     cdef bint read_only
+    cdef int number            # NumPy's, of the dtype
     cdef char format[2]
     cdef Py_ssize_t size       # of an element
     cdef Py_ssize_t strides[AXES]
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
-        cdef Tensor *t = self.tensor
         cdef int i
+        if self.data == NULL or flags & PyBUF_RECORDS_RO != PyBUF_RECORDS_RO:
+            raise BufferError("strides and format must be asked for")
         if self.read_only and flags & PyBUF_WRITABLE:
             raise BufferError("the memory is read-only")
-        if t == NULL or flags & PyBUF_RECORDS_RO != PyBUF_RECORDS_RO:
-            raise BufferError("strides and format must be asked for")
-        buffer.buf = &nowhere if t.data == NULL else <char *>t.data + t.byte_offset
+        buffer.buf = self.data
         buffer.obj = self
         buffer.itemsize = buffer.len = self.size
-        for i in range(t.ndim):
-            buffer.len *= t.shape[i]
+        for i in range(self.tensor.ndim):
+            buffer.len *= self.tensor.shape[i]
         buffer.readonly = self.read_only
-        buffer.ndim = t.ndim
+        buffer.ndim = self.tensor.ndim
         buffer.format = self.format
-        buffer.shape = <Py_ssize_t *>t.shape
+        buffer.shape = <Py_ssize_t *>self.tensor.shape
         buffer.strides = self.strides
         buffer.suboffsets = NULL
         buffer.internal = NULL
@@ -103,47 +131,53 @@ cdef class Loan:
 
 
 cdef int check_loan(Loan loan) except -1:
-    """Raises a BufferError where NumPy could not hold what is lent."""
+    """Fill in the rest; a BufferError where NumPy could not hold what is lent."""
     cdef Tensor *t = loan.tensor
     cdef Py_ssize_t n, step
-    cdef int i
-    device = device_name(t.device, t.device_number)
-    if device is not None:
-        raise BufferError(f"its memory is on device {device}")
-    i = 0 if t.bits == 8 else 1 if t.bits == 16 else 2 if t.bits == 32 else 3
-    loan.size = 1 << i
-    if t.code < CE_FORMAT_CODES and t.lanes == 1 and t.bits == 8 << i:
-        loan.format[0] = ce_formats[t.code][i]
-    if loan.format[0] in (0, c' '):
-        raise BufferError(f"its numbers are of DLPack's type {t.code}, {t.bits} bits, {t.lanes} lanes")
+    cdef int i = 0 if t.bits == 8 else 1 if t.bits == 16 else 2 if t.bits == 32 else 3
+    if not is_memory(t.device):
+        raise BufferError(f"its memory is on device {device_name(t.device, t.device_number)}")
+    if t.code >= CODES or t.bits != 8 << i or t.lanes != 1 or format_of[t.code][i] == c' ':
+        raise BufferError(f"its numbers have DLPack's type {t.code}, {t.bits} bits, "
+                          f"{t.lanes} lanes")
     if not 0 <= t.ndim <= AXES or (t.ndim and t.shape == NULL):
-        raise BufferError(f"DLPack tells of {t.ndim} axes")
-    step = loan.size
+        raise BufferError(f"it has {t.ndim} axes")
+    loan.size = step = 1 << i
+    loan.format[0] = format_of[t.code][i]
+    loan.number = number_of[t.code][i]
     for i in range(t.ndim - 1, -1, -1):
         n = t.shape[i]
         if n < 0 or (n and step > <Py_ssize_t>(<size_t>-1 >> 1) // n):
-            raise BufferError("DLPack tells of an impossible shape")
+            raise BufferError(f"it has length {n} along axis {i}")
         loan.strides[i] = step if t.strides == NULL else <Py_ssize_t>(
             <size_t>t.strides[i] * <size_t>loan.size)
         step *= n
     if step and t.data == NULL:
         raise BufferError("it has no memory")
+    loan.data = &nowhere if t.data == NULL else <char *>t.data + t.byte_offset
     return 0
 
 
 cdef object array_of(Loan loan):
     """An ndarray, or of bfloat16 its bits."""
+    cdef Tensor *t = loan.tensor
     check_loan(loan)
-    array = np.asarray(loan)
-    return array.view(Bfloat16) if loan.tensor.code == BFLOAT else array
+    kind = Bfloat16 if t.code == BFLOAT else ndarray
+    if numpy_api == NULL:
+        return np.asarray(loan).view(kind)
+    array = array_on_memory(numpy_api, kind, dtype_of_number(numpy_api, loan.number), t.ndim,
+                            t.shape, loan.strides, loan.data, not loan.read_only)
+    Py_INCREF(loan)
+    set_base(numpy_api, array, <PyObject *>loan)  # takes the reference, whatever happens
+    return array
 
 
 cdef int take_versioned(Loan loan, Versioned *v) except -1:
     loan.versioned = v
     if v.major != 1:
-        raise BufferError(f"DLPack of version {v.major}.{v.minor} is not known")
+        raise BufferError(f"it speaks DLPack {v.major}.{v.minor}")
     loan.tensor = &v.tensor
-    loan.read_only = v.flags & READ_ONLY
+    loan.read_only = v.flags & (READ_ONLY | A_COPY)  # what is written to a copy is lost
     return 0
 
 
@@ -152,21 +186,24 @@ def from_dlpack(capsule):
 
     Read-only where the lender does not say that it may be written to.
     """
-    cdef Loan loan = Loan()
+    cdef Loan loan = Loan.__new__(Loan)
+    cdef void *lent
     if PyCapsule_IsValid(capsule, "dltensor_versioned"):
-        v = <Versioned *>PyCapsule_GetPointer(capsule, "dltensor_versioned")
+        lent = PyCapsule_GetPointer(capsule, "dltensor_versioned")
         PyCapsule_SetName(capsule, "used_dltensor_versioned")
-        take_versioned(loan, v)
-        loan.read_only = v.flags & (READ_ONLY | A_COPY)  # what is written to a copy is lost
+        take_versioned(loan, <Versioned *>lent)
     elif PyCapsule_IsValid(capsule, "dltensor"):
-        loan.managed = <Managed *>PyCapsule_GetPointer(capsule, "dltensor")
+        lent = PyCapsule_GetPointer(capsule, "dltensor")
         PyCapsule_SetName(capsule, "used_dltensor")
+        loan.managed = <Managed *>lent
         loan.tensor = &loan.managed.tensor
         loan.read_only = True
     else:
         raise BufferError("its __dlpack__ gives no capsule of DLPack, or one that is used up")
     return array_of(loan)
 
+
+# -- torch --------------------------------------------------------------------------------------
 
 cdef Exchange *exchange = NULL
 cdef object tensor_type = None  # torch.Tensor, if it has such a capsule
@@ -188,22 +225,24 @@ def know_tensors(kind):
 
 
 def from_tensor(x):
-    """The same of a torch.Tensor proper, in a tenth of the time.
+    """The same of a torch.Tensor proper, in half the time of its numpy().
 
-    It must not be negated nor require grad: torch does not look at that here.
+    None of one that is not plain: what is the matter with it, its attributes tell.
     """
-    cdef Loan loan = Loan()
+    cdef Loan loan
     cdef Versioned *v = NULL
-    exchange.lend(<PyObject *>x, &v)
-    take_versioned(loan, v)
-    return array_of(loan)
+    if type(x) is not tensor_type or x.requires_grad or x.is_neg():
+        return None
+    loan = Loan.__new__(Loan)
+    try:
+        exchange.lend(<PyObject *>x, &v)
+        take_versioned(loan, v)
+        return array_of(loan)
+    except (BufferError, RuntimeError):
+        return None
 
 
-cdef object array_from(str name, object x):
-    """_check.as_array(name, x), which the common tensor reaches sooner."""
-    if type(x) is tensor_type and not x.requires_grad and not x.is_neg():
-        try:
-            return from_tensor(x)
-        except (BufferError, RuntimeError):
-            pass  # there the error is put in words
-    return _arrays.as_array(name, x)
+cdef inline object array_from(str name, object x):
+    """_arrays.as_array, sooner for plain tensors."""
+    array = from_tensor(x) if type(x) is tensor_type else None
+    return _arrays.as_array(name, x) if array is None else array

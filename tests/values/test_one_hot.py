@@ -85,8 +85,10 @@ def test_one_hot_errors():
     for bad in (3, -1):
         with pytest.raises(IndexError, match=rf"target\[1, 0\] is {bad}, not in \[0, 3\)"):
             ce.one_hot(np.array([[0], [bad]]), 3)
-    with pytest.raises(TypeError, match=r"target.*float64"):
-        ce.one_hot(np.array([0.0]), 3)
+    for bad, error in ((0.5, ValueError), (np.nan, ValueError), (3.0, IndexError)):
+        with pytest.raises(error, match=rf"target\[1\] is {bad:g}, not"):
+            ce.one_hot(np.array([0.0, bad]), 3)
+    np.testing.assert_array_equal(ce.one_hot(np.float32([2, 0]), 3), np.eye(3)[[2, 0]])
     with pytest.raises(ValueError, match=r"num_classes.*-1"):
         ce.one_hot(np.array([0]), -1)
     with pytest.raises(TypeError, match="num_classes"):
