@@ -129,20 +129,26 @@ cdef bint same_buffer(const Py_buffer *a, const Py_buffer *b) noexcept:
     return same(a, b) and strcmp(a.format, b.format) == 0 and a.readonly == b.readonly
 
 
-cdef int confirm(Call *c) except -1:
+cdef int confirm_view(Call *c, int which) except -1:
     """Nothing may have changed an array since its view was taken: no other argument's code."""
     cdef Py_buffer now
     cdef bint alike = True
+    if c.held[which] == AN_ARRAY:
+        alike = is_as_viewed(<const Ndarray *>c.kept[which], &c.view[which], c.flags[which],
+                             c.met[which])
+    elif c.held[which] == A_BUFFER:
+        PyObject_GetBuffer(<object>c.kept[which], &now, PyBUF_STRIDES | PyBUF_FORMAT)
+        alike = same_buffer(&now, &c.view[which])
+        PyBuffer_Release(&now)
+    if not alike:
+        _check.changed(<object>c.name[which])
+    return 0
+
+
+cdef int confirm(Call *c) except -1:
     cdef int i = 0
     while c.views >> i:
-        if c.held[i] == AN_ARRAY:
-            alike = is_as_viewed(<const Ndarray *>c.kept[i], &c.view[i], c.flags[i], c.met[i])
-        elif c.held[i] == A_BUFFER:
-            PyObject_GetBuffer(<object>c.kept[i], &now, PyBUF_STRIDES | PyBUF_FORMAT)
-            alike = same_buffer(&now, &c.view[i])
-            PyBuffer_Release(&now)
-        if not alike:
-            _check.changed(<object>c.name[i])
+        confirm_view(c, i)
         i += 1
     return 0
 

@@ -696,8 +696,8 @@ def axis_sum(int loss, p, q, axis):
 
 cdef int widen_logits(Call *c, object x) except -1:
     """The first input becomes float64, since the second is."""
-    wide = _check.widened(bits(x))
-    replace(c, CE_Z, x, wide)
+    confirm_view(c, CE_Z)
+    replace(c, CE_Z, x, _check.widened(bits(x)))
     if not fits(c, &c.view[CE_Z], CE_Z):
         _check.changed("p")
     c.job.real = CE_FLOAT64

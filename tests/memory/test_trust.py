@@ -1,0 +1,365 @@
+"""Nothing is trusted that was read before a user's code ran, and no attribute of a subclass.
+
+A call reads its arguments one after the other, and an argument's own methods may change another
+one meanwhile. Then the call raises an exception, and nothing is written.
+"""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from helpers.problems import assert_same_bits
+
+import ce
+
+ROWS, CLASSES = 300, 40
+
+
+def reshaped(z):
+    z.shape = z.shape[::-1]
+
+
+def retyped(z):
+    z.dtype = np.int32 if z.dtype == np.float32 else np.uint8
+
+
+def halved(z):
+    z.dtype = np.float16
+
+
+def shrunk(z):
+    z.resize((1, 1), refcheck=False)
+
+
+def grown(z):
+    z.resize((4 * len(z), *z.shape[1:]), refcheck=False)
+
+
+def replaced(z):
+    z.__setstate__(np.zeros((2, 2), z.dtype).__reduce__()[2])
+
+
+CHANGES = [reshaped, retyped, halved, shrunk, grown, replaced]
+OF_MEMORY = [reshaped, shrunk, grown, replaced]  # of any dtype
+
+
+class Hostile:
+    """Its methods change an array before they answer."""
+
+    def __init__(self, change, array, answer):
+        self.change, self.array, self.answer = change, array, answer
+        self.asked = 0
+
+    def ask(self):
+        self.asked += 1
+        if self.asked == 1:
+            self.change(self.array)
+        return self.answer
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.ask(), dtype)
+
+    def __index__(self):
+        return int(self.ask())
+
+    def __float__(self):
+        return float(self.ask())
+
+    def __dlpack_device__(self):
+        raise NotImplementedError
+
+
+class HostileText(str):
+    """A string whose comparison does."""
+
+    def __eq__(self, other):
+        self.hostile.ask()
+        return str(self) == other
+
+    __hash__ = str.__hash__
+
+
+def text(change, array, answer):
+    made = HostileText(answer)
+    made.hostile = Hostile(change, array, answer)
+    return made
+
+
+def logits():
+    return np.linspace(-2, 3, ROWS * CLASSES, dtype=np.float32).reshape(ROWS, CLASSES).copy()
+
+
+TARGET = np.arange(ROWS) % CLASSES
+
+
+def by_weight(change, z):
+    v = Hostile(change, z, np.ones(ROWS, np.float32))
+    return lambda **more: ce.CrossEntropyLoss().grad(z, TARGET, sample_weight=v, **more)
+
+
+def by_class_weight(change, z):
+    w = Hostile(change, z, np.ones(CLASSES))
+    return lambda **more: ce.cross_entropy(z, TARGET, weight=w, **more)
+
+
+def by_strided_class_weight(change, z):
+    w = Hostile(change, z, np.ones(2 * CLASSES, np.float32)[::2])
+    return lambda **more: ce.cross_entropy(z, TARGET, weight=w, **more)
+
+
+def by_target(change, z):
+    t = Hostile(change, z, TARGET)
+    return lambda **more: ce.CrossEntropyLoss().value_and_grad(z, t, **more)
+
+
+def by_probabilities(change, z):
+    q = Hostile(change, z, np.full((ROWS, CLASSES), 1 / CLASSES, np.float32))
+    return lambda **more: ce.CrossEntropyLoss().grad_and_hess(z, q, **more)
+
+
+def by_upstream(change, z):
+    g = Hostile(change, z, np.ones(ROWS, np.float32))
+    criterion = ce.FocalLoss(reduction="none")
+    return lambda **more: criterion.value_and_grad(z, TARGET, grad_output=g, **more)
+
+
+def by_axis(change, z):
+    axis = Hostile(change, z, 1)
+    return lambda **more: ce.cross_entropy(z, TARGET, axis=axis, **more)
+
+
+def by_axis_of_softmax(change, z):
+    axis = Hostile(change, z, -1)
+    return lambda **more: ce.softmax(z, axis, **more)
+
+
+def by_reduction(change, z):
+    reduction = text(change, z, "none")
+    return lambda **more: ce.nll_loss(z, TARGET, reduction=reduction, **more)
+
+
+def by_ignored_index(change, z):
+    index = Hostile(change, z, -100)
+    return lambda **more: ce.cross_entropy(z, TARGET, ignore_index=index, **more)
+
+
+def by_number(change, z):
+    gamma = Hostile(change, z, 2.0)
+    return lambda **more: ce.focal_loss(z, TARGET, gamma=gamma, **more)
+
+
+def by_normalizer(change, z):
+    n = Hostile(change, z, 2.0)
+    return lambda **more: ce.CrossEntropyLoss().grad(z, TARGET, normalizer=n, **more)
+
+
+def by_residual(change, z):
+    y = Hostile(change, z, np.zeros((ROWS, CLASSES), np.float32))
+    return lambda **more: ce.MSELoss().grad(z, y, **more)
+
+
+def by_element_weight(change, z):
+    w = Hostile(change, z, np.ones(CLASSES, np.float32))
+    return lambda **more: ce.binary_cross_entropy_with_logits(z, 0.5, weight=w, **more)
+
+
+def by_second_distribution(change, z):
+    q = Hostile(change, z, np.ones((ROWS, CLASSES)))
+    return lambda **more: ce.relative_entropy(z, q, **more)
+
+
+def by_upstream_of_softmax(change, z):
+    g = Hostile(change, z, np.ones((ROWS, CLASSES), np.float32))
+    return lambda **more: ce.softmax_backward(g, z, **more)
+
+
+def by_upstream_of_logsumexp(change, z):
+    g = Hostile(change, z, np.ones(ROWS, np.float32))
+    return lambda **more: ce.logsumexp_backward(g, z, **more)
+
+
+CALLS = [made for name, made in list(globals().items()) if name.startswith("by_")]
+
+
+def outcome(call):
+    """What came of it: an exception, or the results."""
+    try:
+        return call()
+    except (TypeError, ValueError, IndexError, BufferError) as error:
+        return error
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NumPy's, of z.shape = ...
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("made", CALLS)
+def test_logits_that_change(made, change):
+    """Had they been trusted, the result would have been written to memory of another size."""
+    z = logits()
+    got = outcome(made(change, z))
+    if isinstance(got, Exception):
+        assert isinstance(got, (TypeError, ValueError))
+        return
+    # Then it was read before: the results are those of the array as it is now.
+    z = z.copy()
+    want = outcome(made(lambda z: None, z))
+    for a, b in zip(np.atleast_1d(got), np.atleast_1d(want), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("made", [by_weight, by_class_weight, by_target, by_axis, by_residual])
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_error_names_what_changed(made, change):
+    z = logits()
+    with pytest.raises(ValueError, match=r"(logits|input) was changed while the arguments"):
+        made(change, z)()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("change", [reshaped, shrunk, grown, replaced, retyped])
+def test_outputs_that_change(change):
+    """The weight's code changes the output, which was good when it was passed."""
+    for criterion, target in ((ce.CrossEntropyLoss(), TARGET), (ce.MSELoss(), 0.0)):
+        z, out = logits(), np.zeros((ROWS, CLASSES), np.float32)
+        v = Hostile(change, out, np.ones((ROWS, 1) if target is not TARGET else ROWS))
+        with pytest.raises((ValueError, TypeError)):
+            criterion.grad(z, target, sample_weight=v, out=out)
+        assert not np.any(out)
+
+
+def test_an_output_that_becomes_read_only():
+    out = np.zeros((ROWS, CLASSES), np.float32)
+    v = Hostile(lambda out: out.setflags(write=False), out, np.ones(ROWS, np.float32))
+    with pytest.raises(ValueError, match="out is read-only"):
+        ce.CrossEntropyLoss().grad(logits(), TARGET, sample_weight=v, out=out)
+    assert not out.any()
+
+
+def test_every_argument_is_asked_once():
+    """Another answer the second time cannot matter."""
+    z, out = logits(), np.zeros((ROWS, CLASSES), np.float32)
+    parts = {
+        "target": Hostile(lambda a: None, None, TARGET),
+        "sample_weight": Hostile(lambda a: None, None, np.ones(ROWS, np.float64)),
+    }
+    ce.CrossEntropyLoss().grad(z, parts["target"], sample_weight=parts["sample_weight"], out=out)
+    weight = Hostile(lambda a: None, None, np.ones((ROWS, 1), np.int64))
+    ce.mse_loss(z, Hostile(lambda a: None, None, np.zeros(z.shape)), weight=weight)
+    alpha = Hostile(lambda a: None, None, np.ones(CLASSES))
+    ce.focal_loss(z, TARGET, alpha=alpha)
+    assert [h.asked for h in (*parts.values(), weight, alpha)] == [1, 1, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_threads_that_reshape():
+    """Address and shape were copied: a new shape during the call changes nothing."""
+    z, stop = logits(), threading.Event()
+    want = ce.CrossEntropyLoss().grad(z, TARGET)
+
+    def turn():
+        while not stop.is_set():
+            for shape in ((ROWS, CLASSES), (CLASSES, ROWS), (ROWS * CLASSES,)):
+                z.shape = shape
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    right, end = 0, time.monotonic() + 20
+    while right < 20 and time.monotonic() < end:
+        got = outcome(lambda: ce.CrossEntropyLoss().grad(z, TARGET))
+        if not isinstance(got, Exception):
+            assert_same_bits(got, want)
+            right += 1
+    stop.set()
+    thread.join()
+    assert right
+
+
+class Liar(np.ndarray):
+    """A subclass that says of itself what is not so."""
+
+    lies: dict
+
+    def __getattribute__(self, name):
+        lies = object.__getattribute__(self, "__dict__").get("lies", {})
+        if name in lies:
+            return lies[name]
+        return super().__getattribute__(name)
+
+
+def lying(array, **lies):
+    made = array.view(Liar)
+    made.__dict__["lies"] = lies
+    return made
+
+
+def test_a_dtype_that_is_not_so():
+    z = lying(np.zeros((3, 4), np.complex128), dtype=np.dtype(np.float64))
+    for call in (ce.softmax, lambda z: ce.cross_entropy(z, [0, 1, 2]), lambda z: ce.mse_loss(z, 0)):
+        with pytest.raises(TypeError, match="complex128"):
+            call(z)
+    with pytest.raises(TypeError, match="complex128"):
+        ce.CrossEntropyLoss().grad(np.zeros((3, 4)), [0, 1, 2], out=z)
+
+
+def test_flags_that_are_not_so():
+    out = np.zeros((3, 4))
+    out.setflags(write=False)
+
+    class Flags:
+        writeable = True
+        c_contiguous = True
+
+    liar = lying(out, flags=Flags())
+    for call in (
+        lambda: ce.CrossEntropyLoss().grad(np.ones((3, 4)), [0, 1, 2], out=liar),
+        lambda: ce.softmax(np.ones((3, 4)), out=liar),
+        lambda: ce.softmax(np.ones((3, 4)), axis=None, out=liar),
+        lambda: ce.logsumexp(np.ones((3, 4, 2)), out=liar),
+    ):
+        with pytest.raises(ValueError, match="read-only"):
+            call()
+    assert not out.any()
+
+
+@pytest.mark.parametrize("name", ["shape", "strides", "ndim", "size", "astype", "view", "ctypes"])
+def test_attributes_that_are_not_so(name):
+    """The call looks past them: all is as with the array itself."""
+    lies = {
+        "shape": (300, 4), "strides": (0, 0), "ndim": 5, "size": 10**9, "ctypes": None,
+        "astype": lambda *args, **more: np.zeros(1), "view": lambda *args: np.zeros(1),
+    }  # fmt: skip
+    for dtype in (np.float32, ">f8", np.int16, np.float16):
+        z = np.arange(12).reshape(3, 4).astype(dtype)
+        out = np.zeros((3, 4), z.dtype if z.dtype.kind == "f" else np.float64)
+        liar, place = lying(z, **{name: lies[name]}), lying(out, **{name: lies[name]})
+        want = ce.CrossEntropyLoss().grad(z, [0, 1, 2])
+        assert_same_bits(ce.CrossEntropyLoss().grad(liar, [0, 1, 2]), want)
+        assert ce.CrossEntropyLoss().grad(liar, [0, 1, 2], out=place) is place
+        assert_same_bits(out.astype(want.dtype), want)
+        assert_same_bits(ce.mse_loss(liar, liar), ce.mse_loss(z, z))
+        v = np.arange(3.0)
+        assert_same_bits(
+            ce.cross_entropy(z, [0, 1, 2], sample_weight=lying(v, **{name: lies[name]})),
+            ce.cross_entropy(z, [0, 1, 2], sample_weight=v),
+        )
+
+
+def test_a_class_that_is_not_so():
+    """`isinstance` asks an object what it is; its memory is that of another."""
+
+    class Pretender:
+        @property
+        def __class__(self):
+            return np.ndarray
+
+    for call in (
+        lambda p: ce.softmax(p),
+        lambda p: ce.cross_entropy(p, [0]),
+        lambda p: ce.softmax(np.zeros(3), out=p),
+        lambda p: ce.CrossEntropyLoss().grad(np.zeros((1, 3)), [0], out=p),
+        lambda p: ce.logsumexp(np.zeros((2, 3)), out=p),
+        lambda p: ce.one_hot(p, 3),
+    ):
+        with pytest.raises(TypeError):
+            call(Pretender())
