@@ -275,6 +275,13 @@ static int in_unit(const char *p, ce_type type)
     return bits <= bits_of_one(type) || bits == 1ull << (size_of(type) * 8 - 1);
 }
 
+/* Is that item's sample weight 0? */
+static int is_masked(const ce_job *job, const block *b, int64_t i)
+{
+    const ce_array *v = &job->array[CE_V];
+    return v->data && bits_at(element(&b[CE_V], v->data, i), v->type) << (64 - size_of(v->type) * 8) << 1 == 0;
+}
+
 /* Where the job ought to be refused, or -1. Before it is run: in place the input is overwritten. */
 static int64_t first_bad(const ce_job *job, const block *b)
 {
@@ -284,6 +291,8 @@ static int64_t first_bad(const ce_job *job, const block *b)
     const block   *items = of_classes ? &b[CE_TARGET] : &b[CE_Z];
 
     for (int64_t i = 0; (checked[0] || checked[1] || of_classes) && i < count(items->axes, items->shape); i++) {
+        if (is_masked(job, b, i))
+            continue;
         if (of_classes && !in_range(element(items, job->array[CE_TARGET].data, i), job->array[CE_TARGET].type,
                                     job->shape[job->class_axis], job->ignore_index))
             return i;
@@ -410,18 +419,29 @@ static void choose_options(bytes *in, problem *p, const ce_loss *loss)
         job->hessian = (ce_hessian)below(in, 3);
     for (int i = 0; i < CE_OPTION_COUNT; i++) {
         const ce_option *o = ce_option_row(i);
-        if (o->field && loss->options >> i & 1)
+        if (o->field && loss->options >> i & 1 && i != CE_NORMALIZER_PLACE)
             *(double *)((char *)job + o->field) = take_within(in, o->least, o->most);
     }
     job->grad_output = take_double(in);
 }
 
+static const double normalizers[] = { 3.25, 1, 1e300, 1e-320 };
+
+/* Sample weights may be of float64 whatever is computed with, a choice that hangs on bits that have no other use. */
+static ce_type type_of_sample_weights(const ce_job *job, unsigned has, int wide, ce_type other)
+{
+    if (ce_loss_row(job->loss)->has_classes)
+        return wide ? CE_FLOAT64 : job->real;
+    return has & 8 ? CE_FLOAT64 : other;
+}
+
 /* Outputs, and then what else the loss has; `what` is a sum of VALUED, GRADED, CURVED. */
-static void add_arrays(bytes *in, problem *p, unsigned has, int what, ce_type type, ce_type other)
+static void add_arrays(bytes *in, problem *p, unsigned has, int what, ce_type type, ce_type other, int wide)
 {
     ce_job        *job = &p->job;
     const ce_loss *loss = ce_loss_row(job->loss);
     const int      reduced = is_reduced(loss), of_items = loss->has_classes ? (int)job->real : (int)other;
+    const ce_type  of_values = loss->has_classes || type == CE_FLOAT64 ? job->real : CE_FLOAT32;
 
     job->valued = what & VALUED;
     add(in, p, CE_Z, type);
@@ -434,13 +454,15 @@ static void add_arrays(bytes *in, problem *p, unsigned has, int what, ce_type ty
     if (loss->second == CE_CLASSES)
         add(in, p, CE_TARGET, (ce_type)(CE_INT8 + below(in, CE_TYPES - CE_INT8)));
     if (has & 1 && reduced)
-        add(in, p, CE_V, (ce_type)of_items);
+        add(in, p, CE_V, type_of_sample_weights(job, has, wide, other));
     if (has & 2 && !loss->has_classes)
         add(in, p, CE_POS, other);
     if (loss->second == CE_UPSTREAM_ITEMS || (has & 4 && reduced && job->reduction == CE_NONE))
         add(in, p, CE_UPSTREAM, (ce_type)of_items);
     if (what & VALUED && job->reduction == CE_NONE && job->axes > loss->has_classes)
-        add(in, p, CE_VALUE, job->real);
+        add(in, p, CE_VALUE, of_values);
+    if (has & 8 && reduced && !loss->has_classes)
+        add(in, p, CE_WEIGHT, other);
     if (has & 8 && reduced && loss->has_classes) {
         p->w_bytes = (size_t)(p->shape[job->class_axis] * size_of(job->real));
         p->w = malloc(p->w_bytes);
@@ -456,8 +478,10 @@ static void choose(bytes *in, problem *p)
     const unsigned   flags = take(in), in_place = take(in);
     const ce_loss   *loss = ce_loss_row(l);
     const ce_type    type = CE_INT8 == 4 ? (ce_type)(flags & 3) : (ce_type)below(in, CE_INT8);
-    const ce_type    real = type == CE_FLOAT64 ? CE_FLOAT64 : CE_FLOAT32;
-    const ce_type    other = real == CE_FLOAT64 || !(flags & 12) ? real : flags & 4 ? CE_FLOAT16 : CE_BFLOAT16;
+    const int        wide = in_place & 8, widens = wide && !loss->has_classes;
+    const ce_type    real = type == CE_FLOAT64 || widens ? CE_FLOAT64 : CE_FLOAT32;
+    const ce_type    half = !(flags & 12) ? CE_FLOAT32 : flags & 4 ? CE_FLOAT16 : CE_BFLOAT16;
+    const ce_type    other = real == CE_FLOAT64 && !(widens && type == CE_FLOAT64) ? CE_FLOAT64 : half;
     int              what = whats[flags >> 4 & 3];
 
     if (!is_reduced(loss))
@@ -470,7 +494,10 @@ static void choose(bytes *in, problem *p)
             loss->second == CE_UPSTREAMS && in_place & 4 ? CE_OTHER : CE_Z;
     choose_shape(in, p, loss->has_classes);
     choose_options(in, p, loss);
-    add_arrays(in, p, in_place >> 4, what, type, other);
+    if (is_reduced(loss) && p->job.reduction >= CE_MEAN && flags >> 6 == 2)
+        p->job.normalizer = normalizers[in_place >> 4 & 3];
+    p->job.fresh = !(in_place & 1) && flags >> 6 == 1;
+    add_arrays(in, p, in_place >> 4, what, type, other, wide);
     if (strcmp(loss->name, "cross_entropy") == 0 && what == VALUED && flags >> 6 == 3)
         p->job.reduction = CE_PERPLEXITY;
     met[l]++;
@@ -499,7 +526,7 @@ static void examine(problem *p, int64_t bad)
         fail("refused for the wrong number, or not refused");
     for (int a = 0; a < CE_ARRAYS; a++)
         if (p->job.array[a].data)
-            check_untouched(&p->blocks[a], &p->job.array[a], is_changed(p, a) && bad < 0);
+            check_untouched(&p->blocks[a], &p->job.array[a], is_changed(p, a) && (bad < 0 || p->job.fresh));
 }
 
 static void try_twice(bytes *in, problem *p)

@@ -136,7 +136,23 @@ static const real *gather_weights(walk *v, walk *w, int64_t n, double scale, rea
     return copy;
 }
 
-/* The sum of that, where float32 could not hold it either. */
+/* Numbers that are 0 where the next n sample weights are; NULL: there are none. */
+static const real *gather_masks(walk *v, int64_t n, real *copy)
+{
+    walk   none = { .run = NULL };
+    double x[FACTORS];
+
+    if (!v->run || is_held(v))
+        return gather_span(v, n, copy);
+    for (int64_t i = 0, some; i < n; i += some) {
+        some = smaller(n - i, FACTORS);
+        gather_factors(v, &none, some, 1, x);
+        for (int64_t j = 0; j < some; j++) copy[i + j] = x[j] != 0;
+    }
+    return copy;
+}
+
+/* The sum of the factors, some of which float32 may not hold. */
 static double sum_weights(walk *v, walk *w, int64_t n, double scale, real *copy)
 {
     double x[FACTORS], sum = 0, lost = 0;
@@ -234,7 +250,7 @@ static void check_numbers(const ce_grid *grid, const ce_plan *plan, int64_t firs
         n = smaller(last - i, SPAN);
         if (weighted)
             block->z += sum_weights(&v, loss->mean == CE_BY_WEIGHT ? &w : &none, n, plan->scale, copy);
-        const real   *m = units[0] || units[1] ? gather_weights(&mask, &none, n, plan->scale, masks) : NULL;
+        const real   *m = units[0] || units[1] ? gather_masks(&mask, n, masks) : NULL;
         const int64_t at_x = units[0] ? first_outside(gather_span(&x, n, copy), m, n) : n;
         const int64_t at_y = units[1] ? first_outside(gather_span(&y, n, copy), m, n) : n;
         if (smaller(at_x, at_y) < n)
