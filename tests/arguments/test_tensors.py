@@ -68,7 +68,7 @@ def test_targets(dtype, rng):
 def test_few_axes_and_none(dtype):
     assert ce.mse_loss(torch.tensor(3.0, dtype=dtype), 1.0) == 4
     assert ce.softmax(torch.zeros(0, 3, dtype=dtype)).shape == (0, 3)
-    assert ce.softmax(torch.zeros((1,) * 40 + (2,), dtype=dtype)).ndim == 41
+    assert ce.softmax(torch.zeros((1,) * 31 + (2,), dtype=dtype)).ndim == 32
 
 
 def test_weights_of_any_dtype(rng):
