@@ -28,7 +28,8 @@ class Axis(NamedTuple):
     range: tuple[float, float]
     loss: str = "loss (nats)"
     per_letter: str = ""  # the unit of the gradient
-    poles: bool = False  # at the ends of the range, which are left out
+    poles: bool = False  # at 0 and 1, between which it lies
+    log: bool = False  # whether inputs are logarithms of what they are drawn over
     target: str = ""  # its letter, where curves have one
     targets: tuple[float, ...] = (0,)
 
@@ -41,25 +42,23 @@ class Loss(NamedTuple):
     has_classes: bool
 
 
-LOG_PROBABILITY = Axis("log-probability", "log-probability $x$ (nats)", "x", (-5, 0))
+PROBABILITY = Axis(
+    "probability", "probability $x$", "x", (0, 1), per_letter=" (nats)", poles=True, target="y",
+    targets=(0, 1),
+)  # fmt: skip
 # By what the inputs of a loss hold, see losses.def.
 AXES = {
-    ("numbers", "numbers"): Axis(
-        "residual", "residual $r$ = input − target", "r", (-2, 2), "loss"
-    ),
+    ("numbers", "numbers"): Axis("residual", "residual $r$ = input − target", "r", (-2, 2), "loss"),
     ("logits", "classes"): Axis(
         "margin", r"margin $z_t - z_\mathrm{other}$ of two classes (nats)", "z_t", (-4, 6)
     ),
     ("logits", "probs"): Axis(
         "logit", "logit $x$ (nats)", "x", (-6, 6), target="y", targets=(0, 1)
     ),
-    ("unit", "unit"): Axis(
-        "probability", "probability $x$", "x", (0, 1), per_letter=" (nats)", poles=True,
-        target="y", targets=(0, 1),
-    ),
-    ("log_probs", "classes"): LOG_PROBABILITY,
-    ("log_probs", "probs"): LOG_PROBABILITY._replace(target="p", targets=(0.2, 0.5, 1)),
-}  # fmt: skip
+    ("unit", "unit"): PROBABILITY,
+    ("log_probs", "classes"): PROBABILITY._replace(log=True, target="", targets=(0,)),
+    ("log_probs", "probs"): PROBABILITY._replace(log=True, target="p", targets=(0.2, 0.5, 1)),
+}
 # What is drawn by default, where that is not the loss's own default.
 DEFAULTS: dict[str, Options] = {"focal_loss": {"gamma": (0.5, 1, 2, 5)}}
 
@@ -102,6 +101,7 @@ class Curve(NamedTuple):
 
     criterion: Any
     has_classes: bool
+    log: bool
     target: float
     style: dict[str, Any]
 
@@ -150,17 +150,32 @@ def curves(names: Sequence[str], given: Options) -> list[Curve]:
                 "linestyle": "-" if single else DASHES[j % len(DASHES)],
                 "linewidth": widths[i],
             }
-            result.append(Curve(criterion, LOSSES[name].has_classes, target, style))
+            result.append(Curve(criterion, LOSSES[name].has_classes, axis.log, target, style))
     return result
 
 
 def value_and_grad(curve: Curve, x: Array) -> tuple[Array, Array]:
     """Loss and derivative at every x: an input, or the logit of the target beside another of 0."""
+    if curve.log:
+        return _of_outcomes(curve, x)
     if not curve.has_classes:
         return curve.criterion.value_and_grad(x, curve.target)  # type: ignore[no-any-return]
     logits = np.stack([x, np.zeros_like(x)], axis=1)
     value, grad = curve.criterion.value_and_grad(logits, np.zeros(len(x), int))
     return value, grad[:, 0]
+
+
+def _of_outcomes(curve: Curve, x: Array) -> tuple[Array, Array]:
+    """Loss and derivative by the probability x of the first of two outcomes.
+
+    The target is the first outcome, or has the probabilities p and 1 - p of both.
+    """
+    q = np.stack([x, 1 - x], axis=1)
+    p = [curve.target, 1 - curve.target]
+    target = np.zeros(len(x), int) if curve.has_classes else np.tile(p, (len(x), 1))
+    value, grad = curve.criterion.value_and_grad(np.log(q), target)
+    slopes = grad / q
+    return value.reshape(len(x), -1).sum(axis=1), slopes[:, 0] - slopes[:, 1]
 
 
 def _mark_jump(axes: Any, x: Array, grad: Array, colour: Any) -> Array:
@@ -176,7 +191,7 @@ def _mark_jump(axes: Any, x: Array, grad: Array, colour: Any) -> Array:
 
 def draw(figure: Any, drawn: Sequence[Curve], axis: Axis, low: float, high: float) -> None:
     """Draw the losses on the left and their gradients on the right."""
-    x = np.union1d(np.linspace(low, high, 801), np.clip((-NEAR, 0, NEAR), low, high))
+    x = np.union1d(np.linspace(low, high, 801), np.clip((-NEAR, 0, NEAR, 1 - NEAR), low, high))
     x = x[1:-1] if axis.poles else x
     panels = figure.subplots(1, 2)
     for curve in drawn:
@@ -187,7 +202,7 @@ def draw(figure: Any, drawn: Sequence[Curve], axis: Axis, low: float, high: floa
     for axes, label in zip(panels, (axis.loss, gradient), strict=True):
         axes.set(xlabel=axis.label, ylabel=label, xlim=(low, high))
         if axis.poles:
-            inside = abs(x - (low + high) / 2) < 0.45 * (high - low)
+            inside = np.minimum(x, 1 - x) > 0.05 * (high - low)
             y = np.concatenate([line.get_ydata()[inside] for line in axes.lines])
             axes.set_ylim(y.min() - 0.05 * np.ptp(y), y.max() + 0.05 * np.ptp(y))
         axes.axhline(0, color="#888888", linewidth=0.8, zorder=1)

@@ -307,7 +307,7 @@ NLL = over_classes(
     name="nll_loss", criterion="NLLLoss", core="nll", define=nll_loss,
     truth=of_rows(nll_formula), input="log_probs", indices=True, linear=True,
     arrays=log_probs_and_classes, measured=(Measured(far_log_rows),), torch=Torch("nll_loss"),
-    axis="log-probability", curves=(Curve(),), assumes="It is a product.",
+    axis="probability", curves=(Curve(),), assumes="It is a product.",
 )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ KL_DIV, KL_DIV_OF_LOGS = (
         ends=partial(ends, logs=logs), measured=(Measured(partial(tails, logs=logs)),),
         fixed={"log_target": True} if logs else {}, linear=True,
         reductions=("none", "sum", "mean", "batchmean"), torch=Torch("kl_div"),
-        axis="log-probability", curves=() if logs else (Curve(", p = 0.2", target=0.2),),
+        axis="probability", curves=() if logs else (Curve(", p = 0.2", target=0.2),),
     )
     for logs in (False, True)
 )  # fmt: skip

@@ -24,6 +24,11 @@ CURVES = [(loss, curve) for loss in LOSSES for curve in loss.curves]
 def called(loss, curve, x):
     """The losses of a curve, as one would call the function: of classes, target 0 beside a 0."""
     target = curve.target
+    if loss.name == "nll_loss":
+        return ce.nll_loss(np.log([x, 1 - x]).T, np.zeros(len(x), int), reduction="none")
+    if loss.name == "kl_div":
+        p = np.tile([target, 1 - target], (len(x), 1))
+        return ce.kl_div(np.log([x, 1 - x]).T, p, reduction="none").sum(axis=1)
     if loss.classes:
         x, target = np.stack([x, 0 * x], axis=1), np.zeros(len(x), int)
     return getattr(ce, loss.name)(x, target, reduction="none", **curve.options)
@@ -61,7 +66,7 @@ def test_curves_are_a_loss_and_its_slope(loss, curve):
     x, y = losses[label].get_data()
     np.testing.assert_array_equal(y, called(loss, curve, x))
     low, high = _plot.LOSSES[name].axis.range
-    inner = (abs(x) > 0.01) & (x > low + 0.1 * (high - low))
+    inner = (abs(x) > 0.01) & (x > low + 0.1 * (high - low)) & (x < high - 0.1 * (high - low))
     slope = np.gradient(y, x)[inner]
     np.testing.assert_allclose(grads[label].get_ydata()[inner], slope, rtol=1e-3, atol=1e-2)
 
@@ -101,6 +106,38 @@ def test_a_jump_is_a_gap_with_dots():
     assert dots == [[[0, -1], [0, 1]], [[0, 0]]]
     assert losses["l1_loss"].get_ydata()[x == 0] == 0
     assert not np.isnan(grads["mse_loss"].get_ydata()).any()
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 1])
+def test_divergence_of_two_outcomes_over_the_probability(p):
+    """p log(p / x) + (1 - p) log((1 - p) / (1 - x)): 0 where x is p, and steeper with distance."""
+    panels, (losses, grads) = draw(["kl_div"])
+    x, y = losses[f"kl_div, p = {p:g}"].get_data()
+    expected = p * np.log(p / x) + (1 - p) * (np.log(1 - p) - np.log(1 - x) if p < 1 else 0)
+    np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-12)
+    assert abs(x[np.argmin(y)] - p) < 0.002
+    slope = (x - p) / (x * (1 - x)) if p < 1 else -1 / x
+    _, grad = grads[f"kl_div, p = {p:g}"].get_data()
+    np.testing.assert_allclose(grad, slope, rtol=1e-9, atol=1e-12)
+    assert panels[0].get_xlabel() == "probability $x$"
+
+
+def test_log_likelihood_over_the_probability():
+    _, (losses, grads) = draw(["nll_loss", "binary_cross_entropy"])
+    x, y = losses["nll_loss"].get_data()
+    np.testing.assert_allclose(y, -np.log(x), rtol=1e-15)
+    _, grad = grads["nll_loss"].get_data()
+    np.testing.assert_allclose(grad, -1 / x, rtol=1e-15)
+    assert np.ptp(grad) > 10
+
+
+@pytest.mark.parametrize("name", list(_plot.LOSSES))
+def test_pictures_show_more_than_straight_lines(name):
+    """Of every loss but the absolute one the slope changes, in more than one place."""
+    _, (_, grads) = draw([name])
+    for line in grads.values():
+        changes = len(np.unique(line.get_ydata())) > 3
+        assert changes or name == "l1_loss" or line.get_label().startswith("_")
 
 
 def test_poles_leave_the_rest_in_sight():
