@@ -1,27 +1,31 @@
 """What ``python -m ce`` does: a check of the installation, and how fast it is on this machine.
 
-Every library is timed in a process of its own: the idle threads of one runtime would burn the
-other's time.
+Every library is timed in a process of its own, ``python -m ce._demo LIBRARY ROWS CLASSES``: the
+idle threads of one runtime would burn the other's time.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import math
+import os
+import re
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import ce
 
-ROUNDS = 9
-WIDTHS = (9, 11, 14, 15, 14)
+ROUNDS = 15
+WIDTHS = (9, 20, 15, 14, 14)
+BYTES = 40  # of memory for each logit, while a library is compared with NumPy in float64
 MODES = {
     "value": "value",
     "fresh": "value and gradient",
@@ -29,6 +33,39 @@ MODES = {
 }
 
 Work = Callable[[], tuple[Any, Any]]
+
+
+class TooLargeError(Exception):
+    """The problem does not fit into the memory."""
+
+    def __init__(self, rows: int, classes: int) -> None:
+        gigabytes = rows * classes * BYTES / 1e9
+        super().__init__(
+            f"{rows} x {classes} logits need {gigabytes:.3g} GB, more memory than there is: "
+            "choose fewer --rows or --classes"
+        )
+
+
+class Measured(NamedTuple):
+    """The times of a mode, and the largest relative errors of value and gradient."""
+
+    seconds: list[float]
+    value_error: float
+    grad_error: float | None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def time(self) -> str:
+        """The median in milliseconds, of three digits, and half the distance of the quartiles."""
+        low, median, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
+        digits = max(0, 2 - math.floor(math.log10(median * 1e3)))
+        return f"{median * 1e3:.{digits}f} ± {(high - low) / 2 * 1e3:.{digits}f}"
+
+
+Results = dict[str, dict[str, Measured]]  # by library and mode
 
 
 def _problem(rows: int, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -91,20 +128,29 @@ def _torch_work(z: NDArray[Any], t: NDArray[np.int64]) -> dict[str, Work]:
 LIBRARIES = {"ce": _ce_work, "numpy": _numpy_work, "torch": _torch_work}
 
 
-def _measure(library: str, rows: int, classes: int) -> dict[str, tuple[float, float, float]]:
-    """For each mode: median seconds, and the largest differences of value and gradient."""
+def relative_error(got: Any, true: Any) -> float:
+    """The largest |got - true| / |true|; where the truth is 0, any other answer is off by inf."""
+    off = np.asarray(np.abs(np.subtract(got, true, dtype=np.float64)))
+    with np.errstate(divide="ignore"):
+        np.divide(off, np.abs(true), out=off, where=off > 0)
+    return float(off.max())
+
+
+def _measure(library: str, rows: int, classes: int) -> dict[str, Measured]:
+    """Time every mode of a library in this process."""
     z, t = _problem(rows, classes)
     value, grad = _by_numpy(z.astype(np.float64), t, gradient=True)
     measured = {}
     for mode, work in LIBRARIES[library](z, t).items():
         got_value, got_grad = work()
-        error = 0.0 if got_grad is None else float(np.max(np.abs(got_grad - grad)))
+        error = None if got_grad is None else relative_error(got_grad, grad)
+        del got_grad
         times = []
         for _ in range(ROUNDS):
             start = time.perf_counter()
             work()
             times.append(time.perf_counter() - start)
-        measured[mode] = (statistics.median(times), abs(float(got_value) - float(value)), error)
+        measured[mode] = Measured(times, relative_error(got_value, value), error)
     return measured
 
 
@@ -135,22 +181,30 @@ def check_installation() -> None:
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-def table(results: dict[str, dict[str, tuple[float, float, float]]]) -> str:
-    names = ("library", "time / ms", "ce is", "|value error|", "|grad error|")
+def _beside(seconds: float, own: float) -> str:
+    """How ce compares with a library that takes so long."""
+    word = "faster" if seconds >= own else "slower"
+    ratio = max(seconds / own, own / seconds)
+    return f"{ratio:.{int(ratio < 9.95)}f} x {word}"
+
+
+def table(results: Results) -> str:
+    names = ("library", "time / ms", "ce is", "value error", "grad error")
     head = " " * 26 + "".join(f"{n:>{w}}" for n, w in zip(names, WIDTHS, strict=True))
     lines = [head, "-" * len(head)]
     for mode, label in MODES.items():
-        own = results["ce"][mode][0]
-        for library, measured in results.items():
-            seconds, value_error, grad_error = measured.get(mode, measured["fresh"])
+        own = results["ce"][mode].median
+        for library, modes in results.items():
             if mode == "reused" and library == "numpy":
                 continue
+            measured = modes.get(mode, modes["fresh"])
+            error = measured.grad_error
             cells = (
                 library,
-                f"{seconds * 1e3:.2f}",
-                "" if library == "ce" else f"{seconds / own:.1f} x faster",
-                f"{value_error:.1e}",
-                f"{grad_error:.1e}" if mode != "value" else "",
+                measured.time,
+                "" if library == "ce" else _beside(measured.median, own),
+                f"{measured.value_error:.1e}",
+                "" if error is None else f"{error:.1e}",
             )
             first = label if library == "ce" else ""
             row = "".join(f"{c:>{w}}" for c, w in zip(cells, WIDTHS, strict=True))
@@ -158,7 +212,29 @@ def table(results: dict[str, dict[str, tuple[float, float, float]]]) -> str:
     return "\n".join(lines)
 
 
-def time_libraries(rows: int, classes: int) -> dict[str, dict[str, tuple[float, float, float]]]:
+def check_memory(rows: int, classes: int) -> None:
+    """Raise TooLargeError for more than the memory of the machine, where the system tells that."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if rows * classes * BYTES > memory > 0:
+        raise TooLargeError(rows, classes)
+
+
+def _in_process(library: str, rows: int, classes: int) -> dict[str, Measured]:
+    """Time a library in a process of its own."""
+    command = [sys.executable, "-m", "ce._demo", library, str(rows), str(classes)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    killed = done.returncode == -9  # as the system does, when memory has run out
+    if killed or re.search("MemoryError|allocate memory", done.stderr):
+        raise TooLargeError(rows, classes)
+    if done.returncode:
+        sys.exit(f"{done.stderr}timing {library} failed with status {done.returncode}")
+    return {mode: Measured(*numbers) for mode, numbers in json.loads(done.stdout).items()}
+
+
+def time_libraries(rows: int, classes: int) -> Results:
     """Time each library that is installed, one after the other."""
     results = {}
     for library in LIBRARIES:
@@ -167,6 +243,9 @@ def time_libraries(rows: int, classes: int) -> dict[str, dict[str, tuple[float, 
             continue
         if sys.stdout.isatty():
             print(f"timing {library} ...", end="\r", flush=True)
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            results[library] = pool.submit(_measure, library, rows, classes).result()
+        results[library] = _in_process(library, rows, classes)
     return results
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))

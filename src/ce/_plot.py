@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from io import BytesIO
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +34,14 @@ class Axis(NamedTuple):
     log: bool = False  # whether inputs are logarithms of what they are drawn over
     target: str = ""  # its letter, where curves have one
     targets: tuple[float, ...] = (0,)
+
+    def check_range(self, low: float, high: float) -> None:
+        """Raise ValueError for ends between which nothing can be drawn."""
+        if not (low < high and high - low < math.inf):
+            raise ValueError("argument --range: LO must be below HI, both finite")
+        for end in (low, high) if self.poles else ():
+            if not 0 <= end <= 1:
+                raise ValueError(f"argument --range: {end:g} is not in [0, 1]")
 
 
 class Loss(NamedTuple):
@@ -192,10 +202,12 @@ def _mark_jump(axes: Any, x: Array, grad: Array, colour: Any) -> Array:
 def draw(figure: Any, drawn: Sequence[Curve], axis: Axis, low: float, high: float) -> None:
     """Draw the losses on the left and their gradients on the right."""
     x = np.union1d(np.linspace(low, high, 801), np.clip((-NEAR, 0, NEAR, 1 - NEAR), low, high))
-    x = x[1:-1] if axis.poles else x
+    x = x[(x > 0) & (x < 1)] if axis.poles else x
     panels = figure.subplots(1, 2)
     for curve in drawn:
         value, grad = value_and_grad(curve, x)
+        if not np.isfinite(value).all():
+            raise ValueError(f"argument --range: {curve.style['label']} is not finite there")
         panels[0].plot(x, value, **curve.style)
         panels[1].plot(x, _mark_jump(panels[1], x, grad, curve.style["color"]), **curve.style)
     gradient = rf"gradient $\partial$ loss / $\partial {axis.letter}${axis.per_letter}"
@@ -221,8 +233,11 @@ def _open_window(**options: Any) -> Any:
     return pyplot.figure(**options)
 
 
-def _save(figure: Any, output: str) -> None:
+def _save(figure: Any, output: str) -> str:
     """Write the file; a PNG in 256 colours, which look the same in a third of the bytes."""
+    if Path(output).is_dir():
+        raise IsADirectoryError(f"{output!r} is a folder")
+    output = output if Path(output).suffix else f"{output}.png"
     if output.lower().endswith(".png"):
         from PIL import Image
 
@@ -232,6 +247,7 @@ def _save(figure: Any, output: str) -> None:
         image.save(output, optimize=True, dpi=(DPI, DPI))
     else:
         figure.savefig(output, dpi=DPI)
+    return output
 
 
 def show(
@@ -239,8 +255,8 @@ def show(
     given: Options,
     ends: tuple[float, float] | None = None,
     output: str | None = None,
-) -> Any:
-    """Draw the losses of each picture, one picture below the other, to a file or in a window."""
+) -> str | None:
+    """Draw the losses of each picture, one below the other; return the file that was written."""
     from matplotlib import pyplot
     from matplotlib.figure import Figure
 
@@ -252,7 +268,6 @@ def show(
         axis = LOSSES[names[0]].axis
         draw(part, curves(names, given), axis, *(ends or axis.range))
     if output:
-        _save(figure, output)
-    else:
-        pyplot.show()
-    return figure
+        return _save(figure, output)
+    pyplot.show()
+    return None

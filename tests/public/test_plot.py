@@ -162,6 +162,29 @@ def test_options_and_formats(tmp_path):
     assert "<svg" in file.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("ends", ["-1e6 1e6", "-1E+6 1_000", "-.5 -1e-3", "-3 4", "-2e0 -1"])
+def test_ranges_as_one_types_them(ends, monkeypatch, tmp_path):
+    ranges = []
+    monkeypatch.setattr(_plot, "draw", lambda *arguments: ranges.append(arguments[3:]))
+    main(["plot", "mse_loss", "--range", *ends.split(), "-o", str(tmp_path / "x.svg")])
+    assert ranges == [tuple(map(float, ends.split()))]
+
+
+def test_wide_ranges_are_drawn(tmp_path):
+    for name in ("mse_loss", "cross_entropy", "focal_loss", "sigmoid_focal_loss"):
+        main(["plot", name, "--range", "-1e6", "1e6", "-o", str(tmp_path / f"{name}.png")])
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize(
+    ("output", "written"), [("x.png", "x.png"), ("x.pdf", "x.pdf"), ("x", "x.png")]
+)
+def test_success_names_the_file(output, written, capsys, tmp_path):
+    main(["plot", "mse_loss", "-o", str(tmp_path / output)])
+    assert capsys.readouterr().out == f"written to {tmp_path / written}\n"
+    assert [file.name for file in tmp_path.iterdir()] == [written]
+
+
 def test_list(capsys):
     main(["plot", "--list"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -172,15 +195,24 @@ def test_list(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("hubert_loss", "unknown loss 'hubert_loss' (choose from mse_loss,"),
+        ("hubert_loss", "unknown loss 'hubert_loss', did you mean huber_loss? (choose from"),
         ("mse_loss cross_entropy", "mse_loss over the residual, cross_entropy over the margin"),
         ("mse_loss --gamma 2", "argument --gamma: not an option of mse_loss"),
         ("mse_loss --range 2 1", "argument --range: LO must be below HI"),
         ("mse_loss --range 0 inf", "argument --range: LO must be below HI"),
+        ("mse_loss --range -1e308 1e308", "argument --range: LO must be below HI, both finite"),
+        ("mse_loss --range -1e200 1e200", "argument --range: mse_loss is not finite there"),
+        ("kl_div --range -1e-1 1", "argument --range: -0.1 is not in [0, 1]"),
+        ("kl_div --target 2", "argument --target: 2 is not in [0, 1]"),
+        ("sigmoid_focal_loss --target -1e-3", "argument --target: -0.001 is not in [0, 1]"),
+        ("binary_cross_entropy_with_logits --target nan", "argument --target: nan is not in"),
+        ("focal_loss --gamma -1e-3", "gamma is -0.001"),
+        ("focal_loss --alpha some", "argument --alpha: 'some' is neither a number nor none"),
+        ("cross_entropy --label-smoothing -1e-3", "label_smoothing is -0.001"),
         ("--range 0 1", "argument --range: needs the name of a loss"),
         ("huber_loss --delta x", "argument --delta: invalid float value: 'x'"),
         ("huber_loss --delta -1", "delta is -1.0"),
-        ("binary_cross_entropy --range 0 2", "not in [0, 1]"),
+        ("binary_cross_entropy --range 0 2", "argument --range: 2 is not in [0, 1]"),
     ],
 )
 def test_errors_of_the_command_line(arguments, words, capsys, tmp_path):
@@ -194,7 +226,8 @@ def test_errors_of_the_command_line(arguments, words, capsys, tmp_path):
 def test_errors_of_files(capsys, tmp_path):
     for name, words in (
         ("x.nonesuch", "'nonesuch' is not supported"),
-        ("no/x.png", "No such file"),
+        ("no/x.png", "argument -o/--output: [Errno 2] No such file"),
+        (".", "is a folder"),
     ):
         message, status = complaint(capsys, "mse_loss", "-o", str(tmp_path / name))
         assert status == 2
