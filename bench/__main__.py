@@ -4,6 +4,7 @@
     python -m bench --quick          fewer cases, libraries and rounds: below two minutes
     python -m bench --case NAME      the speed of that case only; may be repeated
     python -m bench --write          write tables and plots into docs/speed.md and beside it, too
+    python -m bench --redraw         only draw the plots of docs/speed.md anew, from its table
     python -m bench --targets        say, too, which rows fall short of what we want (targets.toml)
     python -m bench.scaling          time per element over the sizes of a problem, and its cliffs
     python -m bench.memory           memory beyond the inputs
@@ -36,6 +37,7 @@ from bench.cases import CASES
 from bench.worker import ROOT, Worker, limited
 
 RESULTS = ROOT / "bench" / "results"
+PAGE = ROOT / "docs" / "speed.md"
 TWICE = "ce", "torch"  # the libraries that take two turns
 SLOW = "compile", "sklearn", "scipy"  # not in a quick run
 
@@ -54,12 +56,15 @@ def arguments() -> argparse.Namespace:
         "--write",
         type=Path,
         nargs="?",
-        const=ROOT / "docs" / "speed.md",
+        const=PAGE,
         metavar="FILE",
         help="write tables into docs/speed.md (or FILE), and plots beside it",
     )
+    parser.add_argument("--redraw", action="store_true", help="draw the plots of docs/speed.md")
     parser.add_argument("--targets", action="store_true", help="print what falls short")
     options = parser.parse_args()
+    if options.threads < 1:
+        parser.error(f"argument --threads: {options.threads} is not at least 1")
     if options.write and options.case:
         parser.error("--write wants all cases, not --case")
     return options
@@ -147,6 +152,9 @@ def speed(options: argparse.Namespace, folder: Path) -> dict:
 
 def main() -> int:
     options = arguments()
+    if options.redraw:
+        report.draw(PAGE.read_text(encoding="utf-8"), PAGE.parent)
+        return 0
     if lack := missing("ce"):
         sys.exit(f"{lack} for this Python: pip install .")
     options.output.mkdir(parents=True, exist_ok=True)
