@@ -153,36 +153,47 @@ def fractions(rows: list[Any], about: str, path: Path) -> None:
         plt.close(figure)
 
 
-def scaling(records: list[dict], titles: dict[str, str], path: Path) -> None:
-    """Time per element over a size, a panel per sweep."""
-    sweeps = {
-        name: title for name, title in titles.items() if any(r["sweep"] == name for r in records)
-    }
+def _marked(axes: Any, caches: dict[str, int], per_size: int, sizes: list[int]) -> None:
+    """Mark where the bytes of what grows with the size fill a cache."""
+    for name, capacity in caches.items() if per_size else ():
+        at = capacity / per_size
+        if min(sizes) < at < max(sizes):
+            axes.axvline(at, color="#b9bec6", lw=1, ls=":", zorder=1)
+            kind = {"color": "#7b818a", "fontsize": 8, "ha": "right", "va": "top"}
+            axes.annotate(f"{name} ", (at, 0.99), xycoords=("data", "axes fraction"), **kind)
+
+
+def scaling(measured: dict[str, Any], sweeps: dict[str, Any], path: Path) -> None:
+    """Time per element over a size, a panel per sweep.
+
+    A line joins the sizes that fill whole cache lines, and those below one; others are dots.
+    """
+    records, machine = measured["points"], measured["machine"]
+    sweeps = {name: s for name, s in sweeps.items() if any(r["sweep"] == name for r in records)}
     with plt.rc_context(STYLE):
-        columns = 2
-        lines = -(-len(sweeps) // columns)
-        figure, grid = plt.subplots(lines, columns, figsize=(10, 0.6 + 2.9 * lines), squeeze=False)
-        for axes, (sweep, title) in zip(grid.flat, sweeps.items(), strict=False):
-            own = [r for r in records if r["sweep"] == sweep]
-            for key in sorted({(r["mode"], r["threads"]) for r in own}):
-                line = [r for r in own if (r["mode"], r["threads"]) == key]
-                mode, threads = key
+        lines = -(-len(sweeps) // 2)
+        figure, grid = plt.subplots(lines, 2, figsize=(10, 1.2 + 2.9 * lines), squeeze=False)
+        for axes, (name, sweep) in zip(grid.flat, sweeps.items(), strict=False):
+            own = [r for r in records if r["sweep"] == name]
+            for mode, threads in sorted({(r["mode"], r["threads"]) for r in own}):
+                of = [r for r in own if (r["mode"], r["threads"]) == (mode, threads)]
+                of.sort(key=lambda r: r["size"])
                 count = "1 thread" if threads == 1 else f"{threads} threads"
-                axes.plot(
-                    [r["size"] for r in line],
-                    [r["seconds"] / r["elements"] * 1e9 for r in line],
-                    color=COLOURS[mode],
-                    ls="-" if threads > 1 else (0, (4, 1.5)),
-                    marker="o",
-                    ms=2.6,
-                    lw=1.2,
-                    label=f"{MODE_LABELS[mode].replace('`', '')}, {count}",
-                )
-            axes.set(xscale="log", yscale="log", title=title)
+                kind = {"color": COLOURS[mode], "marker": MARKERS[mode], "ms": 3, "lw": 1.3}
+                label = f"{MODE_LABELS[mode].replace('`', '')}, {count}"
+                dashes = "-" if threads > 1 else (0, (4, 1.5))
+                on = [r for r in of if not sweep.awkward(r["size"])]
+                off = [r for r in of if sweep.awkward(r["size"])]
+                axes.plot(*_per_element(on), ls=dashes, label=label, **kind)
+                fill = kind["color"] if threads > 1 else "white"
+                axes.plot(*_per_element(off), ls="", **kind, mfc=fill, alpha=0.6, zorder=1)
+            axes.set(xscale="log", yscale="log", title=sweep.title, xlabel=sweep.label)
+            axes.xaxis.set_major_locator(mpl.ticker.LogLocator(numticks=12))
             axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
-            axes.set_ylabel("ns per element")
+            axes.set_ylabel("ns per logit")
+            _marked(axes, machine["caches"], sweep.bytes, [r["size"] for r in own])
         for axes in list(grid.flat)[len(sweeps) :]:
             axes.set_visible(False)
         handles = {
@@ -190,6 +201,16 @@ def scaling(records: list[dict], titles: dict[str, str], path: Path) -> None:
             for axes in grid.flat
             for h, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=2)
+        title = f"Cross-entropy of float32 logits, time per logit: {machine['name']}, the best of "
+        title += f"{measured['visits']} visits or more"
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside upper left", title=title,
+            title_fontsize=11, alignment="left", ncols=-(-len(handles) // 2),
+        )  # fmt: skip
         figure.savefig(path)
         plt.close(figure)
+
+
+def _per_element(records: list[dict[str, Any]]) -> tuple[list[int], list[float]]:
+    """Sizes, and nanoseconds per element."""
+    return [r["size"] for r in records], [r["seconds"] / r["elements"] * 1e9 for r in records]

@@ -1,13 +1,15 @@
 """The pictures of the benchmarks say what they show, and what their tables say."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("matplotlib.figure", reason="the pictures are drawn with matplotlib")
+pytest.importorskip("cpuinfo", reason="it comes with pytest-benchmark")
 
-from bench import plots, report
+from bench import plots, report, scaling
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
@@ -105,3 +107,51 @@ def test_the_plots_of_a_page(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["limit.png", "speed.png"]
     with pytest.raises(ValueError, match="no report"):
         report.draw("", tmp_path)
+
+
+def record(point):
+    """A point that takes a microsecond, and a nanosecond for each logit."""
+    keys = {"sweep", "size", "mode", "threads"}
+    seconds = 1e-6 + point.elements * 1e-9
+    found = {key: getattr(point, key) for key in keys}
+    return found | {"elements": point.elements, "seconds": seconds}
+
+
+def test_scaling(drawn, tmp_path):
+    """What is on the axes, of which loss and dtype; lines join what is alike."""
+    points = [record(point) for point in scaling.points(quick=False, huge=True)]
+    machine = {"name": "Intel(R) Xeon(R)", "caches": {"L1": 2**15, "L2": 2**20, "L3": 2**25}}
+    measured = {"machine": machine, "visits": 8, "points": json.loads(json.dumps(points))}
+    plots.scaling(measured, scaling.SWEEPS, tmp_path / "scaling.png")
+    (figure,) = drawn
+    for words in ("Cross-entropy", "float32", "Intel(R) Xeon(R)", "the best of 8 visits"):
+        assert words in heading(figure)
+    for axes, sweep in zip(figure.axes, scaling.SWEEPS.values(), strict=True):
+        assert axes.get_xlabel() == sweep.label
+        assert axes.get_ylabel() == "ns per logit"
+        lines = [line for line in axes.lines if not line.get_label().startswith("_")]
+        sizes = [size for line in lines for size in line.get_xdata()]
+        assert not any(sweep.awkward(size) for size in sizes)
+        assert all(list(line.get_xdata()) == sorted(line.get_xdata()) for line in lines)
+    caches = [text.get_text().strip() for text in figure.axes[-1].texts]
+    assert caches == ["L2", "L3"]
+    assert_fits(figure)
+
+
+def test_sizes_that_fill_no_whole_cache_lines_are_dots():
+    sweep = scaling.SWEEPS["classes"]
+    assert [k for k in (2, 15, 16, 17, 31, 32, 33, 1000, 1024) if sweep.awkward(k)] == [
+        17, 31, 33, 1000,
+    ]  # fmt: skip
+    assert not scaling.SWEEPS["rows of 10"].awkward(17)
+
+
+def test_the_page_says_what_lines_dots_and_marks_are():
+    assert scaling.CAPTION in PAGE
+    assert scaling.table(list(scaling.points(quick=True, huge=False))).startswith(scaling.CAPTION)
+
+
+def test_the_machine_is_named():
+    machine = scaling.machine()
+    assert machine["name"]
+    assert all(capacity >= 1024 for capacity in machine["caches"].values())
