@@ -125,6 +125,8 @@ def main(arguments=None) -> dict[str, float]:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plot", default="digits.png", help="where to save the training loss")
     options = parser.parse_args(arguments)
+    if options.epochs < 1:
+        parser.error(f"argument --epochs: {options.epochs} is not at least 1")
 
     x, x_test, target, target_test = load(options.seed)
     models = {"softmax regression": (64, CLASSES), "two-layer network": (64, 128, CLASSES)}

@@ -31,6 +31,13 @@ def test_digits_learns_and_plots(digits, tmp_path, capsys):
     assert "\r" not in printed  # plain lines where there is no terminal
 
 
+def test_digits_wants_an_epoch_at_least(digits, capsys):
+    with pytest.raises(SystemExit) as end:
+        digits.main(["--epochs", "0"])
+    assert end.value.code == 2
+    assert "argument --epochs: 0 is not at least 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
 def test_digits_trains_as_with_torch(digits, dtype, tolerance):
     """Only the loss is torch's; every step of the training must see the same loss.
