@@ -16,22 +16,20 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from ce import _arrays
 from ce._arrays import FOREIGN, Bits, as_array
 
 Shape = tuple[int, ...]
 
 HESSIANS = ("exact", "gauss_newton", "abs")
 NAMES: tuple[str, ...] = ()  # of the dtypes, by ce_type
-FLOATS = ""
 INTEGERS = "any integer dtype, or whole floating numbers (class indices)"
 
 
 def know_dtypes(rows: Sequence[dict[str, Any]]) -> None:
     """Once, at import: what `_core` reads from dtypes.def."""
-    global NAMES, FLOATS
+    global NAMES
     NAMES = tuple(row["name"] for row in rows)
-    floats = sorted((row for row in rows if row["digits"]), key=lambda row: int(row["size"]))
-    FLOATS = ", ".join(row["name"] for row in floats)
 
 
 def numpy_api() -> Any:
@@ -81,7 +79,7 @@ def floats(name: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind in "iub":
         return array.astype(np.float64)
     if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8):
-        raise TypeError(f"{name} has dtype {array.dtype}; accepted: {FLOATS}")
+        raise TypeError(f"{name} has dtype {array.dtype}; accepted: {_arrays.NUMBERS}")
     if array.dtype.char not in "efd":
         array = array.astype(np.float64)  # a long double of 8 bytes
     return _native(array)
@@ -132,7 +130,7 @@ def is_wide(array: NDArray[Any], integers_count: bool) -> bool:
 
 def _real(name: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} has dtype {array.dtype}; accepted: real numbers")
+        raise TypeError(f"{name} has dtype {array.dtype}; accepted: {_arrays.NUMBERS}")
     return _widened(array)
 
 
@@ -347,7 +345,7 @@ def grad_output(value: Any, reduction: str) -> Any:
     array = as_array("grad_output", value)
     if array.ndim == 0:
         if array.dtype.kind not in "fiu":
-            raise TypeError(f"grad_output has dtype {array.dtype}; accepted: real numbers")
+            raise TypeError(f"grad_output has dtype {array.dtype}; accepted: {_arrays.NUMBERS}")
         return float(_widened(array))
     if reduction != "none":
         raise ValueError(

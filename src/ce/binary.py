@@ -54,9 +54,10 @@ def binary_cross_entropy(
     Parameters
     ----------
     probs : array_like, any shape
-        Probabilities in [0, 1], in float16, bfloat16, float32 or float64.
+        Probabilities in [0, 1], in float16, bfloat16, float32 or float64; integers and booleans
+        count as float64.
     target : array_like of any real dtype, shape of `probs`, or a scalar
-        Labels in [0, 1].
+        Labels in [0, 1]. Floating ones that are wider than the first argument are not rounded.
     weight : array_like that broadcasts to `probs`, optional
         One number per element. An element of weight 0 has loss 0.
     sample_weight : array_like that broadcasts to `probs`, optional
@@ -192,9 +193,10 @@ def binary_cross_entropy_with_logits(
     Parameters
     ----------
     logits : array_like, any shape
-        Log-odds in float16, bfloat16, float32 or float64.
+        Log-odds in float16, bfloat16, float32 or float64; integers and booleans count as float64.
     target : array_like of any real dtype, shape of `logits`, or a scalar
-        Labels, as a rule in [0, 1]; others are taken as they are.
+        Labels, as a rule in [0, 1]; others are taken as they are. Floating ones that are wider
+        than the logits are not rounded.
     weight : array_like that broadcasts to `logits`, optional
         One number per element. An element of weight 0 has loss 0, whatever it holds.
     pos_weight : array_like that broadcasts to `logits`, optional
@@ -340,9 +342,9 @@ def sigmoid_focal_loss(
     Parameters
     ----------
     logits : array_like, any shape
-        Log-odds in float16, bfloat16, float32 or float64.
+        Log-odds in float16, bfloat16, float32 or float64; integers and booleans count as float64.
     target : array_like of any real dtype, shape of `logits`, or a scalar
-        Labels in [0, 1].
+        Labels in [0, 1]. Floating ones that are wider than the first argument are not rounded.
     gamma : float, optional
         How fast easy elements fade, in [0, 1e6]; at 0 the loss is a times cross-entropy.
     alpha : float or None, optional
@@ -363,7 +365,7 @@ def sigmoid_focal_loss(
     NumPy scalar, or array of the shape of `logits` for reduction "none"
         float64 for float64 logits, else float32.
 
-        NaN where a logit or label is NaN; 0 where a logit of +-inf agrees with its label, inf
+        NaN where a logit is NaN; 0 where a logit of +-inf agrees with its label, inf
         where it does not; the mean over nothing is NaN.
 
     Raises
@@ -371,7 +373,8 @@ def sigmoid_focal_loss(
     TypeError
         If a dtype is not one of those above.
     ValueError
-        If shapes do not fit or an option is out of its range.
+        If shapes do not fit, an option is out of its range, or a label is NaN or outside [0, 1];
+        the message names the position of the first.
 
     See Also
     --------

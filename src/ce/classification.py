@@ -77,12 +77,13 @@ def cross_entropy(
     Parameters
     ----------
     logits : array_like, shape (C,), (N, C) or (N, C, d1, ..., dk)
-        Unnormalised log-probabilities in float16, bfloat16, float32 or float64. -inf is a class
-        that cannot be.
+        Unnormalised log-probabilities in float16, bfloat16, float32 or float64; integers and
+        booleans count as float64. -inf is a class that cannot be.
     target : array_like
-        Of any integer dtype and the shape of `logits` less the class axis: class indices in
-        [0, C), or `ignore_index`. Of a floating dtype and the shape of `logits`: class
-        probabilities, which are taken as they are, whatever their sum.
+        Of the shape of `logits` less the class axis: class indices in [0, C), or `ignore_index`,
+        in any integer dtype or as whole floating numbers. Of a floating dtype and the shape of
+        `logits`: class probabilities, which are taken as they are, whatever their sum, in the
+        dtype that is computed with.
     weight : array_like, shape (C,), optional
         One number per class.
     sample_weight : array_like, shape of `logits` less the class axis, optional
@@ -114,7 +115,7 @@ def cross_entropy(
     TypeError
         If a dtype is not one of those above.
     ValueError
-        If shapes do not fit or an option is out of its range.
+        If shapes do not fit, an option is out of its range, or a class index is a fraction or NaN.
     IndexError
         If a class index is out of range; the message names its position.
 
@@ -258,9 +259,9 @@ def nll_loss(
     Parameters
     ----------
     log_probs : array_like, shape (C,), (N, C) or (N, C, d1, ..., dk)
-        Log-probabilities in float16, bfloat16, float32 or float64.
-    target : array_like of any integer dtype, shape of `log_probs` less the class axis
-        Class indices in [0, C), or `ignore_index`.
+        Log-probabilities in float16, bfloat16, float32 or float64; integers count as float64.
+    target : array_like of integers, shape of `log_probs` less the class axis
+        Class indices in [0, C), or `ignore_index`; floating numbers that are whole, too.
     weight : array_like, shape (C,), optional
         One number per class.
     sample_weight : array_like, shape of `target`, optional
@@ -288,7 +289,7 @@ def nll_loss(
     TypeError
         If a dtype is not one of those above.
     ValueError
-        If shapes do not fit or an option is out of its range.
+        If shapes do not fit, an option is out of its range, or a class index is a fraction or NaN.
     IndexError
         If a class index is out of range; the message names its position.
 
@@ -408,10 +409,10 @@ def focal_loss(
     Parameters
     ----------
     logits : array_like, shape (C,), (N, C) or (N, C, d1, ..., dk)
-        Unnormalised log-probabilities in float16, bfloat16, float32 or float64. -inf is a class
-        that cannot be.
-    target : array_like of any integer dtype, shape of `logits` less the class axis
-        Class indices in [0, C), or `ignore_index`.
+        Unnormalised log-probabilities in float16, bfloat16, float32 or float64; integers and
+        booleans count as float64. -inf is a class that cannot be.
+    target : array_like of integers, shape of `logits` less the class axis
+        Class indices in [0, C), or `ignore_index`; floating numbers that are whole, too.
     gamma : float, optional
         How fast easy items fade, in [0, 1e6]; at 0 the loss is cross-entropy.
     alpha : array_like, shape (C,) or a scalar, optional
@@ -442,7 +443,7 @@ def focal_loss(
     TypeError
         If a dtype is not one of those above.
     ValueError
-        If shapes do not fit or an option is out of its range.
+        If shapes do not fit, an option is out of its range, or a class index is a fraction or NaN.
     IndexError
         If a class index is out of range; the message names its position.
 
@@ -588,9 +589,10 @@ def perplexity(
     Parameters
     ----------
     logits : array_like, shape (C,), (N, C) or (N, C, d1, ..., dk)
-        Unnormalised log-probabilities in float16, bfloat16, float32 or float64.
-    target : array_like of any integer dtype, shape of `logits` less the class axis
-        Class indices in [0, C), or `ignore_index`.
+        Unnormalised log-probabilities in float16, bfloat16, float32 or float64; integers and
+        booleans count as float64.
+    target : array_like of integers, shape of `logits` less the class axis
+        Class indices in [0, C), or `ignore_index`; floating numbers that are whole, too.
     sample_weight : array_like, shape of `target`, optional
         One number v per item, or a mask: an item of weight 0 (or False) is not read, not checked
         and not counted.
@@ -612,7 +614,7 @@ def perplexity(
     TypeError
         If a dtype is not one of those above.
     ValueError
-        If shapes do not fit or an option is out of its range.
+        If shapes do not fit, an option is out of its range, or a class index is a fraction or NaN.
     IndexError
         If a class index is out of range; the message names its position.
 

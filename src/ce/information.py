@@ -61,9 +61,11 @@ def kl_div(
     Parameters
     ----------
     input : array_like, any shape
-        Log-probabilities of the model in float16, bfloat16, float32 or float64.
+        Log-probabilities of the model in float16, bfloat16, float32 or float64; integers count
+        as float64.
     target : array_like of any real dtype, shape of `input`, or a scalar
-        Probabilities, or their logarithms if `log_target`.
+        Probabilities, or their logarithms if `log_target`. Floating ones that are wider than the
+        input are not rounded.
     log_target : bool, optional
         Whether `target` holds logarithms; -inf among them is probability 0.
     sample_weight : array_like that broadcasts to `input`, optional
@@ -169,8 +171,8 @@ def entropy(p: ArrayLike, axis: Axes = -1) -> Any:
     Parameters
     ----------
     p : array_like, any shape
-        Probabilities in float16, bfloat16, float32 or float64, taken as they are, whatever their
-        sum.
+        Probabilities in float16, bfloat16, float32 or float64, or integers, which count as
+        float64; taken as they are, whatever their sum.
     axis : int, tuple of ints, or None, optional
         The axis or axes that are summed over; None stands for all.
         Several that do not follow one another in memory are copied into one first.
@@ -213,10 +215,11 @@ def relative_entropy(p: ArrayLike, q: ArrayLike, axis: Axes = -1) -> Any:
     Parameters
     ----------
     p : array_like, any shape
-        Probabilities in float16, bfloat16, float32 or float64, taken as they are, whatever their
-        sum.
+        Probabilities in float16, bfloat16, float32 or float64, or integers, which count as
+        float64; taken as they are, whatever their sum.
     q : array_like, shape of `p`
-        The probabilities that those of `p` are compared with, likewise.
+        The probabilities that those of `p` are compared with, likewise. Where p or q has float64,
+        both are computed with in float64.
     axis : int, tuple of ints, or None, optional
         The axis or axes that are summed over; None stands for all.
         Several that do not follow one another in memory are copied into one first.
@@ -262,10 +265,11 @@ def cross_entropy_between(p: ArrayLike, q: ArrayLike, axis: Axes = -1) -> Any:
     Parameters
     ----------
     p : array_like, any shape
-        True probabilities in float16, bfloat16, float32 or float64, taken as they are, whatever
-        their sum.
+        True probabilities in float16, bfloat16, float32 or float64, or integers, which count as
+        float64; taken as they are, whatever their sum.
     q : array_like, shape of `p`
-        The probabilities of the model, likewise.
+        The probabilities of the model, likewise. Where p or q has float64, both are computed with
+        in float64.
     axis : int, tuple of ints, or None, optional
         The axis or axes that are summed over; None stands for all.
         Several that do not follow one another in memory are copied into one first.

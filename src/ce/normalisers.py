@@ -25,7 +25,7 @@ def logsumexp(
     Parameters
     ----------
     x : array_like, any shape
-        float16, bfloat16, float32 or float64.
+        float16, bfloat16, float32 or float64; integers and booleans count as float64.
     axis : int, tuple of ints, or None, optional
         The axis or axes that are summed over; None stands for all. Over no axes, ``()``, the
         result is `x`, and over all those of a 0-d array, too.
@@ -75,7 +75,8 @@ def softmax(x: ArrayLike, axis: Axes = -1, *, out: NDArray[Any] | None = None) -
     Parameters
     ----------
     x : array_like, any shape
-        float16, bfloat16, float32 or float64; half types are computed in float32.
+        float16, bfloat16, float32 or float64; half types are computed in float32, integers and
+        booleans in float64.
     axis : int, tuple of ints, or None, optional
         The axis or axes along which the result sums to 1; None stands for all. Along no axes,
         ``()``, every number is on its own.
@@ -123,7 +124,8 @@ def log_softmax(x: ArrayLike, axis: Axes = -1, *, out: NDArray[Any] | None = Non
     Parameters
     ----------
     x : array_like, any shape
-        float16, bfloat16, float32 or float64; half types are computed in float32.
+        float16, bfloat16, float32 or float64; half types are computed in float32, integers and
+        booleans in float64.
     axis : int, tuple of ints, or None, optional
         The axis or axes along which the exponentials of the result sum to 1; None stands for all.
         Along no axes, ``()``, every number is on its own.
@@ -268,7 +270,7 @@ def logsumexp_backward(
     grad_output : array_like, shape of ``logsumexp(x, axis, keepdims=keepdims)``
         The gradient g with respect to the log-sum-exp, in any real dtype.
     x : array_like
-        float16, bfloat16, float32 or float64.
+        float16, bfloat16, float32 or float64; integers and booleans count as float64.
     axis : int, tuple of ints, or None, optional
         The axis or axes that were summed over; None stands for all.
         Several that do not follow one another in memory are copied into one first.

@@ -46,9 +46,11 @@ def mse_loss(
     Parameters
     ----------
     input : array_like, any shape
-        Predictions in float16, bfloat16, float32 or float64. Subnormal numbers count as 0.
+        Predictions in float16, bfloat16, float32 or float64; integers and booleans count as
+        float64. Subnormal numbers count as 0.
     target : array_like of any real dtype, shape of `input`, or a scalar
-        What was to be predicted. Other shapes do not broadcast.
+        What was to be predicted. Other shapes do not broadcast. The residual is formed in NumPy's
+        result type of both, so a float64 target is not rounded first.
     weight : array_like that broadcasts to `input`, optional
         One number w per element. An element of weight 0 has loss 0, whatever it holds.
     sample_weight : array_like that broadcasts to `input`, optional
@@ -170,9 +172,11 @@ def l1_loss(
     Parameters
     ----------
     input : array_like, any shape
-        Predictions in float16, bfloat16, float32 or float64. Subnormal numbers count as 0.
+        Predictions in float16, bfloat16, float32 or float64; integers and booleans count as
+        float64. Subnormal numbers count as 0.
     target : array_like of any real dtype, shape of `input`, or a scalar
-        What was to be predicted. Other shapes do not broadcast.
+        What was to be predicted. Other shapes do not broadcast. The residual is formed in NumPy's
+        result type of both, so a float64 target is not rounded first.
     weight : array_like that broadcasts to `input`, optional
         One number w per element. An element of weight 0 has loss 0, whatever it holds.
     sample_weight : array_like that broadcasts to `input`, optional
@@ -302,9 +306,11 @@ def huber_loss(
     Parameters
     ----------
     input : array_like, any shape
-        Predictions in float16, bfloat16, float32 or float64. Subnormal numbers count as 0.
+        Predictions in float16, bfloat16, float32 or float64; integers and booleans count as
+        float64. Subnormal numbers count as 0.
     target : array_like of any real dtype, shape of `input`, or a scalar
-        What was to be predicted. Other shapes do not broadcast.
+        What was to be predicted. Other shapes do not broadcast. The residual is formed in NumPy's
+        result type of both, so a float64 target is not rounded first.
     delta : float, optional
         The residual at which the square ends; positive and finite.
     weight : array_like that broadcasts to `input`, optional
@@ -440,9 +446,11 @@ def smooth_l1_loss(
     Parameters
     ----------
     input : array_like, any shape
-        Predictions in float16, bfloat16, float32 or float64. Subnormal numbers count as 0.
+        Predictions in float16, bfloat16, float32 or float64; integers and booleans count as
+        float64. Subnormal numbers count as 0.
     target : array_like of any real dtype, shape of `input`, or a scalar
-        What was to be predicted. Other shapes do not broadcast.
+        What was to be predicted. Other shapes do not broadcast. The residual is formed in NumPy's
+        result type of both, so a float64 target is not rounded first.
     beta : float, optional
         The residual at which the square ends, at least 0 and finite; at 0 the loss is
         `l1_loss`.
