@@ -517,10 +517,11 @@ cdef object take_probabilities(Call *c, object x):
 
 cdef object take_class_target(Call *c, Prepared p, object given):
     """Class indices, or class probabilities where there is a loss for them."""
-    x = bits(hold(c, CE_TARGET, "target", given))
+    x = hold(c, CE_TARGET, "target", given)
     if not p.takes_indices:
         return take_probabilities(c, x)
     if c.type[CE_TARGET] < CE_INT8:
+        x = bits(x)
         if p.with_probabilities >= 0 and _check.is_probabilities(x, c_shape(c)):
             c.job.loss = p.with_probabilities
             return take_probabilities(c, x)

@@ -75,6 +75,28 @@ cdef extern from *:
         return ((unsigned)x->flags & (WRITEABLE | WARN_ON_WRITE)) == WRITEABLE;
     }
 
+    /* A view of an array of elements of that size. Shape and strides are copied: another thread may
+     * give the array a new shape. Strides of axes of length 1 mean nothing. False: not aligned. */
+    static inline int ce_view_ndarray(const ce_ndarray *x, Py_ssize_t size, Py_buffer *v,
+                                      Py_ssize_t *shape, Py_ssize_t *strides)
+    {
+        size_t bits = (size_t)x->data;
+        v->buf = x->data;
+        v->itemsize = v->len = size;
+        v->readonly = !is_writeable(x);
+        v->ndim = x->nd;
+        v->shape = shape;
+        v->strides = strides;
+        v->suboffsets = NULL;
+        for (int i = 0; i < x->nd; i++) {
+            shape[i] = x->dimensions[i];
+            strides[i] = shape[i] != 1 ? x->strides[i] : size;
+            v->len *= shape[i];
+            bits |= (size_t)strides[i];
+        }
+        return !(bits & (size_t)(size - 1));
+    }
+
     #define c_version(api) ((unsigned (*)(void))(api)[C_VERSION])()
     #define scalar_of(api, x, dtype) \\
         ((PyObject *(*)(void *, PyObject *, PyObject *))(api)[SCALAR])(x, dtype, NULL)
@@ -91,6 +113,8 @@ cdef extern from *:
     int type_of_ndarray(const Ndarray *) noexcept
     char ce_type_of_number[64]
     bint is_writeable(const Ndarray *) noexcept
+    bint view_ndarray "ce_view_ndarray"(
+        const Ndarray *, Py_ssize_t, Py_buffer *, Py_ssize_t *, Py_ssize_t *) noexcept
     bint is_as_viewed "ce_is_as_viewed"(
         const Ndarray *, const Py_buffer *, int flags, int type) noexcept
     int number_of_dtype "ce_number_of_dtype"(const Ndarray *) noexcept

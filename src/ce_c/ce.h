@@ -77,7 +77,8 @@ typedef struct {
     double  z;       /* Z, what the mean divides by */
     int64_t bad;     /* position of the first class index or probability out of range, in C order; -1: none */
     int     stopped; /* stop said so: all else is undone, or half done */
-    int     isa;     /* that was current when scratch was asked for */
+    int     isa;     /* that was current when scratch was asked for, and where its parts begin, in bytes */
+    size_t  pairs, buffers, buffer; /* buffer: the size of one worker's */
 } ce_job;
 
 void   ce_start(ce_job *job, int loss);

@@ -40,23 +40,17 @@ int ce_splits_rows(const ce_grid *grid, const ce_job *job)
            (few || grid->classes >= ENDLESS_ROW);
 }
 
-/* Where things lie in the scratch memory, in bytes. */
-typedef struct {
-    size_t pairs, buffers, buffer, all; /* buffer: of one worker */
-} layout;
-
 static size_t up_to_line(size_t bytes)
 {
     return (bytes + LINE - 1) / LINE * LINE;
 }
 
-static layout layout_of(const ce_job *job)
+size_t ce_plan_bytes(ce_job *job)
 {
     const ce_kernels *kernels = ce_kernels_of(job);
     const int         derives = job->array[CE_GRAD].data || job->array[CE_HESS].data;
     const int64_t     K = ce_is_element_wise(job) ? 1 : job->shape[job->class_axis];
     int64_t           items = 1, block = CE_BLOCK_ELEMENTS, parts = 0, numbers = 0;
-    layout            at;
 
     for (int axis = 0; axis < job->axes; axis++)
         if (axis != job->class_axis)
@@ -67,22 +61,15 @@ static layout layout_of(const ce_job *job)
         parts = items <= SPLIT_ITEMS ? K / kernels->part + 2 : 0;
         numbers = derives || job->array[CE_Z].type != job->real ? kernels->buffer_numbers(K, derives) : 0;
     }
-    at.pairs = (size_t)quotient(items + block - 1, block) * sizeof(ce_block);
-    at.buffers = up_to_line(at.pairs + (size_t)(items * parts) * sizeof(ce_pair));
-    at.buffer = up_to_line((size_t)(numbers * size_of(job->real)));
-    at.all = at.buffers + (numbers > 0 ? (size_t)job->threads * at.buffer + LINE : 0);
-    return at;
-}
-
-size_t ce_plan_bytes(const ce_job *job)
-{
-    return layout_of(job).all;
+    job->pairs = (size_t)quotient(items + block - 1, block) * sizeof(ce_block);
+    job->buffers = up_to_line(job->pairs + (size_t)(items * parts) * sizeof(ce_pair));
+    job->buffer = up_to_line((size_t)(numbers * size_of(job->real)));
+    return job->buffers + (numbers > 0 ? (size_t)job->threads * job->buffer + LINE : 0);
 }
 
 void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
 {
-    const layout at = layout_of(job);
-    char *const scratch = job->scratch, *const buffers = scratch + at.buffers;
+    char *const scratch = job->scratch, *const buffers = scratch + job->buffers;
 
     plan->job = job;
     plan->c = job->grad_output;
@@ -96,8 +83,8 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->in_use = ce_options_in_use(job);
     plan->streams = streams(grid, job);
     plan->blocks = job->scratch;
-    plan->pairs = (ce_pair *)(scratch + at.pairs);
+    plan->pairs = (ce_pair *)(scratch + job->pairs);
     plan->parts = 0;
     plan->buffers = buffers + (-(uintptr_t)buffers % LINE);
-    plan->buffer = at.buffer;
+    plan->buffer = job->buffer;
 }

@@ -4,7 +4,7 @@
 
 #include "kernel.h"
 
-size_t  ce_plan_bytes(const ce_job *job); /* of scratch memory */
+size_t  ce_plan_bytes(ce_job *job); /* of scratch memory; notes where its parts begin */
 void    ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job);
 int     ce_splits_rows(const ce_grid *grid, const ce_job *job);
 int64_t ce_work_of(const ce_grid *grid, const ce_job *job); /* in classes of a row */

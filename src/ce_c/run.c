@@ -97,7 +97,7 @@ static int rescales(ce_plan *plan, const ce_job *job)
     const double size = fabs(job->z);
     int          exponent = size == 0 ? -FAR : FAR;
 
-    if (!ce_weighs(job) || job->z != job->z || (size >= 0x1p-100 && size <= 0x1p100))
+    if (job->z != job->z || (size >= 0x1p-100 && size <= 0x1p100))
         return 0;
     if (size > 0 && size < INFINITY)
         frexp(size, &exponent);
@@ -153,20 +153,20 @@ static void run_job(ce_job *job)
     ce_make_plan(&plan, &grid, job);
 
     const int64_t work = ce_work_of(&grid, job);
-    const int     split = ce_splits_rows(&grid, job), writes = plan.derives || grid.data[CE_VALUE];
-    const phase   check = { &grid, &plan, kernels->check, NULL };
-    phase         run = { &grid, &plan, kernels->run, NULL };
+    const int weighs = ce_weighs(job), split = ce_splits_rows(&grid, job), writes = plan.derives || grid.data[CE_VALUE];
+    const phase check = { &grid, &plan, kernels->check, NULL };
+    phase       run = { &grid, &plan, kernels->run, NULL };
     if (!split && checks_by_block(&grid, job, writes)) {
         run.before = kernels->check;
         plan.c = job->grad_output / (job->reduction >= CE_MEAN ? divisor_of(job, (double)grid.items) : 1);
         do share_out(&run, job, grid.blocks, work);
-        while (!job->stopped && take_check(&grid, &plan, job) && rescales(&plan, job));
+        while (!job->stopped && take_check(&grid, &plan, job) && weighs && rescales(&plan, job));
         if (!job->stopped && job->bad < 0)
             job->value = reduced(&grid, &plan);
         return;
     }
     do share_out(&check, job, grid.blocks, grid.items);
-    while (!job->stopped && take_check(&grid, &plan, job) && rescales(&plan, job));
+    while (!job->stopped && take_check(&grid, &plan, job) && weighs && rescales(&plan, job));
     if (job->stopped || job->bad >= 0)
         return;
     if (ce_is_element_wise(job) && grid.axes > 1)
