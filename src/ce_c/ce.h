@@ -17,13 +17,11 @@
 #include "dtypes.def"
 #include "losses.def"
 
-enum { CE_MAX_AXES = 64, CE_IGNORED = -100 }; /* NumPy's limit; torch's ignore_index */
+enum { CE_MAX_AXES = 64, CE_IGNORED = -100, CE_REALS = 2 }; /* NumPy's limit; torch's ignore_index; computing types */
 
 /* How a number lies in memory: CE_FLOAT32, CE_FLOAT64, then those of 16 bits, then the integers. */
 #define CE_FIRST(first, ...) first,
 typedef enum { CE_DTYPES(CE_FIRST, CE_FIRST, CE_FIRST) CE_TYPES } ce_type;
-
-enum { CE_REALS = 2 }; /* computing types */
 
 typedef enum { CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY } ce_reduction;
 typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS } ce_hessian;
@@ -53,7 +51,6 @@ typedef struct {
 
 #define CE_FIELD_OF_NUMBER(bit, keyword, ...) double keyword;
 #define CE_FIELD_OF_OTHER(...)
-
 typedef struct {
     int            loss; /* its row in losses.def, from 0 on */
     ce_type        real; /* what is computed with */
@@ -66,9 +63,8 @@ typedef struct {
     int64_t        ignore_index;
     CE_OPTIONS(CE_FIELD_OF_NUMBER, CE_FIELD_OF_OTHER)
     double grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
-    int    valued;      /* the loss itself is asked for; else value may stay 0 */
-    int    fresh;       /* nobody minds what stands in the outputs of a job that is refused */
-    int    threads;     /* asked for; then the most that will work */
+    int    valued, fresh; /* the loss is asked for; nobody minds what a job that is refused leaves in its outputs */
+    int    threads;       /* asked for; then the most that will work */
     void  *scratch;
     int (*stop)(void); /* the calling thread asks it now and then: leave off? May be NULL */
 
