@@ -56,11 +56,15 @@ def foreign(dtype: np.dtype[Any]) -> type[Bits] | None:
     """
     number = dtype.num
     if number not in _foreign:
-        _foreign[number] = FOREIGN.get(dtype.name) if number >= 256 else None
+        of_16_bits = number >= 256 and dtype.itemsize == 2
+        kind = _foreign[number] = FOREIGN.get(dtype.name) if of_16_bits else None
+        if kind is not None:
+            number_of_code[kind.code] = number
     return _foreign[number]
 
 
 _foreign: dict[int, type[Bits] | None] = {}
+number_of_code: dict[int, int] = {}  # NumPy's, of those that were met, by ce_type
 
 
 def dtype_of_code(code: int) -> np.dtype[Any]:

@@ -35,7 +35,7 @@ cdef object hold(Call *c, int which, str name, object x):
         array = array_from(name, x)
         look(c, which, array)
         if type(x) is ndarray and isinstance(array, Bits):  # next time it is seen at once
-            foreign_number[c.type[which]] = number_of_dtype(<const Ndarray *><PyObject *>x)
+            foreign_number[<int>array.code] = _arrays.number_of_code[array.code]
         return array
     return x
 
@@ -50,6 +50,7 @@ cdef int look(Call *c, int which, object x) except -1:
         PyObject_GetBuffer(x, &c.view[which], PyBUF_STRIDES | PyBUF_FORMAT)
     except (BufferError, TypeError, ValueError):  # dates, records and the like
         return 0
+    note_owner(c, which, x)
     Py_INCREF(x)
     c.kept[which] = <PyObject *>x
     c.held[which] = A_BUFFER
@@ -73,6 +74,15 @@ cdef int replace(Call *c, int which, object x, object copy) except -1:
     if c.type[which] < 0:
         raise TypeError(f"{<object>c.name[which]} cannot be read as numbers")
     return 0
+
+
+cdef inline void note_owner(Call *c, int which, object x) noexcept:
+    cdef const Ndarray *owner = NULL if numpy_api == NULL else owner_of(
+        <const Ndarray *><PyObject *>x)
+    c.owner_data[which] = NULL
+    if owner != NULL:
+        c.owner_data[which] = owner.data
+        c.owner_count[which] = count_of(owner)
 
 
 cdef inline int type_seen(object x) noexcept:
@@ -105,6 +115,7 @@ cdef bint see(Call *c, int which, object x) noexcept:
     if not view_ndarray(array, size_of[type_met], &c.view[which], &c.axes[which][0],
                         &c.axes[which][FEW_AXES]):
         type_met = -1
+    note_owner(c, which, x)
     c.flags[which] = array.flags
     c.met[which] = type_of_ndarray(array)
     Py_INCREF(x)
@@ -120,8 +131,12 @@ cdef bint same_buffer(const Py_buffer *a, const Py_buffer *b) noexcept:
 
 
 cdef int confirm_view(Call *c, int which) except -1:
-    """Nothing may have changed an array since its view was taken: no other argument's code."""
+    """Nothing may have changed an array since its view was taken: no other argument's code.
+
+    Nor may the array in whose memory it lies have been made to free that.
+    """
     cdef Py_buffer now
+    cdef const Ndarray *owner
     cdef bint alike = True
     if c.held[which] == AN_ARRAY:
         alike = is_as_viewed(<const Ndarray *>c.kept[which], &c.view[which], c.flags[which],
@@ -130,6 +145,10 @@ cdef int confirm_view(Call *c, int which) except -1:
         PyObject_GetBuffer(<object>c.kept[which], &now, PyBUF_STRIDES | PyBUF_FORMAT)
         alike = same_buffer(&now, &c.view[which])
         PyBuffer_Release(&now)
+    if alike and c.owner_data[which] != NULL:
+        owner = owner_of(<const Ndarray *>c.kept[which])
+        alike = owner != NULL and owner.data == c.owner_data[which] and (
+            count_of(owner) == c.owner_count[which])
     if not alike:
         _check.changed(<object>c.name[which])
     return 0
@@ -216,6 +235,8 @@ cdef object take_floats(Call *c, int which, str name, object x):
     if not 0 <= c.type[which] < CE_INT8:
         array = _check.floats(name, bits(x))
         replace(c, which, x, array)
+        if not 0 <= c.type[which] < CE_INT8:
+            _check.changed(name)
         x = array
     point_to(c, which, c.type[which])
     return x
@@ -228,6 +249,8 @@ cdef object take_numbers(Call *c, int which, str name, object x, bint may_be_hal
     if not computes(c, c.type[which], may_be_half, may_be_wide):
         array = _check.numbers(name, bits(x), real_type(c), may_be_half)
         replace(c, which, x, array)
+        if not computes(c, c.type[which], may_be_half, may_be_wide):
+            _check.changed(name)
         x = array
     point_to(c, which, c.type[which])
     return x
@@ -260,7 +283,7 @@ cdef object take_elements(Call *c, int which, str name, object x, bint is_weight
                 _check.bad_shape(name, shape_of(v), c_shape(c))
         array = _check.broadcast(name, bits(x), c_shape(c))
         replace(c, which, x, array)
-        if not fits(c, v, which):
+        if not fits(c, v, which) or not computes(c, c.type[which], True, is_weight):
             _check.changed(name)
         point_to(c, which, c.type[which])
         x = array
@@ -276,11 +299,11 @@ cdef object take_weight(Call *c, str name, object x):
         array = _check.numbers(name, bits(x), real_type(c), False)
         replace(c, WEIGHT, x, array)
         x = array
-    if v.ndim == 1 and v.strides[0] != v.itemsize:
+    if v.ndim == 1 and classes and v.strides[0] != v.itemsize:
         replace(c, WEIGHT, x, np.ascontiguousarray(x))
     if v.ndim != 1 or v.shape[0] != classes:
         _check.bad_weight_shape(name, shape_of(v), classes)
-    if v.strides[0] != v.itemsize or c.type[WEIGHT] != c.job.real:
+    if (classes and v.strides[0] != v.itemsize) or c.type[WEIGHT] != c.job.real:
         _check.changed(name)
     c.job.w = v.buf
     return x
@@ -457,10 +480,16 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     check_overlap(c, which, name, array)
     if not holds(c, which, type):
         stand_in = empty_like(plain(array), dtype=numpy_dtype[type])
+        c.name[BEHIND + which] = <PyObject *>name
+        look(c, BEHIND + which, array)
+        if c.held[BEHIND + which] == NOTHING:
+            _check.changed(name)
+        if c.view[BEHIND + which].readonly or not fits(c, &c.view[BEHIND + which], which):
+            _check.changed(name)
         view_output(c, which, stand_in, type)
-        Py_INCREF(array)
-        c.shared[which] = <PyObject *>array
         return stand_in, array, out
+    if v.readonly or not fits(c, v, which):
+        _check.changed(name)
     point_to(c, which, type)
     return out
 

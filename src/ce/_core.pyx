@@ -44,8 +44,11 @@ cdef enum:
     WANTS_VALUE = 1
     WANTS_GRAD = 2
     WANTS_HESS = 4
-    WEIGHT = CE_ARRAYS   # one view more than the job has arrays
-    VIEWS = CE_ARRAYS + 1
+    # Views beyond those of the job's arrays: the class weights; the caller's outputs where a job
+    # fills stand-ins, at the places of those.
+    WEIGHT = CE_ARRAYS
+    BEHIND = CE_ARRAYS + 1
+    VIEWS = BEHIND + CE_VALUE + 1
     # What a call can be given by keyword: the options at their places in losses.def, and these.
     AXIS = CE_OPTION_COUNT
     GRAD_OUTPUT = CE_OPTION_COUNT + 1
@@ -98,6 +101,8 @@ cdef struct Call:
     PyObject *kept[VIEWS]  # of which the view is
     int flags[VIEWS]     # of an array that is kept, and the type of its elements
     int met[VIEWS]
+    char *owner_data[VIEWS]  # of the ndarray in whose memory that lies, NULL for none
+    Py_ssize_t owner_count[VIEWS]
     Py_ssize_t axes[VIEWS][2 * FEW_AXES]  # shape and strides of arrays that are kept
 
 
@@ -272,7 +277,7 @@ cdef bint takes_array[KEYWORDS]
 cdef bint may_be_none[KEYWORDS]  # which is as if it had not been given
 cdef tuple keyword = tuple([keyword_of(i) for i in range(CE_OPTION_COUNT)])
 keyword += ("axis", "grad_output", "out")
-cdef tuple reductions = ("none", "sum", "mean", "batchmean")  # by ce_reduction
+cdef tuple reductions = ("none", "sum", "mean", "batchmean", "perplexity")  # by ce_reduction
 cdef object none = reductions[0], total = reductions[1], mean = reductions[2]
 cdef object exact = _check.HESSIANS[0]
 cdef const ce_option *number_row[KEYWORDS]
@@ -378,7 +383,8 @@ fill_setters()
 @cython.auto_pickle(False)
 cdef class Prepared:
     """A loss by its name in losses.def, and options for all its calls, checked and frozen."""
-    cdef Start start                   # how a call begins; what is given is held by `kept`
+    cdef Start start                   # how a call begins; what is given is held by `owned`
+    cdef tuple owned                   # which nobody can change
     cdef dict kept
     cdef int with_probabilities        # the loss to take when the target holds class probabilities
     cdef bint has_classes, takes_indices
@@ -408,9 +414,11 @@ cdef class Prepared:
                 self.place[self.count] = i
                 self.name[self.count] = <PyObject *>keyword[i]
                 self.count += 1
-        self.kept = {}
+        self.kept, self.owned = {}, ()
         for name, value in options.items():
             place = self.place[find_keyword(self, <PyObject *>name, 0)]
+            if keyword[place] in self.kept:
+                raise TypeError(f"{keyword[place]} is given twice")
             if place == AXIS:
                 value = _check.axis_or_none(value)
             elif place < AXIS and takes_array[place]:
@@ -422,6 +430,7 @@ cdef class Prepared:
             self.kept[keyword[place]] = value
             if value is not None and (place == AXIS or takes_array[place]):
                 self.start.given[place] = <PyObject *>value
+                self.owned += (value,)
         if c.job.reduction == CE_PERPLEXITY:
             self.with_probabilities = -1
         self.start.job = c.job
@@ -527,6 +536,8 @@ cdef object take_class_target(Call *c, Prepared p, object given):
             return take_probabilities(c, x)
         array = _check.indices("target", x, type(given) in (list, tuple))
         replace(c, CE_TARGET, x, array)
+        if c.type[CE_TARGET] < CE_INT8:
+            _check.changed("target")
         x = array
     if not fits_items(c, &c.view[CE_TARGET]):
         _check.bad_target(original(c, CE_Z), original(c, CE_TARGET), c_shape(c), c.job.class_axis,

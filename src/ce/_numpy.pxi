@@ -65,9 +65,23 @@ cdef extern from *:
         return 1;
     }
 
-    static inline int ce_number_of_dtype(const ce_ndarray *x)
+    /* The ndarray in whose memory x lies, if it is another one: it can be made to free it. */
+    static PyTypeObject *ce_ndarray_type;
+
+    static inline const ce_ndarray *ce_owner_of(const ce_ndarray *x)
     {
-        return x->dtype->type_num;
+        const ce_ndarray *owner = NULL;
+        while (x->base && PyObject_TypeCheck(x->base, ce_ndarray_type))
+            owner = x = (const ce_ndarray *)x->base;
+        return owner;
+    }
+
+    static inline Py_ssize_t ce_count(const ce_ndarray *x)
+    {
+        Py_ssize_t n = 1;
+        for (int i = 0; i < x->nd; i++)
+            n *= x->dimensions[i];
+        return n;
     }
 
     static inline int is_writeable(const ce_ndarray *x)
@@ -117,7 +131,9 @@ cdef extern from *:
         const Ndarray *, Py_ssize_t, Py_buffer *, Py_ssize_t *, Py_ssize_t *) noexcept
     bint is_as_viewed "ce_is_as_viewed"(
         const Ndarray *, const Py_buffer *, int flags, int type) noexcept
-    int number_of_dtype "ce_number_of_dtype"(const Ndarray *) noexcept
+    void *ndarray_type "ce_ndarray_type"
+    const Ndarray *owner_of "ce_owner_of"(const Ndarray *) noexcept
+    Py_ssize_t count_of "ce_count"(const Ndarray *) noexcept
     int foreign_number "ce_foreign_number"[CE_TYPES]
     unsigned c_version(void **)
     object scalar_of(void **, void *, object)
@@ -143,6 +159,8 @@ cdef int find_numpy_api() except -1:
         size_of[i] = row.size
         if 0 <= row.number < 64:
             ce_type_of_number[row.number] = 1 + i
+    global ndarray_type
+    ndarray_type = <void *><PyObject *>ndarray
     for kind in _arrays.FOREIGN.values():
         kind_of_bits[kind.code] = <PyObject *>kind
     cdef void **api = <void **>PyCapsule_GetPointer(_check.numpy_api(), NULL)
