@@ -46,6 +46,7 @@ typedef struct {
     int64_t   part;                                /* classes in a block of a row */
     int64_t (*buffer_numbers)(int64_t classes, int derives); /* of the computing type, in a buffer for rows */
     double (*total)(const void *x, int64_t n);               /* the sum of n computing-type numbers */
+    double (*exp)(double x); /* e^x, in float64: with fma or without, as the kernels' own */
 } ce_kernels;
 
 /* Does what the mean divides by hang on weights? */

@@ -90,6 +90,11 @@ static void split_emit(const ce_grid *grid, const ce_plan *plan, void *buffer, i
     emit_parts(&call, buffer, first, last);
 }
 
+static double exp_of(double x)
+{
+    return x > EXP_HI_F64 ? INFINITY : exp_wide_f64(x);
+}
+
 extern const ce_kernels CE_TABLE;
 const ce_kernels        CE_TABLE = {
     .isa = { CE_ISA_NAME, CE_ISA_LEVEL, FUSED },
@@ -103,4 +108,5 @@ const ce_kernels        CE_TABLE = {
     .part = BLOCK,
     .buffer_numbers = buffer_numbers,
     .total = total,
+    .exp = exp_of,
 };

@@ -1,7 +1,8 @@
 /* run.c - a job from start to end: the check, the kernels, the block sums in their order. */
+#include <math.h>
+
 #include "isa.h"
 #include "plan.h"
-#include "real/exp.h"
 #include "threads.h"
 
 enum {
@@ -111,16 +112,17 @@ static int rescales(ce_plan *plan, const ce_job *job)
 
 static double reduced(const ce_grid *grid, const ce_plan *plan)
 {
-    const ce_job *job = plan->job;
-    double        sum = 0, lost = 0;
+    const ce_job     *job = plan->job;
+    const ce_kernels *kernels = ce_kernels_of(job);
+    double            sum = 0, lost = 0;
 
     for (int64_t b = 0; b < grid->blocks; b++) add_exactly(&sum, &lost, plan->blocks[b].loss);
     sum = with_lost(sum, lost);
     if (job->reduction >= CE_MEAN)
         sum /= job->z;
     if (job->reduction == CE_PERPLEXITY)
-        sum = sum > EXP_HI_F64 ? INFINITY : exp_wide_f64(sum);
-    if (fabs(sum) < ce_kernels_of(job)->min_normal)
+        sum = kernels->exp(sum);
+    if (fabs(sum) < kernels->min_normal)
         return 0;
     return job->real == CE_FLOAT32 ? (float)sum : sum;
 }
