@@ -67,7 +67,7 @@ static void run_split(const ce_grid *grid, ce_plan *plan, ce_job *job)
         share_out(&emit, job, grid->items * plan->parts, work);
 }
 
-/* What the mean divides by, of a job whose items add up to z. */
+/* What the mean divides by, of a job whose items add up to z. A number without axes is a batch of one. */
 static double divisor_of(const ce_job *job, double z)
 {
     if (job->normalizer > 0)

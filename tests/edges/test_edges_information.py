@@ -49,6 +49,19 @@ def test_kl_div_means(dtype, isa, rng):
 
 
 @every_dtype
+def test_kl_div_of_a_number_by_batchmean(dtype, isa):
+    """It is a batch of one: as in torch, the mean of the batch is the sum."""
+    for log_target in (False, True):
+        x, y = np.array(-1.25, dtype), np.array(-0.5 if log_target else 0.5, dtype)
+        mean, total = (
+            ce.KLDivLoss(log_target=log_target, reduction=r) for r in ("batchmean", "sum")
+        )
+        for a, b in zip(mean.value_and_grad(x, y), total.value_and_grad(x, y), strict=True):
+            assert_same_bits(a, b)
+        assert mean(x, y) != 0
+
+
+@every_dtype
 @pytest.mark.parametrize("classes", [3, 40, 600])
 def test_entropy_of_special_values(dtype, classes, isa):
     """0 log 0 = 0; p < 0 is NaN, and only in its own row."""

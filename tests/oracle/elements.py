@@ -66,7 +66,7 @@ def elementwise(mean_by_weight: bool = False):
                 )
             size = w.sum() if mean_by_weight else WIDE(x.size)
             if reduction == "batchmean":
-                size = WIDE(shape[0])
+                size = WIDE(shape[0] if shape else 1)
             g = 1 if grad_output is None else np.asarray(grad_output).astype(WIDE)
             scale = w * g
             if reduction in ("mean", "batchmean"):
