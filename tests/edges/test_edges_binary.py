@@ -90,6 +90,20 @@ def test_bce_of_confident_logits_keeps_its_digits(dtype, isa):
 
 
 @every_dtype
+def test_hessian_of_tiny_positive_weights(dtype, isa):
+    """1 + (pos_weight - 1) y would leave nothing of the weight."""
+    for copies in COPIES:
+        x, y = np.array([0, 0, 2, -2], dtype), np.array([1, 0.75, 1, 1], dtype)
+        for weight in dtype(2e-8), dtype(1e-3):
+            criterion = ce.BCEWithLogitsLoss(reduction="none", pos_weight=weight)
+            *_, hess = results(criterion, x, y, copies)
+            e = np.exp(-abs(x.astype(np.float64)))
+            expected = (1 - y.astype(float) + float(weight) * y) * e / (1 + e) ** 2
+            atol = 2.0**-25 if dtype is np.float16 else 0  # that of subnormal numbers
+            np.testing.assert_allclose(hess, expected, rtol=rounding(dtype), atol=atol)
+
+
+@every_dtype
 def test_bce_with_logits_takes_any_label(dtype, isa):
     for copies in COPIES:
         x, y = np.array([1, -2, 0.5], dtype), np.array([2, -1, 1.5], dtype)

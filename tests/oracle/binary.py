@@ -124,15 +124,11 @@ BCE = over_elements(
 
 @elementwise()
 def binary_cross_entropy_with_logits(x, y, pos_weight=None):
-    """(1 - y) sp(x) + pw y sp(-x), sp(x) = log(1 + e^x).
-
-    The Hessian's (1 - y) + pw y is 1 + (pw - 1) y in other terms.
-    """
+    """(1 - y) sp(x) + pw y sp(-x), sp(x) = log(1 + e^x)."""
     pw = WIDE(1) if pos_weight is None else np.asarray(pos_weight).astype(WIDE)
     loss = sum_of(times(1 - y, softplus(x)), times(pw * y, softplus(-x)))
     p, q = sigmoid(x), sigmoid(-x)
-    hess = Terms((1 - y + pw * y) * p * q, (1 + abs(y) * (1 + abs(pw))) * p * q)
-    return loss, sum_of((1 - y) * p, -pw * y * q), hess
+    return loss, sum_of((1 - y) * p, -pw * y * q), sum_of((1 - y) * p * q, pw * y * p * q)
 
 
 def bce_with_logits_formula(x, y):

@@ -5,7 +5,7 @@
  *                      y / x^2 + (1 - y) / (1 - x)^2, x and 1 - x no less than 1e-12
  *     bce_with_logits  (1 - y) log(1 + e^x) + pos y log(1 + e^-x), 0 times infinity being 0
  *                      (1 - y) sigma(x) - pos y sigma(-x)
- *                      (1 + (pos - 1) y) sigma(x) sigma(-x)
+ *                      (1 - y + pos y) sigma(x) sigma(-x)
  */
 #ifndef CE_ELEMENTS_BINARY_H
 #define CE_ELEMENTS_BINARY_H
@@ -44,7 +44,7 @@ INLINE point bce_with_logits(element in, point_options o)
 
     (void)o;
     return (point){ FMA(no + yes, s.rest, times(a, ABS(in.x))), odd(in.x, s.share * FMA(-s.e, b, a)),
-                    (1 + (in.pos - 1) * in.y) * (s.e * s.share * s.share) };
+                    (no + yes) * (s.e * s.share * s.share) };
 }
 
 static void bce_with_logits_loop(const span *s, int64_t n, point_options o)
