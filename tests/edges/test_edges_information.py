@@ -1,10 +1,12 @@
 """Edges of divergences and entropies: zeros, infinities, negative numbers, empty axes."""
 
+import mpmath
 import numpy as np
 import pytest
-from helpers.problems import COPIES, DTYPES, assert_same_bits, rounding
+from helpers.problems import COPIES, DTYPES, FLOATS, assert_same_bits, rounding
 from helpers.problems import element_results as results
-from oracle.exact import real
+from mpmath import mpf
+from oracle.exact import FLOOR, UNIT, real
 
 import ce
 
@@ -95,6 +97,59 @@ def test_divergence_of_special_values(dtype, classes, isa):
     got = ce.cross_entropy_between(p, q)
     expected = [0, middle + np.log(2), np.log(2), INF, NAN, NAN, NAN]
     np.testing.assert_allclose(got, expected, 1e-5)
+
+
+def terms_of(p, q):
+    """p log(p / q) by mpmath, of the numbers as they are stored."""
+    with mpmath.workdps(60):
+        return [
+            a * mpmath.log(a / b) if a else mpf(0)
+            for a, b in ((mpf(float(a)), mpf(float(b))) for a, b in zip(p, q, strict=True))
+        ]
+
+
+def assert_divergence(p, q):
+    """Within 16 u of the sum of the absolute terms, whatever they leave of each other."""
+    terms = terms_of(p, q)
+    error = 16 * UNIT[p.dtype] * sum(map(abs, terms)) + FLOOR[p.dtype]
+    for got in (
+        ce.relative_entropy(p, q),
+        ce.relative_entropy(np.stack([p, q], 1), np.stack([q, p], 1), axis=0)[0],
+    ):
+        assert abs(mpf(float(got)) - sum(terms)) <= error
+
+
+def test_divergence_of_all_but_equal_numbers(isa):
+    """What the difference of two logarithms rounds off would be all there is."""
+    p = np.array([0.3])
+    assert f"{ce.relative_entropy(p, p * (1 + 1e-12)):.6e}" == "-3.000378e-13"
+    p, q = np.array([[0.65, 0.35], [0.65 + 3e-9, 0.35 - 3e-9]])
+    assert f"{ce.relative_entropy(p, q):.3e}" == "1.978e-17"
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("classes", [1, 2, 16, 40, 600, 5000])
+def test_divergence_of_close_distributions(dtype, classes, isa, rng):
+    p = rng.exponential(1, classes) ** 3
+    p = (p / p.sum()).astype(dtype)
+    for apart in (1e-15, 1e-12, 1e-8, 3e-7, 1e-3, 0.3, 0.999):
+        q = (p * (1 + apart * rng.uniform(-1, 1, classes))).astype(dtype)
+        assert_divergence(p, q)
+        assert_divergence(q, p)
+        assert_divergence(p, (q / q.sum(dtype=np.float64)).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_divergence_of_numbers_far_apart(dtype, isa):
+    """Quotients at the ends of the near ones, and those that no float64 holds."""
+    tiny, huge = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
+    numbers = [tiny, 3 * tiny, np.finfo(dtype).tiny, 1e-30, 0.4999, 0.5, 0.7071, 0.7072, 1, 1.4142]
+    numbers = np.array(
+        [*numbers, 1.4143, np.nextafter(dtype(2), 1), 2, 3, 1e30, huge / 2048], dtype
+    )
+    for a in numbers:
+        for b in numbers:
+            assert_divergence(np.array([a]), np.array([b]))
 
 
 @every_dtype

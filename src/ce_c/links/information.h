@@ -1,7 +1,7 @@
 /* information.h - entropy, relative entropy and cross-entropy of distributions: sums over one axis.
  *
  *     entropy                -p log p
- *     relative_entropy        p (log p - log q)
+ *     relative_entropy        p log(p / q)
  *     cross_entropy_between  -p log q
  *
  * Each is 0 where p = 0; NaN where p or q is negative. Computed in float64.
@@ -29,7 +29,7 @@ static void relative_entropy_terms(const double *p, const double *q, double *ter
 {
     SIMD
     for (int l = 0; l < TILE; l++)
-        terms[l] = unless_negative(zero_if_f64(p[l] == 0, p[l] * (log_f64(p[l]) - log_f64(q[l]))), q[l]);
+        terms[l] = unless_negative(zero_if_f64(p[l] == 0, p[l] * log_ratio_f64(p[l], q[l])), q[l]);
 }
 
 static void cross_entropy_between_terms(const double *p, const double *q, double *terms)

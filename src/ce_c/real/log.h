@@ -3,6 +3,7 @@
  *     log_f32(x), log_f64(x)      log x; -inf at 0, NaN below
  *     log1p_f32(x), log1p_f64(x)  log(1 + x) for 0 <= x <= 2^126 (float64: 2^1022)
  *     log1p_unit_f32(x)           the same for 0 <= x <= 1: x + x^2 p(x)
+ *     log_ratio_f64(x, y)         log(x / y), also where x is all but y, or x / y no float64
  *
  * x = 2^k (1 + f), 1/sqrt 2 <= 1 + f < sqrt 2, for log1p f by one fma, so that tiny x loses nothing;
  * log(1 + f) = f - f^2/2 + a (f^2/2 + R(a^2)) with a = f / (2 + f). Subnormal numbers are read as integers.
@@ -28,10 +29,10 @@ INLINE float log_core_f32(float f, float n)
     return FMA_F32(n, 0x1.62e4p-1F, f - (half - p));
 }
 
-INLINE double log_core_f64(double f, double n)
+/* R(z) / z */
+INLINE double log_series_f64(double z)
 {
-    const double a = f / (2.0 + f), z = a * a, half = 0.5 * f * f;
-    double       p;
+    double p;
 
     p = 0x1.2b69ec12c321fp-3;
     p = FMA_F64(p, z, 0x1.39fcec6a870e0p-3);
@@ -39,8 +40,14 @@ INLINE double log_core_f64(double f, double n)
     p = FMA_F64(p, z, 0x1.c71c62bc46627p-3);
     p = FMA_F64(p, z, 0x1.2492492e12a0ap-2);
     p = FMA_F64(p, z, 0x1.99999999951a9p-2);
-    p = FMA_F64(p, z, 0x1.5555555555558p-1);
-    p = FMA_F64(a, FMA_F64(p, z, half), n * 0x1.ef35793c7673p-45);
+    return FMA_F64(p, z, 0x1.5555555555558p-1);
+}
+
+INLINE double log_core_f64(double f, double n)
+{
+    const double a = f / (2.0 + f), z = a * a, half = 0.5 * f * f;
+    const double p = FMA_F64(a, FMA_F64(log_series_f64(z), z, half), n * 0x1.ef35793c7673p-45);
+
     return FMA_F64(n, 0x1.62e42fefa38p-1, f - (half - p));
 }
 
@@ -113,15 +120,36 @@ INLINE float log_f32(float x)
     return log_core_f32(s.f, s.k) + f32_bits((zero & 0xff800000u) | (nan & 0x7fc00000u) | (inf & 0x7f800000u));
 }
 
+/* log x where that is not finite, else 0. */
+INLINE double log_special_f64(double x)
+{
+    const uint64_t bits = bits_f64(x);
+    const uint64_t zero = -(uint64_t)(bits << 1 == 0), nan = -(uint64_t)(bits > 0x7ff0000000000000u) & ~zero,
+                   inf = -(uint64_t)(bits == 0x7ff0000000000000u);
+
+    return f64_bits((zero & 0xfff0000000000000u) | (nan & 0x7ff8000000000000u) | (inf & 0x7ff0000000000000u));
+}
+
 INLINE double log_f64(double x)
 {
-    const uint64_t  bits = bits_f64(x);
     const split_f64 s = split_of_f64(x);
-    const uint64_t  zero = -(uint64_t)(bits << 1 == 0), nan = -(uint64_t)(bits > 0x7ff0000000000000u) & ~zero,
-                    inf = -(uint64_t)(bits == 0x7ff0000000000000u);
 
-    return log_core_f64(s.f, s.k) +
-           f64_bits((zero & 0xfff0000000000000u) | (nan & 0x7ff8000000000000u) | (inf & 0x7ff0000000000000u));
+    return log_core_f64(s.f, s.k) + log_special_f64(x);
+}
+
+/* x / y = 2^n c / d with c / d from 1/sqrt 2 to sqrt 2: then c - d is exact, and the logarithm of c / d is the sum
+ * above, 2 a + a R(a^2) in other terms, with a = (c - d) / (c + d). */
+INLINE double log_ratio_f64(double x, double y)
+{
+    const split_f64 s = split_of_f64(x), t = split_of_f64(y);
+    const double    special = log_special_f64(x) - log_special_f64(y), c = 1.0 + s.f, e = 1.0 + t.f;
+    const double    up = zero_if_f64(c < e * 0x1.6a09e667f3bcdp0, 1.0),
+                    down = zero_if_f64(c * 0x1.6a09e667f3bcdp0 > e, 1.0);
+    const double    d = FMA_F64(e, up, FMA_F64(e * -0.5, down, e)), n = (s.k - t.k) + (up - down);
+    const double    a = (c - d) / (c + d), z = a * a, p = log_series_f64(z);
+    const double    low = FMA_F64(a, p * z, n * 0x1.ef35793c7673p-45);
+
+    return zero_if_f64(special != 0, FMA_F64(n, 0x1.62e42fefa38p-1, FMA_F64(2.0, a, low))) + special;
 }
 
 /* x in float64, also where flush-to-zero mode would make a subnormal x zero. */
