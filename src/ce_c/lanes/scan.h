@@ -56,6 +56,22 @@ static void group_gaps_by_weights(const real *z, const real *w, int64_t n, const
     LANE(l) sum[l] += 0x1p16 * (double)(a[l] + b[l]);
 }
 
+/* Sums of u over n classes, see total. */
+static void panel_shares(const real *u, int64_t n, double *sum)
+{
+    double  lost[LANES] = { 0 };
+    int64_t k = 0;
+
+    LANE(l) sum[l] = 0;
+    if (REAL_TYPE == CE_FLOAT64)
+        for (; k + 4 <= n; k += 4)
+            LANE(l) add_exactly(&sum[l], &lost[l], sum_of_four(u + k * LANES + l));
+    for (; k < n; k++)
+        LANE(l) sum[l] += (double)u[k * LANES + l];
+    if (REAL_TYPE == CE_FLOAT64)
+        for (int l = 0; l < LANES; l++) sum[l] = with_lost(sum[l], lost[l]);
+}
+
 /* Sums of u (m - z), and of u, over n classes. */
 static void panel_gaps(const panel_task *task, const real *z, int64_t n, const real *m, const lane_sums *to)
 {
@@ -70,8 +86,7 @@ static void panel_gaps(const panel_task *task, const real *z, int64_t n, const r
     }
     LANE(l) to->share_sum[l] = all;
     if (task->shares)
-        for (int64_t k = 0; k < n; k++)
-            LANE(l) to->share_sum[l] += (double)task->shares[k * LANES + l];
+        panel_shares(task->shares, n, to->share_sum);
 }
 
 static void panel_max(const real *z, int64_t n, real *top)
@@ -136,15 +151,26 @@ static void merge_lanes(tile *x, const double *m, const double *s)
     }
 }
 
-/* What the gaps of one panel add to those before it: each is taken from its own maximum. */
-static void merge_gaps(tile *x, const lane_sums *of)
+/* What the gaps of one panel add to those before it: each is taken from its own maximum. What roundings take is added
+ * to lost. */
+static void merge_gaps(tile *x, const lane_sums *of, const lane_sums *lost)
 {
     for (int l = 0; l < LANES; l++) {
         const bool   grows = of->m[l] > x->m[l];
         const double fallen = grows ? x->share_sum[l] : of->share_sum[l];
         const double by = grows ? of->m[l] - x->m[l] : x->m[l] - of->m[l];
-        x->gap_sum[l] += of->gap_sum[l] + (fallen == 0 || of->m[l] == x->m[l] ? 0 : fallen * by);
-        x->share_sum[l] += of->share_sum[l];
+        add_exactly(&x->gap_sum[l], &lost->gap_sum[l],
+                    of->gap_sum[l] + (fallen == 0 || of->m[l] == x->m[l] ? 0 : fallen * by));
+        add_exactly(&x->share_sum[l], &lost->share_sum[l], of->share_sum[l]);
+    }
+}
+
+static void add_lost(tile *x, const lane_sums *lost)
+{
+    for (int l = 0; l < LANES; l++) {
+        x->s[l] = with_lost(x->s[l], x->lost[l]);
+        x->gap_sum[l] = with_lost(x->gap_sum[l], lost->gap_sum[l]);
+        x->share_sum[l] = with_lost(x->share_sum[l], lost->share_sum[l]);
     }
 }
 
@@ -229,10 +255,12 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
 /* Panel by panel, of LANES items. */
 static void scan_long(const softmax_call *call, panels *p, tile *x)
 {
-    const ce_grid *grid = call->grid;
-    const emission emits = call->link->emits;
-    const real    *w = call->plan->job->w;
-    real           e[LANES];
+    const ce_grid  *grid = call->grid;
+    const emission  emits = call->link->emits;
+    const real     *w = call->plan->job->w;
+    double          gap_lost[LANES] = { 0 }, share_lost[LANES] = { 0 };
+    const lane_sums lost = { NULL, NULL, gap_lost, share_lost };
+    real            e[LANES];
 
     read_target_logits(grid, x);
     LANE(l) x->m[l] = -INFINITY;
@@ -254,13 +282,13 @@ static void scan_long(const softmax_call *call, panels *p, tile *x)
         }
         scan_panel(&task, p->z, classes.n, &to, NULL);
         if (task.gaps)
-            merge_gaps(x, &to);
+            merge_gaps(x, &to, &lost);
         merge_lanes(x, m, s);
     }
     if (is_class_sum(emits))
         LANE(l) x->class_sum[l] = with_lost(x->class_sum[l], x->lost[l]);
     else
-        LANE(l) x->s[l] = with_lost(x->s[l], x->lost[l]);
+        add_lost(x, &lost);
     if (!grid->data[CE_TARGET])
         return;
     LANE(l) e[l] = EXP((real)x->z_t[l] - (real)x->m[l]);

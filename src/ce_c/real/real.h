@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "ce.h"
+#include "kernel.h"
 #include "real/exp.h"
 #include "real/log.h"
 #include "real/pow.h"
@@ -24,6 +24,7 @@ typedef int32_t real_bits;
 #define EXP_2_64(x) exp_f32(x, BY_2_64_F32, EXP_LO_2_64_F32) /* times 2^64 */
 #define EXP_WIDE    exp_wide_f32                             /* any x up to EXP_HI */
 #define EXP_HI      EXP_HI_F32
+#define EXP_LO      EXP_LO_F32
 #define EXP_LO_2_64 EXP_LO_2_64_F32
 #define BY_2_64     BY_2_64_F32
 #define EXP_WHOLE   EXP_WHOLE_F32
@@ -35,6 +36,9 @@ typedef int32_t real_bits;
 #define LOG1P       log1p_f32
 #define LOG1P_UNIT  log1p_unit_f32
 #define POW         pow_f32
+#define POW_RAISED  pow_raised_f32
+#define RAISED      RAISED_F32
+#define ROOT_RAISED 0x1p60F
 #elif CE_REAL == 64
 typedef double  real;
 typedef int64_t real_bits;
@@ -50,6 +54,7 @@ typedef int64_t real_bits;
 #define EXP_2_64(x) exp_f64(x, BY_2_64_F64, EXP_LO_2_64_F64) /* times 2^64 */
 #define EXP_WIDE    exp_wide_f64                             /* any x up to EXP_HI */
 #define EXP_HI      EXP_HI_F64
+#define EXP_LO      EXP_LO_F64
 #define EXP_LO_2_64 EXP_LO_2_64_F64
 #define BY_2_64     BY_2_64_F64
 #define EXP_WHOLE   EXP_WHOLE_F64
@@ -61,6 +66,9 @@ typedef int64_t real_bits;
 #define LOG1P       log1p_f64
 #define LOG1P_UNIT  log1p_f64
 #define POW         pow_f64
+#define POW_RAISED  pow_raised_f64
+#define RAISED      RAISED_F64
+#define ROOT_RAISED 0x1p500
 #else
 #error "CE_REAL must be 32 or 64"
 #endif
@@ -95,6 +103,12 @@ static inline double tree_sum(double *x, int n)
     return x[0] + x[1];
 }
 
+/* Of one lane, from four vectors. */
+INLINE double sum_of_four(const real *x)
+{
+    return (double)((x[0] + x[LANES]) + (x[2 * LANES] + x[3 * LANES]));
+}
+
 /* A vector of lanes, summed pairwise with three others. */
 static inline double add_four(const real *a, const real *b, const real *c, const real *d)
 {
@@ -104,17 +118,21 @@ static inline double add_four(const real *a, const real *b, const real *c, const
     return tree_sum(x, LANES);
 }
 
-/* Sum of n numbers. */
+/* Sum of n numbers. Those of float32 leave room in float64; of others what roundings take is kept: that of a sum of
+ * four is no more than that of one number. */
 OUTLINE double total(const void *numbers, int64_t n)
 {
     const real *x = numbers;
-    double      a[LANES] = { 0 };
+    double      a[LANES] = { 0 }, lost[LANES] = { 0 };
     int64_t     i = 0;
 
+    if (REAL_TYPE == CE_FLOAT64)
+        for (; i + 4 * LANES <= n; i += 4 * LANES)
+            LANE(l) add_exactly(&a[l], &lost[l], sum_of_four(x + i + l));
     for (; i + LANES <= n; i += LANES)
         LANE(l) a[l] += (double)x[i + l];
     for (int l = 0; i + l < n; l++) a[l] += (double)x[i + l];
-    return tree_sum(a, LANES);
+    return REAL_TYPE == CE_FLOAT64 ? with_lost(tree_sum(a, LANES), tree_sum(lost, LANES)) : tree_sum(a, LANES);
 }
 
 /* What rounding x to `high` left. Where terms all but cancel, it is what remains. */

@@ -16,11 +16,11 @@ typedef struct {
     int     n;
 } pair_list;
 
-/* The sum is compensated, for rows of millions in float64. */
+/* The sums are compensated, for rows of millions in float64. */
 static ce_pair merge_softmax(const ce_pair *p, int n)
 {
     ce_pair all = { p[0].m, 0, 0, 0 };
-    double  lost = 0;
+    double  lost = 0, gap_lost = 0, share_lost = 0;
     bool    owned = false;
 
     for (int i = 1; i < n; i++) all.m = p[i].m > all.m ? p[i].m : all.m;
@@ -28,12 +28,15 @@ static ce_pair merge_softmax(const ce_pair *p, int n)
         const bool   owner = !owned && p[i].m == all.m;
         const double x =
             owner || p[i].m == -INFINITY ? p[i].s : (p[i].s + 1) * exp_f64(p[i].m - all.m, BY_1_F64, EXP_LO_F64);
+        const double fallen = p[i].share_sum == 0 || owner ? 0 : p[i].share_sum * (all.m - p[i].m);
         add_exactly(&all.s, &lost, x);
-        all.share_sum += p[i].share_sum;
-        all.gap_sum += p[i].share_sum == 0 || owner ? p[i].gap_sum : p[i].gap_sum + p[i].share_sum * (all.m - p[i].m);
+        add_exactly(&all.share_sum, &share_lost, p[i].share_sum);
+        add_exactly(&all.gap_sum, &gap_lost, p[i].gap_sum + fallen);
         owned |= owner;
     }
     all.s = with_lost(all.s, lost);
+    all.share_sum = with_lost(all.share_sum, share_lost);
+    all.gap_sum = with_lost(all.gap_sum, gap_lost);
     return all;
 }
 
