@@ -1,10 +1,12 @@
 """Edges of the regression losses: zeros, NaN, infinities, bends, and their means."""
 
+import ml_dtypes
 import numpy as np
 import pytest
-from helpers.problems import COPIES, DTYPES, assert_same_bits, rounding
+from helpers.problems import COPIES, DTYPES, assert_same_bits, assert_within, rounding
 from helpers.problems import element_results as results
-from oracle.exact import BFLOAT16
+from oracle.exact import BFLOAT16, Exact, real
+from oracle.regression import HUBER, SMOOTH_L1
 
 import ce
 
@@ -56,6 +58,44 @@ def test_large_residuals_are_finite(dtype, isa):
         # beta has no influence on what can be squared, either
         loss, *_ = results(ce.SmoothL1Loss(beta=1e30, reduction="none"), x, zero, copies)
         np.testing.assert_allclose(loss, r**2 / 2e30, rtol=1e-6)
+
+
+@every_dtype
+def test_huber_without_a_bend(dtype, isa):
+    """With an infinite delta it is half the squared error."""
+    for copies in COPIES:
+        x = np.array([0, 1.5, -3, 200, -200, INF, -INF, NAN], dtype)
+        y = np.zeros(8, dtype)
+        loss, grad, hess = results(ce.HuberLoss(delta=INF, reduction="none"), x, y, copies)
+        squares, slopes, curves = results(ce.MSELoss(reduction="none"), x, y, copies)
+        np.testing.assert_array_equal(loss, squares / 2)
+        np.testing.assert_array_equal(grad, slopes / 2)
+        np.testing.assert_array_equal(hess[:7], curves[:7] / 2)
+
+
+def overflowed(exact, dtype):
+    """What is beyond the largest number of the dtype is infinite."""
+    beyond = abs(exact.value) > ml_dtypes.finfo(dtype).max
+    return Exact(np.where(beyond, np.copysign(INF, exact.value), exact.value), exact.error)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, BFLOAT16.type])
+@pytest.mark.parametrize(
+    "limit", [3e-310, 3e-300, 1e-200, 1e-60, 1e-45, 1e-42, 5e-39, 1.1e-38, 2e-38]
+)
+@pytest.mark.parametrize("power", [1, -1])
+def test_limits_beyond_the_dtype(dtype, limit, power, isa):
+    """A delta or beta that is subnormal, or that float32 cannot hold, is taken as it is."""
+    limit = limit if power == 1 else min(1 / limit, np.finfo(np.float64).max)
+    x = np.array([0, *(s * 10.0**e for e in range(-30, 39, 2) for s in (1, -1))], dtype)
+    for row, option in ((HUBER, "delta"), (SMOOTH_L1, "beta")):
+        exact = row.define(x, 0 * x, reduction="none", **{option: limit})
+        criterion = getattr(ce, row.criterion)(reduction="none", **{option: limit})
+        loss, grad = criterion.value_and_grad(x, 0 * x)
+        hess = criterion.grad_and_hess(x, 0 * x)[1]
+        assert_within(loss, overflowed(exact.loss, real(dtype)), "loss")
+        assert_within(grad, overflowed(exact.grad, dtype), "grad")
+        assert_within(hess, overflowed(exact.hess, dtype), "hess")
 
 
 @every_dtype

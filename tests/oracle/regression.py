@@ -150,8 +150,10 @@ def huber_formula(x, y, delta=1):
     return mse_formula(x, y) * mpf(0.5) if r.v <= delta else delta * (r - mpf(delta) / 2)
 
 
+# All but infinity, with which it is half the squared error.
+NO_NUMBER_AT_ALL = [wrong for wrong in NO_NUMBERS if wrong.value is not np.inf]
 DELTA, LARGE_DELTA = (
-    always("delta", delta, Wrong(0, ValueError, ("0",)), *NEGATIVE, *NO_NUMBERS)
+    always("delta", delta, Wrong(0, ValueError, ("0",)), *NEGATIVE, *NO_NUMBER_AT_ALL)
     for delta in (0.375, 20)
 )
 HUBER = over_elements(

@@ -49,20 +49,14 @@ static void sum_span(real *value, const real *weight, int64_t n, double *sums)
         LANE(l) sums[l] += (v[l] + v[l + LANES]) + (v[l + 2 * LANES] + v[l + 3 * LANES]);
 }
 
-/* Limits that float32 cannot hold become those that it can. */
-static real limit_of(double x)
-{
-    return x == 0 ? 0 : x > (double)MAX_FINITE ? MAX_FINITE : x < (double)MIN_NORMAL ? MIN_NORMAL : (real)x;
-}
-
 #define REAL_OF_NUMBER(bit, keyword, ...) .keyword = (real)job->keyword,
 #define NO_NUMBER(...)
 static point_options options_of(const ce_job *job, double c)
 {
     point_options o = { CE_OPTIONS(REAL_OF_NUMBER, NO_NUMBER).hessian = job->hessian, .c = (real)c };
 
-    o.delta = limit_of(job->delta);
-    o.beta = limit_of(job->beta);
+    o.whole_delta = job->delta;
+    o.whole_beta = job->beta;
     o.weight_of_no = (real)(job->alpha < 0 ? 1 : 1 - job->alpha);
     o.weight_of_yes = (real)(job->alpha < 0 ? 1 : job->alpha);
     return o;

@@ -27,6 +27,7 @@ typedef struct {
 #define NO_FIELD(...)
 typedef struct {
     CE_OPTIONS(REAL_FIELD, NO_FIELD)
+    double     whole_delta, whole_beta;     /* as given, though float32 may not hold it */
     real       weight_of_no, weight_of_yes; /* by alpha, of labels 0 and 1 */
     ce_hessian hessian;
     real       c; /* factor of both derivatives */

@@ -7,7 +7,8 @@
  *     smooth_l1   r^2 / (2 beta) where |r| < beta,             r / beta         1 / beta
  *                 else |r| - beta / 2                          sign r           0
  *
- * Squares are taken of what is inside the limit only: no r is too large. Subnormal numbers count as 0.
+ * Squares are taken of what is inside the limit only: no r is too large. Subnormal numbers count as 0. A limit that is
+ * subnormal or infinite, or would be in float32, takes a loop of its own, in float64.
  */
 #ifndef CE_ELEMENTS_REGRESSION_H
 #define CE_ELEMENTS_REGRESSION_H
@@ -56,9 +57,30 @@ INLINE point huber(element in, point_options o)
                     size <= o.delta ? 1 : 0 };
 }
 
+INLINE point huber_whole(element in, point_options o)
+{
+    const double r = (double)residual(in), size = fabs(r), delta = o.whole_delta;
+    const bool   inside = size <= delta;
+
+    return (point){ (real)(inside ? 0.5 * size * size : delta * (size - 0.5 * delta)),
+                    (real)(r > delta    ? delta
+                           : r < -delta ? -delta
+                                        : r),
+                    inside ? 1 : 0 };
+}
+
+/* Is a limit a number to compute with? */
+static inline bool is_real(double limit)
+{
+    return limit >= (double)MIN_NORMAL && limit <= (double)MAX_FINITE;
+}
+
 static void huber_loop(const span *s, int64_t n, point_options o)
 {
-    run_span(huber, OF_NUMBERS, s, n, o);
+    if (is_real(o.whole_delta))
+        run_span(huber, OF_NUMBERS, s, n, o);
+    else
+        run_span(huber_whole, OF_NUMBERS, s, n, o);
 }
 
 INLINE point smooth_l1(element in, point_options o)
@@ -74,9 +96,25 @@ INLINE point smooth_l1(element in, point_options o)
                     inside ? 1 / o.beta : 0 };
 }
 
+INLINE point smooth_l1_whole(element in, point_options o)
+{
+    const double r = (double)residual(in), size = fabs(r), beta = o.whole_beta, part = r / beta;
+    const bool   inside = size < beta;
+
+    return (point){ (real)(inside ? 0.5 * r * part : size - 0.5 * beta),
+                    inside  ? (real)part
+                    : r > 0 ? 1
+                    : r < 0 ? -1
+                            : (real)r,
+                    inside ? (real)(1 / beta) : 0 };
+}
+
 static void smooth_l1_loop(const span *s, int64_t n, point_options o)
 {
-    run_span(smooth_l1, OF_NUMBERS, s, n, o);
+    if (o.whole_beta == 0 || is_real(o.whole_beta))
+        run_span(smooth_l1, OF_NUMBERS, s, n, o);
+    else
+        run_span(smooth_l1_whole, OF_NUMBERS, s, n, o);
 }
 
 #endif
