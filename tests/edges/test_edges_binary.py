@@ -1,15 +1,20 @@
 """Edges of the binary losses: infinite and confident logits, the ends of [0, 1], labels."""
 
 import itertools
+from functools import cache
 
+import mpmath
 import numpy as np
 import pytest
-from helpers.problems import COPIES, DTYPES, FLOATS, rounding
+from helpers.problems import COPIES, DTYPES, FLOATS, assert_within, rounding
 from helpers.problems import element_results as results
+from oracle.binary import SOFT_SIGMOID_FOCAL
+from oracle.exact import WIDE, Exact
 
 import ce
 
 INF, NAN = np.inf, np.nan
+TINY = mpmath.mpf(10) ** -400
 GAMMAS = [0, 0.25, 0.5, 1, 2, 5]
 HESSIANS = ["exact", "gauss_newton", "abs"]
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -101,6 +106,49 @@ def test_hessian_of_tiny_positive_weights(dtype, isa):
             expected = (1 - y.astype(float) + float(weight) * y) * e / (1 + e) ** 2
             atol = 2.0**-25 if dtype is np.float16 else 0  # that of subnormal numbers
             np.testing.assert_allclose(hess, expected, rtol=rounding(dtype), atol=atol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_focal_of_subnormal_factors(dtype, isa):
+    """R^gamma, or its product with alpha, is no normal number; the loss is."""
+    for x, y, gamma, expected in (
+        (-9.78e28, 2.43e-15, 2, 3.4101e-30),
+        (-1.16e14, 0.008, 20, 8.5593e-33),
+    ):
+        arrays = np.array([x], np.float32).astype(dtype), np.array([y], np.float32).astype(dtype)
+        got = ce.sigmoid_focal_loss(*arrays, gamma=gamma, alpha=1, reduction="sum")
+        np.testing.assert_allclose(got, expected, rtol=2e-5)
+
+
+@cache
+def sigmoid_focal_of_all_sizes(dtype, gamma, alpha):
+    """Logits and labels of all sizes, and the truth by mpmath with the errors allowed."""
+    rng, n, most = np.random.default_rng(7), 20, 37 if dtype is np.float32 else 300
+    x = np.where(np.arange(n) % 3, 10.0 ** rng.uniform(0, most, n), rng.uniform(0, 90, n))
+    y = np.where(np.arange(n) % 5, 10.0 ** rng.uniform(-most / 2, 0, n), 1)
+    signs = rng.choice([1, -1], n)
+    x, y = (x * signs).astype(dtype), np.where(signs < 0, y, 1 - y).astype(dtype)
+    row = SOFT_SIGMOID_FOCAL
+    defined = row.define(x, y, gamma=gamma, alpha=alpha, reduction="none")
+    truth = row.truth(x, y, gamma=gamma, alpha=alpha or 0.5)
+    found, by = [], 1 if alpha else 2
+    for name, exact in zip(("loss", "gradient", "Hessian"), vars(defined).values(), strict=True):
+        values = [WIDE(mpmath.nstr(v * by, 25)) if abs(v) > TINY else 0 for v in truth[name]]
+        found.append(Exact(np.array(values), exact.error))
+    return x, y, found
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gamma", [0.25, 2, 20, 1000])
+@pytest.mark.parametrize("alpha", [None, 1, 1e-20])
+def test_sigmoid_focal_of_all_sizes(dtype, gamma, alpha, isa):
+    """Nothing is lost that the dtype can hold, down to 1e-36 (float64: 1e-290)."""
+    x, y, truth = sigmoid_focal_of_all_sizes(dtype, gamma, alpha)
+    criterion = ce.SigmoidFocalLoss(gamma=gamma, alpha=alpha, reduction="none")
+    loss, grad = criterion.value_and_grad(x, y)
+    hess = criterion.grad_and_hess(x, y)[1]
+    for name, got, exact in zip(("loss", "grad", "hess"), (loss, grad, hess), truth, strict=True):
+        assert_within(got, exact, name)
 
 
 @every_dtype

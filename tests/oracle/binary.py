@@ -42,9 +42,14 @@ def logits_and_labels(rng, shape, axis, dtype, soft=0.0):
 
 
 def ends_of_logits(rng, n, dtype, soft=False):
-    """As far as e^x reaches."""
+    """As far as e^x reaches, and some farther; some soft labels close to 0 or 1."""
     x = np.linspace(-REACH[dtype], REACH[dtype], n)
     y = rng.uniform(0, 1, n) if soft else rng.choice([0, 1], n)
+    most = {np.float16: 15, np.float64: 1000}.get(dtype, 126)
+    x[::5] *= np.exp2(rng.uniform(0, most - np.log2(REACH[dtype]), len(x[::5])))
+    if soft:
+        close = np.exp2(rng.uniform(-max(most - 26, 14), 0, len(y[::2])))  # |x| of it beside e^-|x|
+        y[::2] = np.where(rng.random(len(close)) < 0.7, close, 1 - close)
     return x.astype(dtype), y.astype(dtype)
 
 
@@ -185,9 +190,9 @@ def sigmoid_focal_loss(x, y, gamma=2.0, alpha=0.25, hessian="exact"):
     elif hessian == "abs":
         hess, hess_terms = (abs(sum(grad)),), grad_terms
     power = 1 + (4 * (1 + g) / 8 if gamma else 0)
-    gain = 1 + g * C, 1 + g * C, 1 + 2 * g + (g + g**2) * C  # of p n and its like
+    gain = 0, g * C, 1 + 2 * g + (g + g**2) * C  # of e^-|x|, where that is subnormal
     return tuple(
-        Terms(at_Rg * sum(values), power * abs(at_Rg) * sum(sizes), power * abs(at_Rg) * k)
+        Terms(times(at_Rg, sum(values)), power * times(abs(at_Rg), sum(sizes)), abs(at_Rg) * k)
         for values, sizes, k in zip(
             ((C,), grad, hess), ((C,), grad_terms, hess_terms), gain, strict=True
         )

@@ -20,7 +20,7 @@ from oracle.exact import UNIT, WIDE, Derivatives, Exact, real, reduced, scaled, 
 class Terms:
     """A number, and the sum of the absolute terms that it is made of, with a factor for powers.
 
-    A factor of theirs that is not normal may count as 0: `gain` is what it is multiplied by.
+    An exponential that is not normal may count as 0: `gain` is what it is multiplied by.
     """
 
     value: np.ndarray

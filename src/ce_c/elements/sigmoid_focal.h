@@ -16,38 +16,91 @@
 
 #include "elements/point.h"
 
-INLINE point focal_by(element in, point_options o, bool squared)
+/* Q; where it is small, times RAISED, and `unit` takes that back after the last product. */
+typedef struct {
+    real Q, unit;
+} focal_weight;
+
+INLINE focal_weight raised_weight(real a, real R, real gamma, bool squared)
 {
-    const sigmoid s = sigmoid_of(in);
-    const real    no = 1 - in.y, u = BY_SIGN(in.x, no, in.y), v = BY_SIGN(in.x, in.y, no), e = s.e, S = s.share;
-    const real    mix = FMA(v, e, u), R = S * mix, power = squared ? normal(R * R) : POW(R, o.gamma);
-    const real    Q = FMA(o.weight_of_yes, in.y, o.weight_of_no * no) * power, ce = times(u, ABS(in.x)) + s.rest;
-    const real    d = odd(in.x, 1 - 2 * in.y), slope = S * FMA(-v, e, u), V = ZERO_IF(e == 0, e * S / mix);
-    const real    V_ce = o.gamma * ZERO_IF(e == 0, V * ce);
-    const real    grad = odd(in.x, Q * FMA(d, V_ce, slope)), hits = S * FMA(u, e, v);
-    const real    exact =
+    const real root = R * ROOT_RAISED, Q = a * (squared ? root * root : POW_RAISED(R, gamma));
+    const bool small = Q < 1;
+    return (focal_weight){ small ? Q : Q * (1 / RAISED), small ? 1 / RAISED : 1 };
+}
+
+/* far: e may be 0 or Q subnormal, while ce is large, even infinite. */
+INLINE point focal_by(element in, point_options o, bool squared, bool far)
+{
+    const sigmoid      s = sigmoid_of(in);
+    const real         no = 1 - in.y, u = BY_SIGN(in.x, no, in.y), v = BY_SIGN(in.x, in.y, no), e = s.e, S = s.share;
+    const real         mix = FMA(v, e, u), R = S * mix, a = FMA(o.weight_of_yes, in.y, o.weight_of_no * no);
+    const focal_weight w =
+        far ? raised_weight(a, R, o.gamma, squared) : (focal_weight){ a * (squared ? R * R : POW(R, o.gamma)), 1 };
+    const bool no_e = far & (e == 0);
+    const real Q = w.Q, ce = ZERO_IF(far & (u == 0), u * ABS(in.x)) + s.rest;
+    const real d = odd(in.x, 1 - 2 * in.y), slope = S * FMA(-v, e, u), V = ZERO_IF(no_e, e * S / mix);
+    const real V_ce = o.gamma * ZERO_IF(no_e, V * ce);
+    const real grad = odd(in.x, Q * FMA(d, V_ce, slope) * w.unit), hits = S * FMA(u, e, v);
+    const real exact =
         Q * (e * S * S + 2 * o.gamma * d * V * slope + V_ce * ((o.gamma - 1) * d * d * V + d * S * (e - 1)));
 
-    return (point){ times(Q, ce), grad, o.hessian == CE_EXACT ? exact : ABS(grad) * hits };
+    return (point){ ZERO_IF(far & (Q == 0), Q * ce) * w.unit, grad,
+                    o.hessian == CE_EXACT ? exact * w.unit : ABS(grad) * hits };
 }
 
 INLINE point sigmoid_focal_any(element in, point_options o)
 {
-    return focal_by(in, o, false);
+    return focal_by(in, o, false, false);
 }
 
 INLINE point sigmoid_focal_2(element in, point_options o)
 {
-    return focal_by(in, o, true);
+    return focal_by(in, o, true, false);
+}
+
+INLINE point sigmoid_focal_far(element in, point_options o)
+{
+    return focal_by(in, o, false, true);
+}
+
+INLINE point sigmoid_focal_far_2(element in, point_options o)
+{
+    return focal_by(in, o, true, true);
+}
+
+/* Up to this |x| neither e nor Q is subnormal: R is at least e / 2, and a, here, 2^-10 or e^-6.94. */
+static inline real near_of(point_options o)
+{
+    const real least_a = o.weight_of_no < o.weight_of_yes ? o.weight_of_no : o.weight_of_yes;
+    return least_a < (real)0x1p-10 ? -1 : (-7 - EXP_LO) / (o.gamma < 1 ? 1 : o.gamma) - 1;
+}
+
+static inline bool is_near(const real *x, int64_t n, real most)
+{
+    real    top[LANES] = { 0 };
+    int64_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        LANE(l) top[l] = ABS(x[i + l]) > top[l] ? ABS(x[i + l]) : top[l];
+    for (int l = 0; i + l < n; l++) top[l] = ABS(x[i + l]) > top[l] ? ABS(x[i + l]) : top[l];
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) top[l] = top[half + l] > top[l] ? top[half + l] : top[l];
+    return top[0] <= most;
 }
 
 /* gamma = 2, the usual one, needs no power. */
 static void sigmoid_focal_loop(const span *s, int64_t n, point_options o)
 {
-    if (o.gamma == 2)
+    const bool near = is_near(s->x, n, near_of(o));
+
+    if (o.gamma == 2 && near)
         run_span(sigmoid_focal_2, OF_LOGITS, s, n, o);
-    else
+    else if (o.gamma == 2)
+        run_span(sigmoid_focal_far_2, OF_LOGITS, s, n, o);
+    else if (near)
         run_span(sigmoid_focal_any, OF_LOGITS, s, n, o);
+    else
+        run_span(sigmoid_focal_far, OF_LOGITS, s, n, o);
 }
 
 #endif
