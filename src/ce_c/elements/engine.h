@@ -238,18 +238,21 @@ static void check_numbers(const ce_grid *grid, const ce_plan *plan, int64_t firs
     walk           v = walk_from(grid, CE_V, first), mask = v, w = walk_from(grid, CE_WEIGHT, first), none = w;
     walk           x = walk_from(grid, CE_Z, first), y = walk_from(grid, CE_OTHER, first);
     real           copy[SPAN], masks[SPAN];
+    double         lost = 0;
 
     none.run = NULL;
     for (int64_t i = first, n; block->bad < 0 && i < last; i += n) {
         n = smaller(last - i, SPAN);
         if (weighted)
-            block->z += sum_weights(&v, loss->mean == CE_BY_WEIGHT ? &w : &none, n, plan->scale, copy);
+            add_exactly(&block->z, &lost,
+                        sum_weights(&v, loss->mean == CE_BY_WEIGHT ? &w : &none, n, plan->scale, copy));
         const real   *m = units[0] || units[1] ? gather_masks(&mask, n, masks) : NULL;
         const int64_t at_x = units[0] ? first_outside(gather_span(&x, n, copy), m, n) : n;
         const int64_t at_y = units[1] ? first_outside(gather_span(&y, n, copy), m, n) : n;
         if (smaller(at_x, at_y) < n)
             block->bad = i + smaller(at_x, at_y);
     }
+    block->z = with_lost(block->z, lost);
 }
 
 /* The same where there is nothing to look at, too. */
