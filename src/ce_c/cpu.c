@@ -1,6 +1,23 @@
 /* cpu.c - which instruction sets this machine, and its operating system, can run; the mode of its arithmetic. */
 #include "isa.h"
 
+#include <float.h>
+#include <stddef.h>
+
+/* Compiler options that change results, or the layout of structs that others made; CMakeLists.txt takes back all that
+ * it knows. */
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) ||                               \
+    defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__) ||                   \
+    defined(__ROUNDING_MATH__)
+#error "ce cannot be built with options like -ffast-math: take them out of CFLAGS"
+#endif
+_Static_assert(FLT_EVAL_METHOD == 0 && sizeof 1.0 == sizeof(double), "CFLAGS change what float or double is");
+typedef struct {
+    char   c;
+    double d;
+} padded;
+_Static_assert(offsetof(padded, d) == sizeof(double), "CFLAGS change how structs are laid out");
+
 #if defined(__x86_64__) || defined(_M_X64)
 
 #include <cpuid.h>

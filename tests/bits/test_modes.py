@@ -85,6 +85,21 @@ def test_threads():
         assert_unmoved(ce.CrossEntropyLoss().value_and_grad, x, np.arange(20_000) % 40)
 
 
+IMPORT = """
+import numpy as np
+x = np.array([np.finfo(np.float32).smallest_normal])
+half = x * x.dtype.type(0.5)
+import ce
+assert (x * x.dtype.type(0.5)).tobytes() == half.tobytes() != bytes(4)
+print("all well")
+"""
+
+
+def test_importing_leaves_the_mode_alone():
+    """What is linked with -ffast-math would switch flush-to-zero on; the gate builds ce so."""
+    assert printed(IMPORT) == "all well"
+
+
 TRAPS = """
 import numpy as np
 import ce
