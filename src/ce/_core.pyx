@@ -254,6 +254,11 @@ cdef int execute(Call *c) except -1:
             ce_run(&c.job)
     if bytes > sizeof(few):
         free(c.job.scratch)
+    if c.job.stopped == CE_FORKED:
+        raise RuntimeError(
+            "the process was forked inside this call, by a signal handler: the call's other "
+            "threads are in the parent alone, and its outputs are half written"
+        )
     return ce_raise() if c.job.stopped else 0
 
 
@@ -842,12 +847,8 @@ def set_cpus(int cpus):
     ce_threads_set_cpus(cpus)
 
 
-def before_fork():
-    ce_threads_before_fork()
-
-
-def after_fork():
-    ce_threads_after_fork()
+def watch_forks():
+    ce_threads_watch_forks()
 
 
 def isas():

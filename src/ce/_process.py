@@ -203,8 +203,7 @@ def _start() -> None:
     asked = _number_of_threads("CE_NUM_THREADS") or _number_of_threads("OMP_NUM_THREADS") or cpus
     _core.set_scope(_scope)
     _core.set_threads(asked)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_core.before_fork, after_in_child=_core.after_fork)
+    _core.watch_forks()
 
 
 _start()

@@ -8,6 +8,7 @@ cdef extern from "ce.h":
     enum: CE_REALS
     ctypedef enum ce_reduction: CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY
     ctypedef enum ce_hessian: CE_EXACT
+    enum: CE_FORKED
     enum: CE_Z, CE_GRAD, CE_HESS, CE_OTHER, CE_TARGET, CE_V, CE_POS, CE_UPSTREAM, CE_VALUE
     enum: CE_WEIGHT
     enum: CE_ARRAYS
@@ -80,6 +81,5 @@ cdef extern from "ce.h":
     void ce_isa_use(int)
     const char *ce_threads_runtime()
     int ce_threads_team(int)
-    void ce_threads_before_fork()
-    void ce_threads_after_fork()
     void ce_threads_set_cpus(int)
+    void ce_threads_watch_forks()

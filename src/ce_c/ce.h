@@ -26,6 +26,9 @@ typedef enum { CE_DTYPES(CE_FIRST, CE_FIRST, CE_FIRST) CE_TYPES } ce_type;
 typedef enum { CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY } ce_reduction;
 typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS } ce_hessian;
 
+/* Why a call left off: stop said so; or stop forked, and this is the child, without the other threads of the call. */
+enum { CE_STOPPED = 1, CE_FORKED };
+
 /* The arrays of a job. The first four have the axes of the logits, the others those of the items (the logits' axes
  * less the class axis). Element-wise, where each number is an item, all have the axes of the input, and any of them may
  * be of float32 or 16 bits where float64 is computed with. */
@@ -72,7 +75,7 @@ typedef struct {
     double  value;   /* the reduced loss */
     double  z;       /* Z, what the mean divides by */
     int64_t bad;     /* position of the first class index or probability out of range, in C order; -1: none */
-    int     stopped; /* stop said so: all else is undone, or half done */
+    int     stopped; /* CE_STOPPED or CE_FORKED: all else is undone, or half done */
     int     isa;     /* that was current when scratch was asked for, and where its parts begin, in bytes */
     size_t  pairs, buffers, buffer; /* buffer: the size of one worker's */
 } ce_job;
@@ -140,10 +143,9 @@ int           ce_isa_current(void);
 void          ce_isa_use(int isa); /* one that runs here */
 
 /* Threads. */
-const char *ce_threads_runtime(void);   /* "OpenMP 201511", "Grand Central Dispatch", "serial" */
-int         ce_threads_team(int asked); /* how many would work for a large call made here and now */
-void        ce_threads_before_fork(void);
-void        ce_threads_after_fork(void);   /* in the child */
+const char *ce_threads_runtime(void);      /* "OpenMP 201511", "Grand Central Dispatch", "serial" */
+int         ce_threads_team(int asked);    /* how many would work for a large call made here and now */
 void        ce_threads_set_cpus(int cpus); /* affinity mask and cgroup quota, found by the caller */
+void        ce_threads_watch_forks(void);  /* once: from now on a forked child computes */
 
 #endif

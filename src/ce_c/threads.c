@@ -17,16 +17,18 @@ enum {
 
 static atomic_int cpus = 1;
 static atomic_int at_work; /* threads in all the calls of the process */
+static atomic_int forks;   /* that led to this process */
 
 void ce_threads_set_cpus(int n)
 {
     cpus = n;
 }
 
-void ce_threads_after_fork(void)
+void ce_threads_forked(int survives)
 {
+    forks++;
     at_work = 0;
-    if (!ce_system_survives_fork())
+    if (!survives)
         cpus = 1;
 }
 
@@ -38,17 +40,28 @@ static int64_t now(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Does the caller want to stop? A signal handler that runs meanwhile may fork: its child has none of the other workers,
+ * which the end of the loop would wait for, so it leaves the loop from here. */
+static void ask(ce_loop *l)
+{
+    const int64_t ms = now() - l->asked;
+
+    if (ms >= 0 && ms <= PATIENCE)
+        return;
+    if (l->stop())
+        l->stopped = CE_STOPPED;
+    if (l->team > 1 && l->forks != forks) {
+        if (!l->stopped)
+            l->stopped = CE_FORKED;
+        longjmp(l->out, 1);
+    }
+    l->asked = now();
+}
+
 void ce_take_piece(ce_loop *l, int64_t i, int worker, int is_caller)
 {
-    if (is_caller && l->stop) {
-        const int64_t ms = now() - l->asked;
-
-        if (ms > PATIENCE || ms < 0) {
-            if (l->stop())
-                l->stopped = 1;
-            l->asked = now();
-        }
-    }
+    if (is_caller && l->stop)
+        ask(l);
     if (!l->stopped) {
         const uint64_t mode = ce_cpu_standard_mode();
 
@@ -78,17 +91,28 @@ static int join(int asked)
     return team;
 }
 
+static void run_team(ce_loop *l)
+{
+    if (setjmp(l->out) == 0)
+        ce_system_run_team(l, l->team);
+}
+
 int ce_parallel_for(const ce_job *job, int64_t n, int64_t most, ce_range_fn fn, void *context)
 {
     const int     team = join((int)smaller(n, job->threads));
     const int64_t shares = team > 1 ? smaller(n, PIECES * (int64_t)team) : 1;
     const int64_t needed = n / most + (n % most != 0);
-    ce_loop       l = { n, shares > needed ? shares : needed, fn, context, job->stop, now(), 0 };
+    ce_loop       l = { .n = n, .pieces = shares > needed ? shares : needed, .fn = fn, .context = context };
 
+    l.stop = job->stop;
+    l.asked = now();
+    l.team = team;
+    l.forks = forks;
     if (team > 1)
-        ce_system_run_team(&l, team);
+        run_team(&l);
     else
         for (int64_t i = 0; i < l.pieces && !l.stopped; i++) ce_take_piece(&l, i, 0, 1);
-    at_work -= team;
+    if (l.forks == forks) /* a child's count has begun anew */
+        at_work -= team;
     return l.stopped;
 }

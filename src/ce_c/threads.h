@@ -2,13 +2,14 @@
 #ifndef CE_THREADS_H
 #define CE_THREADS_H
 
+#include <setjmp.h>
 #include <stdatomic.h>
 
 #include "ce.h"
 
 /* fn(context, worker, first, last) over [0, n), cut into contiguous ranges of no more than `most` that a team of
- * workers shares: numbers from 0 up to job->threads, no two at work under the same. True: job->stop said so, and the
- * rest was left undone. */
+ * workers shares: numbers from 0 up to job->threads, no two at work under the same. What it
+ * returns is for job->stopped: not 0, and the rest was left undone. */
 typedef void (*ce_range_fn)(void *context, int worker, int64_t first, int64_t last);
 int ce_parallel_for(const ce_job *job, int64_t n, int64_t most, ce_range_fn fn, void *context);
 
@@ -18,16 +19,21 @@ typedef struct {
     ce_range_fn fn;
     void       *context;
     int (*stop)(void);
-    int64_t    asked; /* when, in ms */
+    int64_t    asked;       /* when, in ms */
+    int        team, forks; /* threads; the forks that had led to the process when it began */
+    jmp_buf    out;         /* leaves the loop without its other threads */
     atomic_int stopped;
 } ce_loop;
 
 /* Piece i; the calling thread asks whether to stop. */
 void ce_take_piece(ce_loop *l, int64_t i, int worker, int is_caller);
 
-/* What threads_openmp.c, threads_gcd.c, threads_windows.c or threads_serial.c has. */
+/* In a child, before anything else: can it have more than one thread? */
+void ce_threads_forked(int survives);
+
+/* What threads_openmp.c, threads_gcd.c, threads_windows.c or threads_serial.c has, beside ce_threads_runtime
+ * and ce_threads_watch_forks. */
 int  ce_system_allowed(int cpus);              /* the most threads that the system's own settings allow here and now */
-int  ce_system_survives_fork(void);            /* can a forked child have more than one thread? */
 void ce_system_run_team(ce_loop *l, int team); /* takes all pieces with that many threads, the calling one among them */
 
 #endif

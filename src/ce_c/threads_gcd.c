@@ -16,13 +16,14 @@ int ce_system_allowed(int cpus)
     return cpus;
 }
 
-int ce_system_survives_fork(void)
+static void after_fork(void)
 {
-    return 0;
+    ce_threads_forked(0);
 }
 
-void ce_threads_before_fork(void)
+void ce_threads_watch_forks(void)
 {
+    pthread_atfork(NULL, NULL, after_fork);
 }
 
 typedef struct {

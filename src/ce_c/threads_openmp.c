@@ -1,10 +1,18 @@
-/* threads_openmp.c - teams of OpenMP, on Linux. */
+/* threads_openmp.c - teams of OpenMP, on Linux. The runtime is GCC's (libgomp) or LLVM's (libomp, Intel's libiomp5),
+ * which can stand in for GCC's where another library has loaded it before.
+ */
+#define _GNU_SOURCE 1 /* dladdr */
+#include <dlfcn.h>
 #include <omp.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "threads.h"
 
 #pragma weak omp_pause_resource_all /* GCC 8's runtime, which the wheels for manylinux_2_28 take along, lacks it */
+#pragma weak kmp_get_blocktime      /* LLVM's alone has it */
+int kmp_get_blocktime(void);
 
 #define STRING_OF(x) #x
 #define STRING(x)    STRING_OF(x)
@@ -23,40 +31,79 @@ int ce_system_allowed(int cpus)
 
 static _Thread_local int pool = 1; /* threads that OpenMP has for this thread, itself included */
 
-/* A forked child has none of the pool's threads and would wait for them for ever: give them back. */
-void ce_threads_before_fork(void)
+typedef void function(void);
+
+/* Is that function of the library that runs our teams? */
+static int is_of_runtime(function *f)
 {
-    if (omp_pause_resource_all && !omp_in_parallel()) {
+    Dl_info ours, its;
+    return f && dladdr((void *)omp_get_max_threads, &ours) && dladdr((void *)f, &its) &&
+           ours.dli_fbase == its.dli_fbase;
+}
+
+static int pauses, survives;
+
+/* A forked child has none of the pool's threads and would wait for them for ever. LLVM's runtime sees the fork and
+ * begins anew in the child, unless told not to (scikit-learn sets KMP_INIT_AT_FORK=FALSE). GCC's, which has a pool for
+ * each thread that calls, must be told to give up that of this one. (LLVM's must not be: it gives up those of all
+ * threads, at work or not, and cannot begin anew.) */
+static void before_fork(void)
+{
+    if (pauses && !omp_in_parallel()) {
         omp_pause_resource_all(omp_pause_hard);
         pool = 1;
     }
 }
 
-/* Only if it can be told to begin anew: a pool without its threads would be waited for. */
-int ce_system_survives_fork(void)
+static void after_fork(void)
 {
-    return omp_pause_resource_all != NULL;
+    pool = 1;
+    ce_threads_forked(survives);
+}
+
+void ce_threads_watch_forks(void)
+{
+    const int         is_llvm = is_of_runtime((function *)kmp_get_blocktime);
+    const char *const sees = getenv("KMP_INIT_AT_FORK");
+
+    pauses = !is_llvm && is_of_runtime((function *)omp_pause_resource_all);
+    survives = is_llvm ? !sees || strchr("1tTyY", *sees) : pauses;
+    pthread_atfork(before_fork, NULL, after_fork);
 }
 
 /* A chain of threads, each of which starts the next and waits for its end. */
-static void *start_next(void *left)
-{
-    int *const more = left;
-    pthread_t  next;
+typedef struct {
+    pthread_attr_t attr;
+    int            more;
+} chain;
 
-    if (--*more > 0 && !pthread_create(&next, NULL, start_next, more))
+static void *start_next(void *all)
+{
+    chain    *c = all;
+    pthread_t next;
+
+    if (--c->more > 0 && !pthread_create(&next, &c->attr, start_next, c))
         pthread_join(next, NULL);
     return NULL;
 }
 
 /* OpenMP ends the process where the system refuses it a thread, so those that it is about to start are tried before,
- * all of them alive at once. */
+ * all of them alive at once. Their stacks are larger by a little, as LLVM's runtime makes them: it takes them over. */
 static int granted(int team)
 {
-    int refused = team - pool + 1;
+    enum { ABOVE_DEFAULT = 1 << 16 };
+    chain  refused = { .more = team - pool + 1 };
+    size_t stack;
 
-    start_next(&refused);
-    return pool = refused > 0 ? team - refused : team;
+    if (team > pool) {
+        pthread_attr_init(&refused.attr);
+        pthread_attr_getstacksize(&refused.attr, &stack);
+        pthread_attr_setstacksize(&refused.attr, stack + ABOVE_DEFAULT);
+        start_next(&refused);
+        pthread_attr_destroy(&refused.attr);
+        team -= refused.more;
+    }
+    return pool = team;
 }
 
 void ce_system_run_team(ce_loop *l, int team)

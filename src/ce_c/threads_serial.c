@@ -12,12 +12,7 @@ int ce_system_allowed(int cpus)
     return 1;
 }
 
-int ce_system_survives_fork(void)
-{
-    return 1;
-}
-
-void ce_threads_before_fork(void)
+void ce_threads_watch_forks(void)
 {
 }
 

@@ -15,12 +15,7 @@ int ce_system_allowed(int cpus)
     return cpus;
 }
 
-int ce_system_survives_fork(void)
-{
-    return 1;
-}
-
-void ce_threads_before_fork(void)
+void ce_threads_watch_forks(void)
 {
 }
 

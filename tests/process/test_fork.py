@@ -1,5 +1,6 @@
 """fork: a child computes with threads of its own, gets the right bits, and never hangs."""
 
+import ctypes.util
 import os
 
 import pytest
@@ -56,9 +57,9 @@ def in_thread(work):
 """
 
 
-def family(code):
+def family(code, **environment):
     """The code ends, and without an exception."""
-    said = printed(FAMILY + code + "\nprint('all well')", OMP_NUM_THREADS="2")
+    said = printed(FAMILY + code + "\nprint('all well')", OMP_NUM_THREADS="2", **environment)
     assert said == "all well"
 
 
@@ -166,3 +167,85 @@ else:
 fork()
 call()
 """)
+
+
+def test_a_fork_that_python_does_not_see():
+    """That of a C library; holding the GIL, so that the child may run Python."""
+    family("""
+import ctypes
+call()
+os.fork = ctypes.PyDLL(None).fork
+for _ in range(3): fork(); call()
+""")
+
+
+def test_a_runtime_that_takes_the_place_of_the_compilers():
+    """LLVM's serves what was compiled for GCC's, too, where another library has loaded it."""
+    libomp = ctypes.util.find_library("omp") or ctypes.util.find_library("iomp5")
+    if not libomp or "LD_PRELOAD" in os.environ:
+        pytest.skip("LLVM's OpenMP runtime is not installed, or there are sanitizers")
+    family("fork(); call(); fork(); fork(); call()", LD_PRELOAD=libomp)
+
+
+def test_a_runtime_told_not_to_see_forks():
+    """scikit-learn tells LLVM's so: a child has no pool, and must not wait for it."""
+    family("fork(call); call(); fork(call); call()", KMP_INIT_AT_FORK="FALSE")
+
+
+# A signal handler that forks while a call of two threads, or of one, asks whether to stop. The
+# child returns from the handler into the call, and has its thread alone.
+IN_A_HANDLER = """
+import time
+big, many = np.broadcast_to(logits[:1], (2**22, 50)), np.broadcast_to(target[:1], 2**22)
+child = None
+
+def handler(*_):
+    global child
+    if child is None:
+        child = os.fork()
+        if child == 0:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(30)
+            {then}
+
+def end_of_call():
+    try:
+        while child is None:
+            ce.cross_entropy(big, many)
+        return "a result"
+    except Exception as error:
+        return f"{{type(error).__name__}}: {{error}}"
+
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+with ce.threads({threads}):
+    ended = end_of_call()
+if child == 0:
+    code = 1
+    try:
+        assert {expected}, ended
+        assert ce._core.threads_team(8) <= 2, "threads are counted that are not at work"
+        call()
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert ended == "a result"
+call()
+fork()
+"""
+
+
+@pytest.mark.parametrize(
+    ("threads", "then", "expected"),
+    [
+        (1, "pass", "ended == 'a result'"),
+        (2, "pass", "ended.startswith('RuntimeError') and 'forked' in ended or TEAM == 1"),
+        (2, "raise KeyError('mine')", "ended == \"KeyError: 'mine'\""),
+    ],
+)
+def test_fork_inside_a_call(threads, then, expected):
+    family(IN_A_HANDLER.format(threads=threads, then=then, expected=expected))
