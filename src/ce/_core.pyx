@@ -847,6 +847,11 @@ def set_cpus(int cpus):
     ce_threads_set_cpus(cpus)
 
 
+def cpus():
+    """Those of the affinity mask, or of OpenMP where it binds threads; 0: not known."""
+    return ce_threads_cpus()
+
+
 def watch_forks():
     ce_threads_watch_forks()
 

@@ -48,7 +48,7 @@ def _cgroup_quota() -> float:
 def available_cpus() -> int:
     """CPUs that affinity mask and control groups grant to this process."""
     affinity = getattr(os, "sched_getaffinity", None)
-    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cpus = _core.cpus() or (len(affinity(0)) if affinity else os.cpu_count() or 1)
     return max(1, min(cpus, math.ceil(min(_cgroup_quota(), cpus))))
 
 

@@ -81,5 +81,6 @@ cdef extern from "ce.h":
     void ce_isa_use(int)
     const char *ce_threads_runtime()
     int ce_threads_team(int)
+    int ce_threads_cpus()
     void ce_threads_set_cpus(int)
     void ce_threads_watch_forks()

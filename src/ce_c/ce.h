@@ -143,9 +143,10 @@ int           ce_isa_current(void);
 void          ce_isa_use(int isa); /* one that runs here */
 
 /* Threads. */
-const char *ce_threads_runtime(void);      /* "OpenMP 201511", "Grand Central Dispatch", "serial" */
-int         ce_threads_team(int asked);    /* how many would work for a large call made here and now */
-void        ce_threads_set_cpus(int cpus); /* affinity mask and cgroup quota, found by the caller */
-void        ce_threads_watch_forks(void);  /* once: from now on a forked child computes */
+const char *ce_threads_runtime(void);   /* "OpenMP 201511", "Grand Central Dispatch", "serial" */
+int         ce_threads_team(int asked); /* how many would work for a large call made here and now */
+int         ce_threads_cpus(void);      /* those of the calling thread's affinity mask, or of OpenMP's; 0: not known */
+void ce_threads_set_cpus(int cpus); /* what a process may use: affinity mask and cgroup quota, found by the caller */
+void ce_threads_watch_forks(void);  /* once: from now on a forked child computes */
 
 #endif

@@ -13,7 +13,7 @@ enum {
 
 size_t ce_scratch_bytes(ce_job *job)
 {
-    job->threads = ce_threads_team(job->threads);
+    job->threads = ce_threads_most(job->threads);
     job->isa = ce_isa_current();
     return ce_plan_bytes(job);
 }

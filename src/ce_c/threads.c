@@ -15,13 +15,14 @@ enum {
     PATIENCE = 50, /* ms between two questions whether to stop */
 };
 
-static atomic_int cpus = 1;
-static atomic_int at_work; /* threads in all the calls of the process */
-static atomic_int forks;   /* that led to this process */
+static atomic_int cpus = 1, granted; /* what ce_threads_cpus said when `cpus` was set */
+static atomic_int at_work;           /* threads in all the calls of the process */
+static atomic_int forks;             /* that led to this process */
 
 void ce_threads_set_cpus(int n)
 {
     cpus = n;
+    granted = ce_threads_cpus();
 }
 
 void ce_threads_forked(int survives)
@@ -70,23 +71,36 @@ void ce_take_piece(ce_loop *l, int64_t i, int worker, int is_caller)
     }
 }
 
-/* Those that others are not at work with: calls from several threads at once share the CPUs. */
-static int team_beside(int others, int asked)
+/* The CPUs of the process; fewer where the affinity mask has been narrowed. It costs a third of a microsecond. */
+static int cpus_now(void)
 {
-    const int idle = (int)smaller(cpus - others, ce_system_allowed(cpus));
+    const int now = ce_threads_cpus();
+    return now < granted ? (int)smaller(now, cpus) : cpus;
+}
+
+/* Those of `all` that others are not at work with: calls from several threads at once share the CPUs. */
+static int team_beside(int others, int all, int asked)
+{
+    const int idle = (int)smaller(all - others, ce_system_allowed(all));
     return idle < 1 ? 1 : (int)smaller(asked, idle);
+}
+
+int ce_threads_most(int asked)
+{
+    return team_beside(at_work, cpus, asked);
 }
 
 int ce_threads_team(int asked)
 {
-    return team_beside(at_work, asked);
+    return asked > 1 ? team_beside(at_work, cpus_now(), asked) : 1;
 }
 
 static int join(int asked)
 {
-    int others = at_work, team;
+    const int all = asked > 1 ? cpus_now() : 1;
+    int       others = at_work, team;
 
-    do team = team_beside(others, asked);
+    do team = team_beside(others, all, asked);
     while (!atomic_compare_exchange_weak(&at_work, &others, others + team));
     return team;
 }

@@ -28,11 +28,15 @@ typedef struct {
 /* Piece i; the calling thread asks whether to stop. */
 void ce_take_piece(ce_loop *l, int64_t i, int worker, int is_caller);
 
+/* The most threads that a call asking for so many can get here and now; it may get fewer. As ce_threads_team, without
+ * a question to the system. */
+int ce_threads_most(int asked);
+
 /* In a child, before anything else: can it have more than one thread? */
 void ce_threads_forked(int survives);
 
-/* What threads_openmp.c, threads_gcd.c, threads_windows.c or threads_serial.c has, beside ce_threads_runtime
- * and ce_threads_watch_forks. */
+/* What threads_openmp.c, threads_gcd.c, threads_windows.c or threads_serial.c has, beside ce_threads_runtime,
+ * ce_threads_cpus and ce_threads_watch_forks. */
 int  ce_system_allowed(int cpus);              /* the most threads that the system's own settings allow here and now */
 void ce_system_run_team(ce_loop *l, int team); /* takes all pieces with that many threads, the calling one among them */
 

@@ -11,6 +11,11 @@ const char *ce_threads_runtime(void)
     return "Grand Central Dispatch";
 }
 
+int ce_threads_cpus(void)
+{
+    return 0;
+}
+
 int ce_system_allowed(int cpus)
 {
     return cpus;

@@ -1,10 +1,11 @@
 /* threads_openmp.c - teams of OpenMP, on Linux. The runtime is GCC's (libgomp) or LLVM's (libomp, Intel's libiomp5),
  * which can stand in for GCC's where another library has loaded it before.
  */
-#define _GNU_SOURCE 1 /* dladdr */
+#define _GNU_SOURCE 1 /* dladdr, sched_getaffinity */
 #include <dlfcn.h>
 #include <omp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,17 @@ int kmp_get_blocktime(void);
 const char *ce_threads_runtime(void)
 {
     return "OpenMP " STRING(_OPENMP);
+}
+
+/* Where OpenMP binds threads to places (OMP_PROC_BIND, OMP_PLACES, GOMP_CPU_AFFINITY), the thread that loaded it is
+ * bound, too: its mask says nothing of the process, but the runtime knows what it found. */
+int ce_threads_cpus(void)
+{
+    cpu_set_t mask;
+
+    if (omp_get_proc_bind() != omp_proc_bind_false)
+        return omp_get_num_procs();
+    return sched_getaffinity(0, sizeof mask, &mask) ? 0 : CPU_COUNT(&mask);
 }
 
 /* omp_get_max_threads is read at every call, so that threadpoolctl, joblib and dask are obeyed. */

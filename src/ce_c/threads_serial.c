@@ -6,6 +6,11 @@ const char *ce_threads_runtime(void)
     return "serial";
 }
 
+int ce_threads_cpus(void)
+{
+    return 0;
+}
+
 int ce_system_allowed(int cpus)
 {
     (void)cpus;

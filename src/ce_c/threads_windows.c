@@ -10,6 +10,11 @@ const char *ce_threads_runtime(void)
     return "Windows thread pool";
 }
 
+int ce_threads_cpus(void)
+{
+    return 0;
+}
+
 int ce_system_allowed(int cpus)
 {
     return cpus;

@@ -131,6 +131,66 @@ def test_affinity_is_stronger_than_the_environment():
     assert counted(code, cpus="", first=first) == [1, 1]
 
 
+CPUS = _process.available_cpus()
+several = pytest.mark.skipif(CPUS < 2, reason="one CPU: nothing is bound or narrowed")
+
+
+@counts
+@openmp
+@several
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"OMP_PROC_BIND": "true"},
+        {"OMP_PROC_BIND": "spread"},
+        {"OMP_PLACES": "cores", "OMP_PROC_BIND": "close"},
+        {"OMP_PLACES": "threads"},
+        {"GOMP_CPU_AFFINITY": " ".join(map(str, sorted(AFFINITY)))},
+    ],
+    ids=lambda settings: ",".join(settings),
+)
+@pytest.mark.parametrize("first", ["", "import torch"])
+def test_a_runtime_that_binds_the_importing_thread(settings, first):
+    """Its mask is then one place, but the process has all the CPUs that it had."""
+    if first:
+        pytest.importorskip("torch", reason="torch is not installed")
+        if ce._core.compiler().startswith("Clang"):
+            pytest.skip("a second runtime finds the CPUs that the first, torch's, has left")
+    code = """
+print(ce._process.available_cpus(), ce.get_num_threads(), ce._core.threads_team(4096))
+with ce.threads(2):
+    print(used())
+"""
+    assert counted(code, cpus="", first=first, **settings) == [CPUS, CPUS, CPUS, 2]
+
+
+@counts
+@openmp
+@several
+def test_an_affinity_that_is_narrowed_after_import():
+    """Of one of the process's threads (which is itself counted), then of its first; then widened.
+
+    LLVM's runtime would itself undo it for a thread that calls the first time.
+    """
+    code = """
+import threading
+team, every = ce._core.threads_team, os.sched_getaffinity(0)
+one = {min(every)}
+def narrow():
+    os.sched_setaffinity(0, one)
+    print(team(8), used())
+print(team(2))
+thread = threading.Thread(target=narrow)
+thread.start()
+thread.join()
+print(team(2))
+narrow()
+os.sched_setaffinity(0, every)
+print(team(2), int(used() > 1))
+"""
+    assert counted(code, cpus="", KMP_AFFINITY="disabled") == [2, 1, 2, 2, 1, 1, 2, 1]
+
+
 # -- control groups -------------------------------------------------------------------------------
 
 
@@ -138,7 +198,7 @@ def test_affinity_is_stronger_than_the_environment():
 def tree(monkeypatch, tmp_path):
     """A function that makes up /proc/self/cgroup and files below /sys/fs/cgroup."""
     monkeypatch.setattr(_process, "Path", lambda path: tmp_path / path.lstrip("/"))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    monkeypatch.setattr(_process._core, "cpus", lambda: 16)
 
     def make(membership, files):
         for name, text in {"/proc/self/cgroup": membership, **files}.items():
@@ -215,7 +275,7 @@ def test_both_versions(tree):
 
 
 def test_the_affinity_mask_is_stronger_than_a_larger_quota(tree, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5})
+    monkeypatch.setattr(_process._core, "cpus", lambda: 2)
     assert tree("0::/\n", v2({"/": "800000 100000\n"})) == 2
     assert tree("0::/\n", v2({"/": "100000 100000\n"})) == 1
 
