@@ -99,12 +99,30 @@ def test_grad_output_errors(reduction, grad_output, error, words):
     refused(error, words, grad, logits, target, grad_output=grad_output, out=out)
 
 
-@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "complex64", "O", "U1", "M8[s]"])
+@pytest.mark.parametrize("dtype", ["complex64", "O", "U1", "M8[s]"])
 def test_logits_dtypes(dtype):
     logits, target, _ = arrays()
     logits = logits.astype(dtype)
-    refused(TypeError, ["logits", kind(dtype), "float32"], ce.cross_entropy, logits, target)
-    refused(TypeError, [r"\bx\b", kind(dtype), "float32"], ce.softmax, logits)
+    refused(TypeError, ["^logits ", kind(dtype)], ce.cross_entropy, logits, target)
+    refused(TypeError, ["^x ", kind(dtype)], ce.softmax, logits)
+    if dtype in ("complex64", "M8[s]"):
+        refused(TypeError, ["accepted: real numbers$"], ce.softmax, logits)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i8"])
+def test_no_gradient_fits_integers_in_place(dtype):
+    logits, target, _ = arrays()
+    logits, words = (logits % 2).astype(dtype), ["^out ", kind(dtype), "it must be float64$"]
+    for method in ("grad", "value_and_grad"):
+        refused(
+            TypeError, words, getattr(ce.CrossEntropyLoss(), method), logits, target, out=logits
+        )
+    pair, hess = ce.CrossEntropyLoss().grad_and_hess, np.empty((4, 3))
+    refused(TypeError, [r"^out\[0\] ", *words[1:]], pair, logits, target, out=(logits, hess))
+    refused(TypeError, words, ce.softmax, logits, out=logits)
+    single = np.full((4, 3), 7, np.float32)
+    refused(TypeError, ["float32", *words[2:]], ce.CrossEntropyLoss().grad, logits, target,
+            out=single)  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["bool", "complex128", "O", "U1", "m8[s]"])
@@ -197,7 +215,11 @@ def test_backward_errors(function, second):
     good = np.ones((4, 3), np.float32)
     g = good[:, 0] if second == "x" else good
     refused(ValueError, ["grad_output", r"\(5,\)"], function, np.ones(5, np.float32), good)
-    refused(TypeError, [rf"\b{second}\b", "int"], function, g, np.ones((4, 3), int))
+    if second == "output":  # integers count as float64
+        words = ["grad_output", "float32", "output", "float64"]
+        refused(TypeError, words, function, g, np.ones((4, 3), int))
+    for bad in (complex, "O", "U1", "M8[s]"):
+        refused(TypeError, [rf"^{second} "], function, g, np.ones((4, 3), int).astype(bad))
     refused(TypeError, ["grad_output", "complex"], function, g.astype(complex), good)
     refused(ValueError, ["axis"], function, g, good, axis=7)
     if second == "output":
@@ -233,6 +255,9 @@ def test_ignore_index_beyond_int64(ignored):
         b"0.1",
         bytearray(b"0"),
         memoryview(b"0"),
+        True,
+        np.False_,
+        np.array(True),
         np.array("0.1"),
         np.array([0.1]),
         np.complex64(0),
@@ -256,7 +281,6 @@ def test_options_that_are_no_number(number):
     "number",
     [
         1,
-        True,
         np.float16(1),
         np.longdouble(1),
         np.uint8(1),
@@ -268,6 +292,42 @@ def test_options_that_are_no_number(number):
 )
 def test_options_that_are_a_number(number):
     assert ce.huber_loss(np.zeros(3), np.ones(3), delta=number) == 0.5
+
+
+@pytest.mark.parametrize("value", ["False", "no", 1, 0, None, [True], np.ones(1, bool), 1.0])
+def test_flags_are_booleans(value):
+    """So that no text counts as true."""
+    x = np.zeros((2, 3))
+    for name, function, *more in (
+        ("log_target", ce.kl_div, x, x),
+        ("keepdims", ce.logsumexp, x),
+        ("keepdims", ce.logsumexp_backward, x[:, :1], x),
+    ):
+        words = [rf"^{name} is {re.escape(repr(value))}; it must be True or False$"]
+        refused(TypeError, words, function, *more, **{name: value})
+    with pytest.raises(TypeError, match="log_target"):
+        ce.KLDivLoss(log_target=value)
+
+
+def test_flags_of_numpy():
+    x = np.zeros((2, 3))
+    assert ce.logsumexp(x, keepdims=np.True_).shape == (2, 1)
+    assert ce.KLDivLoss(log_target=np.False_) == ce.KLDivLoss()
+
+
+@pytest.mark.parametrize("truth", [True, np.True_, np.array(True)], ids=repr)
+def test_numbers_are_no_booleans(truth):
+    """Each option that is one number, of a function that has it."""
+    x, t = np.full((2, 3), 0.5), np.array([0, 1])
+    for name, function, target in (
+        ("label_smoothing", ce.cross_entropy, t), ("ignore_index", ce.cross_entropy, t),
+        ("ignore_index", ce.perplexity, t), ("normalizer", ce.mse_loss, x),
+        ("gamma", ce.focal_loss, t), ("gamma", ce.sigmoid_focal_loss, x),
+        ("alpha", ce.sigmoid_focal_loss, x), ("delta", ce.huber_loss, x),
+        ("beta", ce.smooth_l1_loss, x), ("axis", ce.nll_loss, t),
+    ):  # fmt: skip
+        refused(TypeError, [f"^{name} is "], function, x, target, **{name: truth})
+    refused(TypeError, ["^grad_output "], ce.MSELoss().grad, x, x, grad_output=truth)
 
 
 def test_a_number_beyond_float64():

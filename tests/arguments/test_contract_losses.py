@@ -88,19 +88,39 @@ def test_only_focal_losses_choose_a_hessian(loss):
         criterion_named(loss.name)(hessian="abs")
 
 
-@over_elements
-def test_elements_have_no_sample_weight(loss):
+@every_loss
+def test_every_call_takes_sample_weights_and_a_normalizer(loss):
+    """Criteria do not: they belong to the data."""
     x, target, _ = arrays(loss.name)
-    with pytest.raises(TypeError):
-        criterion_named(loss.name)()(x, target, sample_weight=x)
+    items = np.ones(target.shape)
+    for name, value in (("sample_weight", items), ("normalizer", 2.0)):
+        assert np.isfinite(getattr(ce, loss.name)(x, target, **{name: value}))
+        for method in ("__call__", "value_and_grad", "grad", "grad_and_hess"):
+            getattr(criterion_named(loss.name)(), method)(x, target, **{name: value})
+        with pytest.raises(TypeError, match=name):
+            criterion_named(loss.name)(**{name: value})
+
+
+@over_elements
+def test_sample_weights_of_elements(loss):
+    x, target, out = arrays(loss.name)
+    grad = criterion_named(loss.name)().grad
+    for shape in ((4,), (3, 4), (2, 4, 3), (0,)):
+        words = ["^sample_weight ", re.escape(str(shape)), r"must broadcast to shape \(4, 3\)"]
+        refused(ValueError, words, grad, x, target, sample_weight=np.ones(shape), out=out)
+    for dtype in ("complex128", "O", "U1", "m8[s]"):
+        v = np.ones((4, 3), int).astype(dtype)
+        words = ["^sample_weight ", kind(dtype)]
+        refused(TypeError, words, grad, x, target, sample_weight=v, out=out)
 
 
 @over_elements
 def test_arrays_of_elements(loss):
     x, target, out = arrays(loss.name)
     first, function, grad = loss.input, getattr(ce, loss.name), criterion_named(loss.name)().grad
-    for dtype in ("int64", "bool", "complex64", "O", "U1"):
-        refused(TypeError, [first, kind(dtype), "float32"], function, x.astype(dtype), target)
+    for dtype in ("complex64", "O", "U1", "M8[s]"):
+        words = [f"^{first} ", kind(dtype)]
+        refused(TypeError, words, function, x.astype(int).astype(dtype), target)
     for dtype in ("complex128", "O", "U1", "m8[s]"):
         words = ["target", kind(dtype)]
         bad = target.astype(int).astype(dtype)
@@ -142,15 +162,18 @@ def test_indices_and_inputs(loss):
     name, first = loss.name, loss.input
     x, target, out = arrays(name)
     criterion = criterion_named(name)()
-    for dtype in ("int64", "bool", "complex64"):
+    for dtype in ("complex64", "O", "U1"):
         refused(TypeError, [first, kind(dtype)], getattr(ce, name), x.astype(dtype), target)
-    for dtype in ("float32", "bool", "complex128", "U1"):
+    for dtype in ("bool", "complex128", "U1"):
         words = ["target", kind(dtype)]
         refused(TypeError, words, criterion.grad, x, target.astype(dtype), out=out)
-    refused(TypeError, ["target", "float32"], criterion.grad, x, x.copy(), out=out)
+    words = ["target", r"\(4, 3\)", r"\(4,\)", "takes no class probabilities"]
+    refused(ValueError, words, criterion.grad, x, x.copy(), out=out)
     for shape in ((5,), (4, 1), (4, 3), ()):
         words = ["target", re.escape(str(shape)), r"\(4,\)"]
         refused(ValueError, words, criterion.grad, x, np.zeros(shape, int), out=out)
+    refused(ValueError, [r"^target\[1\] is 0\.5, not a whole number"], criterion.grad, x,
+            np.array([0, 0.5, 1, 7]), out=out)  # fmt: skip
     exactly = [r"^target\[2\] is 3, not in \[0, 3\) \(ignore_index=-100\)$"]
     bad = np.array([0, 1, 3, 0])
     refused(IndexError, exactly, getattr(ce, name), x, bad)
@@ -180,13 +203,13 @@ def test_probabilities_with_a_negative_index_to_ignore():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
-@pytest.mark.parametrize("shape", [(4,), (3,), (4, 1), (3, 4), (1, 4, 3), ()])
+@pytest.mark.parametrize("shape", [(3,), (4, 1), (3, 4), (1, 4, 3), ()])
 def test_floating_targets_of_another_shape(dtype, shape):
     """They are neither indices nor probabilities."""
     x, _, out = arrays("cross_entropy")
     target = np.zeros(shape, dtype)
-    words = ["target", f"{dtype}|{re.escape(str(shape))}"]
-    refused((TypeError, ValueError), words, ce.CrossEntropyLoss().grad, x, target, out=out)
+    words = ["target", re.escape(str(shape)), r"it must have shape \(4,\)"]
+    refused(ValueError, words, ce.CrossEntropyLoss().grad, x, target, out=out)
 
 
 def test_integers_of_the_full_shape_are_no_probabilities():

@@ -168,8 +168,8 @@ def test_errors_of_sums():
             function(p, p[0])
         with pytest.raises(TypeError, match=r"\bq\b.*complex"):
             function(p, p.astype(complex))
-    for bad in (np.ones((2, 2), int), np.ones((2, 2), complex)):
-        with pytest.raises(TypeError, match=r"\bp\b"):
+    for bad in (np.ones((2, 2), complex), np.ones((2, 2), object)):
+        with pytest.raises(TypeError, match=r"^p "):
             ce.entropy(bad)
     with pytest.raises(ValueError, match="axis"):
         ce.entropy(p, axis=2)
