@@ -36,7 +36,7 @@ KINDS = {
 # The class with what tells its rows apart, or the function.
 CALLEES = {row.core: getattr(ce, row.name) for row in FUNCTIONS}
 CALLEES |= {row.core: partial(getattr(ce, row.criterion), **row.fixed) for row in LOSSES}
-Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHTS = 0, 3, 4, 5, 6, 7, 9  # the arrays of a job in ce.h
+Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHT = 0, 3, 4, 5, 6, 7, 9  # the arrays of a job in ce.h
 
 
 def mix(x):
@@ -140,11 +140,14 @@ class Line:
         return self.dims[:1] + self.dims[2:] if self.by_class else self.dims
 
     def numbers(self, array, kind):
-        """An array of the shape of the logits."""
+        """An array of the shape of the logits.
+
+        Weights of elements were at the place of sample weights once, and are made of its hashes.
+        """
         position = np.arange(np.prod(self.items)).reshape(self.items)
         item = np.expand_dims(position, 1) if self.by_class else position
         item = np.broadcast_to(item, self.dims).ravel()
-        h = hashes(array, item.size)
+        h = hashes({V: WEIGHT, WEIGHT: V}.get(array, array), item.size)
         if kind == "p":
             x = probabilities(h, item, self.dtype, self.options)
         elif kind == "w":
@@ -154,10 +157,11 @@ class Line:
         else:
             x = logits(h, item, self.dtype, self.options)
             x = -abs(x) if kind == "l" else x
-        return in_order(x.astype(self.dtype).reshape(self.dims), self.order)
+        dtype = self.real if array == V else self.dtype
+        return in_order(x.astype(dtype).reshape(self.dims), self.order)
 
     def of_items(self, array, make):
-        """One number for each item, of the computing type; element-wise like the input."""
+        """One number for each item, of the computing type; element-wise in the input's layout."""
         if not self.by_class:
             return self.numbers(array, "u" if array == UPSTREAM else "w")
         x = make(hashes(array, int(np.prod(self.items))))
@@ -180,8 +184,10 @@ class Line:
             y = self.target()
         elif second:
             y = self.numbers(OTHER, second)
-        if "v" in self.options and self.by_class:
+        if "v" in self.options:
             more["sample_weight"] = self.of_items(V, weights)
+        if "normalizer" in self.options:
+            more["normalizer"] = self.number("normalizer")
         if self.has_upstream:
             more["grad_output"] = self.of_items(UPSTREAM, lambda h: signed(h, 8, 0))
         return x, y, more
@@ -200,15 +206,19 @@ class Line:
     def criterion(self):
         keywords = ROWS[self.loss]["options"]
         made = {"reduction": self.reduction}
-        made |= {k: self.number(k) for k in keywords if k in NUMBERS and not self.is_array(k)}
+        numbers = (k for k in keywords if k in NUMBERS and k != "normalizer")
+        made |= {k: self.number(k) for k in numbers if not self.is_array(k)}
         if "w" in self.options:
-            w = weights(hashes(WEIGHTS, self.dims[1])).astype(self.real)
-            made["weight" if "weight" in keywords else "alpha"] = w
-        if "v" in self.options and not self.by_class:
-            made["weight"] = self.of_items(V, weights)
+            made["weight" if "weight" in keywords else "alpha"] = self.weights()
         if "pos" in self.options:
             made["pos_weight"] = self.numbers(POS, "w")
         return CALLEES[self.loss](**made)
+
+    def weights(self):
+        """Of classes, or of elements."""
+        if not self.by_class:
+            return self.numbers(WEIGHT, "w")
+        return weights(hashes(WEIGHT, self.dims[1])).astype(self.real)
 
     def is_array(self, keyword):
         """The alpha of losses of classes is one number for each."""
@@ -247,7 +257,7 @@ def by_function(line, x, y, more):
     """Of functions along an axis: what was asked, which result it is, the result."""
     function = CALLEES[line.loss]
     if line.reduction == "perplexity":
-        yield "perplexity", "value", ce.perplexity(x, y)
+        yield "perplexity", "value", ce.perplexity(x, y, **more)
     elif line.has_upstream:
         g = more["grad_output"]
         yield "logsumexp_backward", "gradient", ce.logsumexp_backward(g, x, axis=1)
@@ -327,7 +337,7 @@ def test_golden(loss, fused):
         for threads in THREADS if arrays[0].size >= MANY else [8]:
             with ce.threads(threads):
                 found += [(f"{h}, {threads} threads", w, r) for h, w, r in results(line, *arrays)]
-        weighted = not line.by_class and {"v", "pos"} & line.options.keys()
+        weighted = not line.by_class and {"w", "pos"} & line.options.keys()
         if line.reduction == "none" and not weighted:
             found += pieces(line, arrays)
         wrong += [

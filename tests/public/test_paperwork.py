@@ -46,7 +46,7 @@ def test_every_loss_of_the_engine_has_golden_lines(row):
     met |= {line[4] for line in lines}  # reductions
     names = {
         "label_smoothing": {"smoothing"}, "beta": {"delta"}, "sample_weight": {"v"},
-        "ignore_index": {"ignore"}, "weight": {"w" if row["has_classes"] else "v"},
+        "ignore_index": {"ignore"}, "weight": {"w"},
         "pos_weight": {"pos"}, "hessian": {"gauss_newton", "abs"}, "reduction": {"batchmean"},
     }  # fmt: skip
     if row["has_classes"]:
