@@ -88,6 +88,21 @@ assert_type(ce.KLDivLoss()(logits, logits), Scalar)
 assert_type(ce.KLDivLoss(reduction="batchmean")(logits, logits), Scalar)
 assert_type(ce.KLDivLoss(reduction="none")(logits, logits), Array)
 
+# Every call takes sample weights and a normalizer.
+mask = target == 1
+assert_type(ce.perplexity(logits, target, sample_weight=mask, normalizer=2), Scalar)
+assert_type(ce.kl_div(logits, logits, sample_weight=[1, 2, 3], reduction="none"), Array)
+assert_type(ce.sigmoid_focal_loss(logits, 1, sample_weight=0.5, normalizer=2.5), Scalar)
+assert_type(ce.MSELoss()(logits, 0.0, sample_weight=1, normalizer=2), Scalar)
+assert_type(ce.KLDivLoss(reduction="none")(logits, logits, sample_weight=[True]), Array)
+assert_type(
+    ce.NLLLoss().value_and_grad(logits, target, sample_weight=mask, normalizer=2),
+    tuple[Scalar, Array],
+)
+assert_type(ce.L1Loss().grad(logits, 0.0, sample_weight=1, normalizer=2), Array)
+assert_type(ce.BCELoss().grad_and_hess(logits, 1, sample_weight=1), tuple[Array, Array])
+assert_type(ce.SigmoidFocalLoss().grad_and_hess(logits, 1, normalizer=2), tuple[Array, Array])
+
 # Names of such types.
 default: ce.CrossEntropyLoss = ce.CrossEntropyLoss()
 by_item: ce.CrossEntropyLoss[Literal["none"]] = ce.CrossEntropyLoss(reduction="none")
@@ -111,7 +126,9 @@ ce.logsumexp(logits, keepdims="no")  # type: ignore[arg-type]  # pyright: ignore
 ce.CrossEntropyLoss(reduction="avg")  # type: ignore[type-var]  # pyright: ignore
 ce.MSELoss(reduction="batchmean")  # type: ignore[type-var]  # pyright: ignore
 ce.CrossEntropyLoss(smoothing=0.1)  # type: ignore[call-arg]  # pyright: ignore
-ce.MSELoss()(logits, 0.0, sample_weight=1)  # type: ignore[call-overload]  # pyright: ignore
+ce.MSELoss()(logits, 0.0, normalizer="1")  # type: ignore[call-overload]  # pyright: ignore
+ce.MSELoss().grad(logits, 0.0, normalizer="1")  # type: ignore[arg-type]  # pyright: ignore
+ce.MSELoss(sample_weight=1)  # type: ignore[call-arg]  # pyright: ignore
 ce.FocalLoss().grad_and_hess(logits, target, hessian="x")  # type: ignore[arg-type]  # pyright: ignore
 ce.MSELoss().grad_and_hess(logits, 0.0, hessian="abs")  # type: ignore[call-arg]  # pyright: ignore
 default.reduction = "mean"  # type: ignore[misc]  # pyright: ignore

@@ -96,16 +96,37 @@ def right(loss: Loss):
         yield "grad", (x, t), {"out": x}, {}
     g = np.ones(4 if loss.classes else (4, 3), np.float32)
     yield "grad", (x, t), {"grad_output": g}, {"reduction": "none"}
-    if loss.classes:
-        for v in (g, g.astype(int)):
-            yield "grad", (x, t), {"sample_weight": v}, {}
+    for v in (g, g.astype(int), g.astype(bool), g.astype(float)):
+        yield "grad", (x, t), {"sample_weight": v}, {}
+    yield "grad_and_hess", (x, t), {"sample_weight": 0 * g, "normalizer": 2.0}, {}
+    yield "value_and_grad", (x, t), {"sample_weight": g}, {"reduction": "none"}
     w = np.ones(3, np.float32)
+    if not loss.classes:
+        for v in (w, np.repeat(w, 2)[::2], g[:, :1], 1.0):
+            yield "grad", (x, t), {"sample_weight": v}, {}
+    yield from wide(loss, x, t)
     for weight in loss.weights:
         for v in (w, w.astype(int), np.repeat(w, 2)[::2], w.tolist()):
             yield "value_and_grad", (x, t), {}, {weight: v}
     large = np.full((20, 1000) if loss.classes else (60, 3000), 0.5, np.float32)
+    v = np.arange(20) % 3 if loss.classes else np.arange(3000) % 3
     labels = np.zeros(20, int)
-    yield "grad", (large, labels if loss.indices else large), {"out": np.empty_like(large)}, {}
+    for more in ({}, {"sample_weight": v}):
+        target = labels if loss.indices else large
+        yield "grad", (large, target), {"out": np.empty_like(large)} | more, {}
+
+
+def wide(loss: Loss, x, t):
+    """What is computed with in float64: integers, and targets wider than the input."""
+    whole = np.zeros(x.shape, int)
+    for given in (whole, whole.astype(bool), whole.tolist()):
+        yield "grad", (given, t), {"out": np.empty(x.shape)}, {}
+    for dtype in (np.float32, np.float16, BFLOAT16.type):
+        z, out = x.astype(dtype), np.empty(x.shape, dtype)
+        yield "value_and_grad", (z, t.astype(np.float64)), {"out": out}, {}
+    if not loss.domain:
+        yield "grad", (z, t.astype(np.float64)), {"out": z}, {}
+    yield "grad_and_hess", (x, t.astype(np.float64)), {"sample_weight": np.ones(t.shape)}, {}
 
 
 def wrong(loss: Loss):
@@ -114,14 +135,20 @@ def wrong(loss: Loss):
     for name, no_array in no_arrays().items():
         yield "input: " + name, "grad", (no_array, t), {}, {}
         yield "target: " + name, "grad", (x, no_array), {}, {}
-        if loss.classes and no_array is not None:
+        if no_array is not None:
             yield "sample_weight: " + name, "grad", (x, t), {"sample_weight": no_array}, {}
         for weight in loss.weights if no_array is not None else ():
             yield f"{weight}: {name}", "grad", (x, t), {}, {weight: no_array}
         if no_array is not None:
             options = {"grad_output": no_array}
             yield "grad_output: " + name, "grad", (x, t), options, {"reduction": "none"}
+    for number in (0, -1.0, np.inf, np.nan, True, "1"):
+        yield f"normalizer: {number}", "grad", (x, t), {"normalizer": number}, {}
+    for reduction in ("sum", "none"):
+        yield "normalizer", "grad", (x, t), {"normalizer": 1.0}, {"reduction": reduction}
     if loss.indices:
+        yield "fraction", "value_and_grad", (x, t + 0.5), {"out": np.empty_like(x)}, {}
+        yield "NaN", "value_and_grad", (x, t + np.nan), {"out": np.empty_like(x)}, {}
         bad = t.copy()
         bad[-1] = 3
         yield "index", "value_and_grad", (x, bad), {"out": np.empty_like(x)}, {}
@@ -133,12 +160,14 @@ def wrong(loss: Loss):
         for args in ((x, t + high), (x + high, t), (x, t + low - 1), (x + low - 1, t)):
             yield "outside", "value_and_grad", args, {"out": np.empty_like(x)}, {}
     yield "shape of the target", "grad", (x, t[:3]), {}, {}
-    yield "integers", "grad", (x.astype(int), t), {}, {}
+    whole = np.zeros((4, 3), int)
+    yield "integers in place", "grad", (whole, t), {"out": whole}, {}
     yield "shape of grad_output", "grad", (x, t), {"grad_output": t[:3]}, {"reduction": "none"}
     yield "grad_output of the mean", "grad", (x, t), {"grad_output": x}, {}
     yield "unknown option", "grad", (x, t), {"nonesuch": x}, {}
+    for v in (x, x[:3, 0]) if loss.classes else (x[:3], x[:, 0], x[None, None]):
+        yield "shape of sample_weight", "grad", (x, t), {"sample_weight": v}, {}
     if loss.classes:
-        yield "shape of sample_weight", "grad", (x, t), {"sample_weight": x}, {}
         yield "no class axis", "grad", (x[0, 0], t), {}, {}
     read_only = np.empty_like(x)
     read_only.flags.writeable = False
@@ -220,10 +249,15 @@ def of_functions():
         if len(args) > 1 and function is not ce.one_hot:
             yield Call("shape", function, (args[0][:3], args[1]), {}, REFUSED)
     yield Call("right", ce.perplexity, (x, t))
+    yield Call("right", ce.perplexity, (x, t), {"sample_weight": t % 2 == 0})
+    yield Call("right", ce.perplexity, (x, t), {"sample_weight": t / 2, "normalizer": 2})
+    yield Call("wrong", ce.perplexity, (x, t), {"normalizer": True}, REFUSED)
+    yield Call("wrong", ce.perplexity, (x, t), {"sample_weight": x}, REFUSED)
     yield Call("large", ce.perplexity, (large, labels))
     yield Call("index", ce.perplexity, (large, labels + 1), {}, REFUSED)
     yield Call("right", ce.one_hot, (t, 3))
-    for args in ((t, 2), (-t, 3), (t, 2.5), (t.astype(float), 3)):
+    yield Call("whole", ce.one_hot, (t.astype(float), 3))
+    for args in ((t, 2), (-t, 3), (t, 2.5), (t + 0.5, 3), (t + np.nan, 3)):
         yield Call("wrong", ce.one_hot, args, {}, REFUSED)
     yield Call("axis", ce.one_hot, (t, 3), {"axis": 5}, REFUSED)
     for count in (0, 1.5):

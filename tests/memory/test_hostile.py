@@ -435,10 +435,15 @@ class Call:
             return self.array(self.floats(self.shape))
         if name == "target":
             if kind == "indices" or (kind == "items" and self.chance(70)):
-                return self.array(self.indices())
-            return self.array(self.floats(self.shape))
+                t = self.indices()
+                return self.array(t.astype(np.float64) if self.chance(20) else t)
+            dtype = np.float64 if self.chance(30) else self.dtype
+            return self.array(self.floats(self.shape, dtype))
         if name == "sample_weight":
-            return self.array(self.floats(self.items)) if self.chance(40) else None
+            shape = self.any_of([self.shape, self.shape[-1:], ()])
+            v = self.floats(shape if kind == "elements" else self.items, self.any_of(FLOATS))
+            v = v > 0.3 if self.chance(30) else v * (v > 0.3)
+            return self.array(v) if self.chance(60) else None
         if name in WEIGHTS["items"] and kind == "items":
             return self.array(self.floats((self.classes,))) if self.chance(40) else None
         if name in WEIGHTS["elements"]:
@@ -454,6 +459,7 @@ class Call:
             "hessian": ("exact", "gauss_newton", "abs"),
             "axis": (self.axis,) if kind in ("items", "indices") else (self.axis or -1,),
             "ignore_index": (-100, 0, -1),
+            "normalizer": (None, 1, 2.5, number),
             "num_classes": (self.classes, np.int64(3)),
             "dtype": (np.float32, int, "f8", bool),
             "keepdims": (False, True),
