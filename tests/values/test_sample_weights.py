@@ -17,6 +17,7 @@ from helpers.problems import COMPARED_DTYPES, DTYPES, HALVES, assert_same_bits, 
 from oracle import LOSSES, Loss
 from oracle.exact import HALF, UNIT, WIDE, Derivatives, Exact, class_axis, real, reduced, scaled
 from oracle.exact import times as product
+from threadpoolctl import threadpool_limits
 
 import ce
 
@@ -210,6 +211,7 @@ def test_negative_weights(loss, dtype, isa):
     v.flat[::5] *= -1
     for reduction in loss.reductions:
         check(p, v, reduction)
+        check(p, -sample_weights(p), reduction)
 
 
 @compared_dtypes
@@ -445,6 +447,103 @@ def test_nan_stays_in_its_item(loss, dtype, isa):
         assert np.isnan(got[1][4]).all()
     assert np.isnan(p.call(sample_weight=v))
     assert np.isnan(p.call(reduction="sum", sample_weight=v))
+
+
+@of_classes
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_threads_share(loss, dtype, isa):
+    """Two rows so long that each is cut: one of them is masked."""
+    p = case(loss, dtype, (2, 2**18))
+    if loss.indices:
+        p.t = np.array([5, 7])
+    x, t = p.x.copy(), p.t.copy()
+    x[1, ::1000] = np.nan
+    if loss.indices:
+        t[1] = 2**40
+    else:
+        t[1] = np.nan
+    with threadpool_limits(2, user_api="openmp"):
+        ce._core.set_cpus(2)
+        for threads in (1, 2):
+            with ce.threads(threads):
+                for reduction in loss.reductions:
+                    v = {"sample_weight": np.array([1.0, 0.0])}
+                    expected = results(p, reduction, **v)
+                    got = results(Case(loss, x, t, p.fields), reduction, **v)
+                    assert_same_results(got, expected, f"{reduction}, {threads} threads")
+                    assert not (got[1][1] != 0).any()
+        ce._core.set_cpus(ce._process.available_cpus())
+
+
+@every_loss
+def test_a_single_item(loss):
+    """Without axes of items a sample weight is one number; 0 of either sign masks."""
+    p = case(loss, np.float64, (4,))
+    x, t = (p.x, p.t) if loss in OF_CLASSES else (p.x[0], p.t[0])
+    t = np.array(1) if loss.indices else t
+    p = Case(loss, x, t, p.fields)
+    one = p.call()
+    for v in (2.5, np.float32(2.5), np.array(2.5), True, 3):
+        np.testing.assert_allclose(p.call(sample_weight=v), one, rtol=8 * DOUBLE)
+        total = p.call(reduction="sum", sample_weight=v)
+        np.testing.assert_allclose(total, one * float(v), rtol=8 * DOUBLE)
+    bad = Case(loss, x * np.nan, np.array(-7) if loss.indices else t * np.nan, p.fields)
+    for v in (0, -0.0, False, np.array(0)):
+        assert np.isnan(bad.call(sample_weight=v))
+        assert bad.call(sample_weight=v, normalizer=2) == 0
+        assert bad.call(reduction="sum", sample_weight=v) == 0
+        assert bad.call(reduction="none", sample_weight=v) == 0
+        assert not bad.call("grad", sample_weight=v).any()
+
+
+def test_perplexity_does_not_read_what_is_masked():
+    z, t = np.random.default_rng(7).normal(size=(6, 5)), np.array([0, 1, 2, 3, 4, 0])
+    expected = ce.perplexity(z[:4], t[:4])
+    z[4:], t[4:] = np.nan, 99
+    mask = np.arange(6) < 4
+    np.testing.assert_allclose(ce.perplexity(z, t, sample_weight=mask), expected, rtol=1e-15)
+    assert np.isnan(ce.perplexity(z, t, sample_weight=mask & False))
+    assert ce.perplexity(z, t, sample_weight=mask & False, normalizer=2) == 1  # e^0
+    with pytest.raises(IndexError, match=r"target\[4\] is 99"):
+        ce.perplexity(z, t)
+
+
+@of_indices
+def test_fractions_under_a_mask(loss):
+    p = case(loss, np.float64, (3, 4))
+    expected = p.call(t=np.array([1, 2, 0]), sample_weight=[1, 1, 0])
+    for bad in (0.5, np.nan, np.inf, 1e300):
+        target = np.array([1, 2, bad])
+        assert p.call(t=target, sample_weight=[1, 1, 0]) == expected
+        with pytest.raises((ValueError, IndexError), match=r"^target\[2\] is"):
+            p.call(t=target, sample_weight=[1, 0, 1])
+
+
+@pytest.mark.parametrize("loss", [x for x in LOSSES if x.domain], ids=lambda loss: loss.label)
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_a_weight_that_is_0_in_float32_only_masks_nothing(loss, reduction):
+    p = case(loss, np.float32, (4,))
+    for size in (1e-60, 1e-310):
+        with pytest.raises(ValueError, match=r"^target\[2\] is 2\.0, not in"):
+            p.call(reduction=reduction, t=np.float32([1, 1, 2, 1]), sample_weight=np.full(4, size))
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("code", ["f4", "f8", "?", "i8"])
+def test_gradients_do_not_go_where_weights_are(loss, dtype, code):
+    p = case(loss, dtype, (4, 3))
+    memory = np.ones(256, np.uint8)
+    v = memory.view(code)[: int(np.prod(p.items))].reshape(p.items)
+    v[...] = 1
+    out = memory[: p.x.nbytes].view(dtype).reshape(p.x.shape)
+    before = memory.tobytes()
+    for method in ("grad", "value_and_grad"):
+        with pytest.raises(ValueError, match="out overlaps sample_weight"):
+            p.call(method, sample_weight=v, out=out)
+    with pytest.raises(ValueError, match=r"out\[0\] overlaps sample_weight"):
+        p.call("grad_and_hess", sample_weight=v, out=(out, np.empty_like(out)))
+    assert memory.tobytes() == before
 
 
 # -- normalizer -----------------------------------------------------------------------------------
