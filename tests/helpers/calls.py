@@ -126,7 +126,8 @@ def wide(loss: Loss, x, t):
         yield "value_and_grad", (z, t.astype(np.float64)), {"out": out}, {}
     if not loss.domain:
         yield "grad", (z, t.astype(np.float64)), {"out": z}, {}
-    yield "grad_and_hess", (x, t.astype(np.float64)), {"sample_weight": np.ones(t.shape)}, {}
+    v = np.ones(4 if loss.classes else (4, 3))
+    yield "grad_and_hess", (x, t.astype(np.float64)), {"sample_weight": v}, {}
 
 
 def wrong(loss: Loss):
