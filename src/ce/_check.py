@@ -97,8 +97,8 @@ def indices(name: str, array: NDArray[Any], may_be_empty: bool = False) -> NDArr
         return array.astype(np.int64)
     if isinstance(array, Bits) or array.dtype.kind == "f":
         x = _widened(array)
-        whole = (np.trunc(x) == x) & (abs(x) < 2.0**63)
         with np.errstate(all="ignore"):
+            whole = (np.trunc(x) == x) & (abs(x) < 2.0**63)
             return np.where(whole, np.where(whole, x, 0).astype(np.int64), _NO_INDEX)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {_dtype_of(array)}; accepted: {INTEGERS}")
@@ -168,7 +168,7 @@ def _integer(name: str, value: Any) -> int:
         index = int(operator.index(value))
     except TypeError:
         raise TypeError(f"{name} is {value!r}; it must be an integer") from None
-    if isinstance(value, bool | np.bool_):
+    if _is_truth_value(value):
         raise TypeError(f"{name} is {value!r}; it must be an integer")
     return index
 
@@ -265,10 +265,7 @@ def hessian(value: Any) -> int:
 
 
 def ignore_index(value: Any) -> int:
-    try:
-        index = int(operator.index(value))
-    except TypeError:
-        raise TypeError(f"ignore_index is {value!r}; it must be an integer") from None
+    index = _integer("ignore_index", value)
     if not -(2**63) <= index < 2**63:
         raise ValueError(f"ignore_index is {index}; it must be in the range of int64")
     return index
@@ -288,6 +285,7 @@ def _number(name: str, value: Any) -> float:
         return value
     of_numpy = isinstance(value, np.generic | np.ndarray)
     real = not of_numpy or np.can_cast(value.dtype, np.float64, "same_kind")
+    real = real and not _is_truth_value(value)
     if real and getattr(value, "ndim", 0) == 0:
         try:
             return math.ldexp(value, 0)  # as float(), but it reads no text
@@ -296,6 +294,11 @@ def _number(name: str, value: Any) -> float:
         except (TypeError, ValueError):
             pass
     raise TypeError(f"{name} is {value!r}; it must be a number")
+
+
+def _is_truth_value(x: Any) -> bool:
+    of_numpy = isinstance(x, np.generic | np.ndarray)
+    return isinstance(x, bool) or (of_numpy and x.dtype == np.bool_)
 
 
 def number(

@@ -56,15 +56,15 @@ PROBABILITY = Axis(
     "probability", "probability $x$", "x", (0, 1), per_letter=" (nats)", poles=True, target="y",
     targets=(0, 1),
 )  # fmt: skip
+LOGIT = Axis("logit", "logit $x$ (nats)", "x", (-6, 6), target="y", targets=(0, 1))
 # By what the inputs of a loss hold, see losses.def.
 AXES = {
     ("numbers", "numbers"): Axis("residual", "residual $r$ = input − target", "r", (-2, 2), "loss"),
     ("logits", "classes"): Axis(
         "margin", r"margin $z_t - z_\mathrm{other}$ of two classes (nats)", "z_t", (-4, 6)
     ),
-    ("logits", "probs"): Axis(
-        "logit", "logit $x$ (nats)", "x", (-6, 6), target="y", targets=(0, 1)
-    ),
+    ("logits", "probs"): LOGIT,
+    ("logits", "unit"): LOGIT,
     ("unit", "unit"): PROBABILITY,
     ("log_probs", "classes"): PROBABILITY._replace(log=True, target="", targets=(0,)),
     ("log_probs", "probs"): PROBABILITY._replace(log=True, target="p", targets=(0.2, 0.5, 1)),

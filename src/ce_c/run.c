@@ -3,12 +3,14 @@
 
 #include "isa.h"
 #include "plan.h"
+#include "real/bits.h"
 #include "threads.h"
 
 enum {
     WORK_OF_PIECE = 1 << 22, /* that of some milliseconds: a call can be stopped between two pieces */
     FAR = 600,               /* powers of 2 that weights are scaled by: where their sum is 0 or infinite, and at most */
-    MOST = 1000,
+    MOST = 1020,
+    TRIES = 4, /* to find such a power */
 };
 
 size_t ce_scratch_bytes(ce_job *job)
@@ -91,23 +93,26 @@ static int take_check(const ce_grid *grid, ce_plan *plan, ce_job *job)
     return job->bad < 0;
 }
 
+/* x > 0 is 2 to this times a number from 1 to 2. */
+static int exponent_of(double x)
+{
+    const double normal = x < 0x1p-1000 ? x * 0x1p100 : x;
+    return (int)(bits_f64(normal) >> 52) - 1023 - (normal != x ? 100 : 0);
+}
+
 /* Weights whose sum is so large or small that sums of products might be no numbers are all taken times a power of 2,
  * which leaves the mean as it is. True if that is so: then the check must be made once more. */
 static int rescales(ce_plan *plan, const ce_job *job)
 {
-    const double size = fabs(job->z);
-    int          exponent = size == 0 ? -FAR : FAR;
+    const int    both = job->array[CE_V].data && job->array[CE_WEIGHT].data; /* then each of them is scaled */
+    const double size = fabs(job->z), last = plan->scale;
 
     if (job->z != job->z || (size >= 0x1p-100 && size <= 0x1p100))
         return 0;
-    if (size > 0 && size < INFINITY)
-        frexp(size, &exponent);
-    exponent = exponent < -MOST ? -MOST : exponent > MOST ? MOST : exponent;
-    const double next = ldexp(plan->scale, -exponent);
-    if (next == 0 || next == INFINITY)
-        return 0;
-    plan->scale = next;
-    return 1;
+    const int by = size == 0 ? -FAR : size == INFINITY ? FAR : exponent_of(size);
+    const int next = exponent_of(last) - by / (both ? 2 : 1);
+    plan->scale = f64_bits((uint64_t)(1023 + (next < -MOST ? -MOST : next > MOST ? MOST : next)) << 52);
+    return plan->scale != last;
 }
 
 static double reduced(const ce_grid *grid, const ce_plan *plan)
@@ -148,6 +153,7 @@ static void run_job(ce_job *job)
     const ce_kernels *kernels = ce_kernels_of(job);
     ce_grid           grid;
     ce_plan           plan;
+    int               tries = ce_weighs(job) ? TRIES : 0;
 
     job->bad = -1;
     job->stopped = 0;
@@ -155,20 +161,20 @@ static void run_job(ce_job *job)
     ce_make_plan(&plan, &grid, job);
 
     const int64_t work = ce_work_of(&grid, job);
-    const int weighs = ce_weighs(job), split = ce_splits_rows(&grid, job), writes = plan.derives || grid.data[CE_VALUE];
-    const phase check = { &grid, &plan, kernels->check, NULL };
-    phase       run = { &grid, &plan, kernels->run, NULL };
+    const int     split = ce_splits_rows(&grid, job), writes = plan.derives || grid.data[CE_VALUE];
+    const phase   check = { &grid, &plan, kernels->check, NULL };
+    phase         run = { &grid, &plan, kernels->run, NULL };
     if (!split && checks_by_block(&grid, job, writes)) {
         run.before = kernels->check;
         plan.c = job->grad_output / (job->reduction >= CE_MEAN ? divisor_of(job, (double)grid.items) : 1);
         do share_out(&run, job, grid.blocks, work);
-        while (!job->stopped && take_check(&grid, &plan, job) && weighs && rescales(&plan, job));
+        while (!job->stopped && take_check(&grid, &plan, job) && tries-- > 0 && rescales(&plan, job));
         if (!job->stopped && job->bad < 0)
             job->value = reduced(&grid, &plan);
         return;
     }
     do share_out(&check, job, grid.blocks, grid.items);
-    while (!job->stopped && take_check(&grid, &plan, job) && weighs && rescales(&plan, job));
+    while (!job->stopped && take_check(&grid, &plan, job) && tries-- > 0 && rescales(&plan, job));
     if (job->stopped || job->bad >= 0)
         return;
     if (ce_is_element_wise(job) && grid.axes > 1)

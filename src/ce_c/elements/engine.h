@@ -98,19 +98,19 @@ static inline bool are_plain(const walk *v, const walk *w, double scale)
     return scale == 1 && is_held(v) && is_held(w) && !(v->run && w->run);
 }
 
-/* The next n factors, n at most FACTORS: products of sample weights and weights, scaled. One that is 0 masks, whatever
- * the other is. */
+/* The next n factors, n at most FACTORS: products of sample weights and weights, each of them scaled. One that is 0
+ * masks, whatever the other is. */
 static void gather_factors(walk *v, walk *w, int64_t n, double scale, double *x)
 {
-    bool masked[FACTORS];
+    double y[FACTORS];
 
-    for (int64_t j = 0; j < n; j++) x[j] = scale;
+    for (int64_t j = 0; j < n; j++) x[j] = y[j] = scale;
     if (v->run)
         times_weights(v, n, x);
-    for (int64_t j = 0; j < n; j++) masked[j] = x[j] == 0;
-    if (w->run)
-        times_weights(w, n, x);
-    for (int64_t j = 0; j < n; j++) x[j] = masked[j] ? 0 : x[j];
+    if (!w->run)
+        return;
+    times_weights(w, n, y);
+    for (int64_t j = 0; j < n; j++) x[j] = !v->run ? y[j] : x[j] == 0 ? 0 : x[j] * y[j];
 }
 
 /* What the losses of the next n elements are multiplied by; NULL: there are no weights. */
@@ -237,6 +237,7 @@ static void check_numbers(const ce_grid *grid, const ce_plan *plan, int64_t firs
     const bool     units[] = { loss->first == CE_UNIT, loss->second == CE_UNIT }, weighted = ce_weighs(plan->job);
     walk           v = walk_from(grid, CE_V, first), mask = v, w = walk_from(grid, CE_WEIGHT, first), none = w;
     walk           x = walk_from(grid, CE_Z, first), y = walk_from(grid, CE_OTHER, first);
+    const double   beside = loss->mean != CE_BY_WEIGHT && v.run && w.run ? plan->scale : 1; /* that of the weights */
     real           copy[SPAN], masks[SPAN];
     double         lost = 0;
 
@@ -245,7 +246,7 @@ static void check_numbers(const ce_grid *grid, const ce_plan *plan, int64_t firs
         n = smaller(last - i, SPAN);
         if (weighted)
             add_exactly(&block->z, &lost,
-                        sum_weights(&v, loss->mean == CE_BY_WEIGHT ? &w : &none, n, plan->scale, copy));
+                        beside * sum_weights(&v, loss->mean == CE_BY_WEIGHT ? &w : &none, n, plan->scale, copy));
         const real   *m = units[0] || units[1] ? gather_masks(&mask, n, masks) : NULL;
         const int64_t at_x = units[0] ? first_outside(gather_span(&x, n, copy), m, n) : n;
         const int64_t at_y = units[1] ? first_outside(gather_span(&y, n, copy), m, n) : n;
