@@ -268,12 +268,12 @@ cdef object take_items(Call *c, int which, str name, object x, bint may_be_wide)
     return x
 
 
-cdef object take_elements(Call *c, int which, str name, object x, bint is_weight):
+cdef object take_elements(Call *c, int which, str name, object x):
     """One number per element of the input. Weights broadcast, or else if there is only one."""
     cdef Py_buffer *v = &c.view[which]
-    cdef bint alike
+    cdef bint alike, may_be_wide = which == CE_V or which == CE_WEIGHT
     cdef int i
-    x = take_numbers(c, which, name, x, True, is_weight)
+    x = take_numbers(c, which, name, x, True, may_be_wide)
     alike = v.ndim == c.job.axes
     for i in range(c.job.axes):
         alike = alike and v.shape[i] == c.job.shape[i]
@@ -283,7 +283,8 @@ cdef object take_elements(Call *c, int which, str name, object x, bint is_weight
                 _check.bad_shape(name, shape_of(v), c_shape(c))
         array = _check.broadcast(name, bits(x), c_shape(c))
         replace(c, which, x, array)
-        if not fits(c, v, which) or not computes(c, c.type[which], True, is_weight):
+        if not fits(c, v, which) or not computes(
+                c, c.type[which], True, may_be_wide):
             _check.changed(name)
         point_to(c, which, c.type[which])
         x = array

@@ -343,16 +343,16 @@ cdef object set_class_alpha(Call *c, int place, object x):
 
 cdef object set_sample_weight(Call *c, int place, object x):
     if c.job.class_axis < 0:
-        return take_elements(c, CE_V, "sample_weight", x, True)
+        return take_elements(c, CE_V, "sample_weight", x)
     return take_items(c, CE_V, "sample_weight", x, True)
 
 
 cdef object set_element_weight(Call *c, int place, object x):
-    return take_elements(c, CE_WEIGHT, "weight", x, True)
+    return take_elements(c, CE_WEIGHT, "weight", x)
 
 
 cdef object set_pos_weight(Call *c, int place, object x):
-    return take_elements(c, CE_POS, "pos_weight", x, True)
+    return take_elements(c, CE_POS, "pos_weight", x)
 
 
 cdef int fill_setters() except -1:
@@ -570,7 +570,7 @@ cdef object take_element_target(Call *c, object given):
         if type_met == CE_FLOAT64 or _check.is_wide(
                 bits(x), ce_loss_row(c.job.loss).second == CE_NUMBERS):
             c.job.real = CE_FLOAT64
-    return take_elements(c, CE_OTHER, "target", x, False)
+    return take_elements(c, CE_OTHER, "target", x)
 
 
 cdef int take_grad_output(Call *c, object grad_output) except -1:
@@ -581,7 +581,7 @@ cdef int take_grad_output(Call *c, object grad_output) except -1:
     elif c.job.class_axis >= 0:
         take_items(c, CE_UPSTREAM, "grad_output", grad_output, False)
     else:
-        take_elements(c, CE_UPSTREAM, "grad_output", grad_output, False)
+        take_elements(c, CE_UPSTREAM, "grad_output", grad_output)
     return 0
 
 
