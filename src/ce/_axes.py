@@ -110,6 +110,8 @@ def _filled(
     if out is not None:
         _check.out("out", place, z.shape, code)
         _check.overlaps("out", place, inputs)
+        if isinstance(z, Bits):
+            place = np.asarray(place).view(np.uint16)
     elif isinstance(z, Bits):
         result = _arrays.numbers_of_bits(place, code)
     merged = merger.merge(z)

@@ -86,7 +86,7 @@ cdef inline void note_owner(Call *c, int which, object x) noexcept:
 
 
 cdef inline int type_seen(object x) noexcept:
-    """The ce_type of the numbers of an ndarray proper or Bits; -1 of others, and of anything else."""
+    """The ce_type of the numbers of an ndarray proper or Bits; -1 of others, and of all else."""
     cdef int i
     if type(x) is ndarray:
         return type_of_ndarray(<const Ndarray *><PyObject *>x)
@@ -247,7 +247,8 @@ cdef object take_numbers(Call *c, int which, str name, object x, bint may_be_hal
     """Real numbers, brought to a type that can be computed with."""
     x = hold(c, which, name, x)
     if not computes(c, c.type[which], may_be_half, may_be_wide):
-        array = _check.numbers(name, bits(x), real_type(c), may_be_half)
+        real = float64 if may_be_wide and _check.is_wide(bits(x), False) else real_type(c)
+        array = _check.numbers(name, bits(x), real, may_be_half)
         replace(c, which, x, array)
         if not computes(c, c.type[which], may_be_half, may_be_wide):
             _check.changed(name)

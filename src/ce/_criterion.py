@@ -429,3 +429,7 @@ class ItemLoss(Loss[R]):
         return call(  # type: ignore[no-any-return]
             self._prepared, GRAD | HESS, logits, target, sample_weight, normalizer, grad_output, out
         )
+
+
+for _method in (ItemLoss.__call__, ItemLoss.value_and_grad, ItemLoss.grad, ItemLoss.grad_and_hess):
+    _method.__qualname__ = f"Loss.{_method.__name__}"  # as Python's errors call it

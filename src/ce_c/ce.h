@@ -25,7 +25,6 @@ typedef enum { CE_DTYPES(CE_FIRST, CE_FIRST, CE_FIRST) CE_TYPES } ce_type;
 
 typedef enum { CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY } ce_reduction;
 typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS } ce_hessian;
-
 /* Why a call left off: stop said so; or stop forked, and this is the child, without the other threads of the call. */
 enum { CE_STOPPED = 1, CE_FORKED };
 
@@ -51,7 +50,6 @@ typedef struct {
     const int64_t *strides; /* bytes, one for each of the array's own axes */
     ce_type        type;
 } ce_array;
-
 #define CE_FIELD_OF_NUMBER(bit, keyword, ...) double keyword;
 #define CE_FIELD_OF_OTHER(...)
 typedef struct {
@@ -65,18 +63,17 @@ typedef struct {
     const void    *w; /* class weights: K numbers of the computing type, or NULL */
     int64_t        ignore_index;
     CE_OPTIONS(CE_FIELD_OF_NUMBER, CE_FIELD_OF_OTHER)
-    double grad_output; /* what multiplies the gradient, beside the array CE_UPSTREAM */
+    double grad_output;   /* what multiplies the gradient, beside the array CE_UPSTREAM */
     int    valued, fresh; /* the loss is asked for; nobody minds what a job that is refused leaves in its outputs */
     int    threads;       /* asked for; then the most that will work */
     void  *scratch;
     int (*stop)(void); /* the calling thread asks it now and then: leave off? May be NULL */
 
     /* answers */
-    double  value;   /* the reduced loss */
-    double  z;       /* Z, what the mean divides by */
-    int64_t bad;     /* position of the first class index or probability out of range, in C order; -1: none */
-    int     stopped; /* CE_STOPPED or CE_FORKED: all else is undone, or half done */
-    int     isa;     /* that was current when scratch was asked for, and where its parts begin, in bytes */
+    double  value, z; /* the reduced loss; Z, what the mean divides by */
+    int64_t bad;      /* position of the first class index or probability out of range, in C order; -1: none */
+    int     stopped;  /* CE_STOPPED or CE_FORKED: all else is undone, or half done */
+    int     isa;      /* that was current when scratch was asked for, and where its parts begin, in bytes */
     size_t  pairs, buffers, buffer; /* buffer: the size of one worker's */
 } ce_job;
 
