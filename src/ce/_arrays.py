@@ -103,7 +103,8 @@ def as_array(name: str, x: Any) -> NDArray[Any]:
     kind = foreign(array.dtype)
     if kind is None:
         raise TypeError(f"{name} {_matter(array)}")
-    return array.view(np.uint16, kind)
+    # The first view is ours alone: making the second may start a garbage collection.
+    return array.view(np.uint16).view(kind)
 
 
 _REAL = frozenset(np.dtype(char).num for char in "?bBhHiIlLqQefdg")
@@ -280,7 +281,7 @@ def _of_tensor(name: str, x: Any, as_out: bool = False) -> NDArray[Any]:
             if x.dtype is not sys.modules["torch"].bfloat16:
                 return np.asarray(x.numpy())
             bits = np.asarray(x.view(sys.modules["torch"].int16).numpy())
-            return bits.view(np.uint16, FOREIGN["bfloat16"])
+            return bits.view(np.uint16).view(FOREIGN["bfloat16"])
     except Exception as error:
         raise TypeError(f"{name} {_matter_of_tensor(x, error)}") from error
     if grad:
@@ -321,4 +322,4 @@ def as_out(name: str, out: Any) -> NDArray[Any]:
     if not array.flags.writeable:
         raise ValueError(f"{name} is read-only; it must be writeable")
     bits = foreign(array.dtype)
-    return array if bits is None else array.view(np.uint16, bits)
+    return array if bits is None else array.view(np.uint16).view(bits)

@@ -337,7 +337,7 @@ cdef inline object scalar(const Call *c, double x):
     cdef float single
     if value_type(c) == CE_FLOAT64:
         return float64(x) if numpy_api == NULL else scalar_of(numpy_api, &x, dtype64)
-    single = <float>x if not -LEAST_NORMAL < x < LEAST_NORMAL else 0
+    single = <float>x  # which is one
     return float32(<double>single) if numpy_api == NULL else scalar_of(
         numpy_api, &single, dtype32)
 

@@ -59,8 +59,6 @@ cdef enum:
     FEW_AXES = 8         # of arrays that are looked into
     TINY = 4096          # logits below which the GIL is kept
 
-cdef double LEAST_NORMAL = 2.0**-126  # of float32
-
 cdef str result_name = "the result"
 
 # What a call asks for: a sum of these.
@@ -442,8 +440,9 @@ cdef class Prepared:
 
     @property
     def options(self):
-        """The options as they were frozen."""
-        return dict(self.kept)
+        """The options as they were frozen; arrays as views, which may be given another shape."""
+        return {name: value.view() if isinstance(value, ndarray) else value
+                for name, value in self.kept.items()}
 
     @property
     def keywords(self):

@@ -119,6 +119,8 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
 {
     const ce_job     *job = plan->job;
     const ce_kernels *kernels = ce_kernels_of(job);
+    const int         narrow = ce_is_element_wise(job) && job->array[CE_Z].type != CE_FLOAT64;
+    const int         single = job->real == CE_FLOAT32 || narrow; /* the losses are of float32 */
     double            sum = 0, lost = 0;
 
     for (int64_t b = 0; b < grid->blocks; b++) add_exactly(&sum, &lost, plan->blocks[b].loss);
@@ -127,9 +129,9 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
         sum /= job->z;
     if (job->reduction == CE_PERPLEXITY)
         sum = kernels->exp(sum);
-    if (fabs(sum) < kernels->min_normal)
+    if (fabs(sum) < (single ? 0x1p-126 : kernels->min_normal))
         return 0;
-    return job->real == CE_FLOAT32 ? (float)sum : sum;
+    return single ? (float)sum : sum;
 }
 
 /* May a block be computed right after its check? Where that writes nothing, or nothing that anyone minds, and what the
