@@ -2,24 +2,37 @@
 
 # -- views ----------------------------------------------------------------------------------------
 
+# What is held of a view stands in `held`, `kept` and `shared` where its bit in `views` is set.
+
 cdef void release(Call *c) noexcept:
     cdef int i = 0
     while c.views >> i:
-        if c.views >> i & 1:
-            let_go(c, i)
+        let_go(c, i)
         i += 1
 
 
-cdef inline void let_go(Call *c, int which) noexcept:
-    if c.held[which] == A_BUFFER:
-        PyBuffer_Release(&c.view[which])
-    if c.held[which] != NOTHING:
-        Py_DECREF(<object>c.kept[which])
-    if c.shared[which] != NULL:
-        Py_DECREF(<object>c.shared[which])
-    c.held[which] = NOTHING
+cdef inline bint is_held(const Call *c, int which) noexcept:
+    return c.views >> which & 1
+
+
+cdef inline void take_hold(Call *c, int which, Hold how, PyObject *x) noexcept:
+    c.views |= <unsigned>1 << which
+    c.held[which] = how
+    c.kept[which] = x
     c.shared[which] = NULL
-    c.views &= ~(<unsigned>1 << which)
+    if x != NULL:
+        Py_INCREF(<object>x)
+
+
+cdef inline void let_go(Call *c, int which) noexcept:
+    if is_held(c, which):
+        if c.held[which] == A_BUFFER:
+            PyBuffer_Release(&c.view[which])
+        if c.held[which] != NOTHING:
+            Py_DECREF(<object>c.kept[which])
+        if c.shared[which] != NULL:
+            Py_DECREF(<object>c.shared[which])
+        c.views &= ~(<unsigned>1 << which)
 
 
 cdef object hold(Call *c, int which, str name, object x):
@@ -29,7 +42,7 @@ cdef object hold(Call *c, int which, str name, object x):
     Bits: of these nothing is believed but how they lie in memory.
     """
     c.name[which] = <PyObject *>name
-    if c.held[which] == AN_ARRAY and c.kept[which] == <PyObject *>x:
+    if is_held(c, which) and c.held[which] == AN_ARRAY and c.kept[which] == <PyObject *>x:
         return x
     if not see(c, which, x):
         array = array_from(name, x)
@@ -49,12 +62,10 @@ cdef int look(Call *c, int which, object x) except -1:
     try:
         PyObject_GetBuffer(x, &c.view[which], PyBUF_STRIDES | PyBUF_FORMAT)
     except (BufferError, TypeError, ValueError):  # dates, records and the like
+        take_hold(c, which, NOTHING, NULL)
         return 0
     note_owner(c, which, x)
-    Py_INCREF(x)
-    c.kept[which] = <PyObject *>x
-    c.held[which] = A_BUFFER
-    c.views |= <unsigned>1 << which
+    take_hold(c, which, A_BUFFER, <PyObject *>x)
     c.type[which] = type_of(&c.view[which])
     if isinstance(x, Bits) and c.type[which] == CE_UINT16:
         c.type[which] = x.code
@@ -63,14 +74,12 @@ cdef int look(Call *c, int which, object x) except -1:
 
 cdef int replace(Call *c, int which, object x, object copy) except -1:
     """The view becomes that of a copy of x, which can be computed with."""
-    cdef PyObject *shared = c.shared[which]
-    c.shared[which] = NULL
+    cdef PyObject *shared = c.shared[which] if is_held(c, which) else NULL
     if shared == NULL:
-        Py_INCREF(x)
         shared = <PyObject *>x
+    Py_INCREF(<object>shared)
     look(c, which, copy)
     c.shared[which] = shared
-    c.views |= <unsigned>1 << which
     if c.type[which] < 0:
         raise TypeError(f"{<object>c.name[which]} cannot be read as numbers")
     return 0
@@ -108,20 +117,16 @@ cdef bint see(Call *c, int which, object x) noexcept:
         return False
     if array.nd > FEW_AXES:
         return False
-    if c.held[which] != NOTHING or c.shared[which] != NULL:
-        Py_INCREF(x)
-        let_go(c, which)
-        Py_DECREF(x)
+    Py_INCREF(x)
+    let_go(c, which)
+    take_hold(c, which, AN_ARRAY, <PyObject *>x)
+    Py_DECREF(x)
     if not view_ndarray(array, size_of[type_met], &c.view[which], &c.axes[which][0],
                         &c.axes[which][FEW_AXES]):
         type_met = -1
     note_owner(c, which, x)
     c.flags[which] = array.flags
     c.met[which] = type_of_ndarray(array)
-    Py_INCREF(x)
-    c.kept[which] = <PyObject *>x
-    c.held[which] = AN_ARRAY
-    c.views |= <unsigned>1 << which
     c.type[which] = type_met
     return True
 
@@ -157,7 +162,7 @@ cdef int confirm_view(Call *c, int which) except -1:
 cdef int confirm(Call *c) except -1:
     cdef int i = 0
     while c.views >> i:
-        if c.views >> i & 1:
+        if is_held(c, i):
             confirm_view(c, i)
         i += 1
     return 0
@@ -444,10 +449,10 @@ cdef bint may_be(const Call *c, int which, int input) noexcept:
 
 cdef int check_overlap(Call *c, int which, str name, object out) except -1:
     """An output must be apart from all other arrays, or be one of those that it may be."""
-    cdef bint simple = c.held[which] != NOTHING
+    cdef bint simple = is_held(c, which) and c.held[which] != NOTHING
     cdef int i
     for i in range(VIEWS):
-        if i == which or (c.held[i] == NOTHING and c.shared[i] == NULL):
+        if i == which or not is_held(c, i):
             continue
         if c.shared[i] != NULL:
             simple = False
@@ -458,7 +463,7 @@ cdef int check_overlap(Call *c, int which, str name, object out) except -1:
         _check.overlaps(name, out, [
             (<object>c.name[i], <object>(c.kept[i] if c.shared[i] == NULL else c.shared[i]),
              may_be(c, which, i))
-            for i in range(VIEWS) if i != which and (
+            for i in range(VIEWS) if i != which and is_held(c, i) and (
                 c.held[i] != NOTHING or c.shared[i] != NULL)])
     return 0
 
@@ -470,6 +475,7 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     """
     cdef Py_buffer *v = &c.view[which]
     cdef int type = type_of_output(c, which)
+    cdef int behind = BEHIND + (2 if which == CE_VALUE else which - CE_GRAD)
     if out is None:
         return fresh(c, which, z)
     array = out if type_seen(out) >= 0 else _arrays.as_out(name, out)
@@ -482,11 +488,11 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     check_overlap(c, which, name, array)
     if not holds(c, which, type):
         stand_in = empty_like(plain(array), dtype=numpy_dtype[type])
-        c.name[BEHIND + which] = <PyObject *>name
-        look(c, BEHIND + which, array)
-        if c.held[BEHIND + which] == NOTHING:
+        c.name[behind] = <PyObject *>name
+        look(c, behind, array)
+        if c.held[behind] == NOTHING:
             _check.changed(name)
-        if c.view[BEHIND + which].readonly or not fits(c, &c.view[BEHIND + which], which):
+        if c.view[behind].readonly or not fits(c, &c.view[behind], which):
             _check.changed(name)
         view_output(c, which, stand_in, type)
         return stand_in, array, out

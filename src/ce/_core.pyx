@@ -44,11 +44,11 @@ cdef enum:
     WANTS_VALUE = 1
     WANTS_GRAD = 2
     WANTS_HESS = 4
-    # Views beyond those of the job's arrays: the class weights; the caller's outputs where a job
-    # fills stand-ins, at the places of those.
+    # Views beyond those of the job's arrays: the class weights; the caller's outputs (gradient,
+    # Hessian, value) where a job fills stand-ins.
     WEIGHT = CE_ARRAYS
     BEHIND = CE_ARRAYS + 1
-    VIEWS = BEHIND + CE_VALUE + 1
+    VIEWS = BEHIND + 3
     # What a call can be given by keyword: the options at their places in losses.def, and these.
     AXIS = CE_OPTION_COUNT
     GRAD_OUTPUT = CE_OPTION_COUNT + 1
@@ -87,11 +87,11 @@ cdef struct Call:
     # From here on all is 0 at first.
     PyObject *prepared   # borrowed: the caller holds it
     unsigned views       # bits of those that are held
-    Hold held[VIEWS]
-    PyObject *shared[VIEWS]  # the array that has the caller's memory, where the view is of a copy
     int item_axes
     bint other_may_be_out
     # Up to here.
+    Hold held[VIEWS]
+    PyObject *shared[VIEWS]  # the array that has the caller's memory, where the view is of a copy
     Py_ssize_t items[64]  # the shape of the items: the logits' less the class axis
     PyObject *name[VIEWS]  # what the argument is called; borrowed
     Py_buffer view[VIEWS]
@@ -105,7 +105,7 @@ cdef struct Call:
 
 
 cdef inline void clear(Call *c) noexcept:
-    memset(&c.prepared, 0, <size_t>(<char *>&c.items - <char *>&c.prepared))
+    memset(&c.prepared, 0, <size_t>(<char *>&c.held - <char *>&c.prepared))
 
 
 # -- the rows of losses.def and dtypes.def --------------------------------------------------------

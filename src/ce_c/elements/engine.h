@@ -221,7 +221,8 @@ OUTLINE void run_elements(const ce_grid *grid, const ce_plan *plan, span_loop lo
 /* The first number that is no probability, and is not masked by a weight of 0; or n. */
 static int64_t first_outside(const real *x, const real *v, int64_t n)
 {
-    int64_t good = 0, i = 0;
+    real_bits good = 0; /* as wide as the numbers are: so it is compared and counted side by side */
+    int64_t   i = 0;
 
     for (int64_t j = 0; j < n; j++) good += (x[j] >= 0) & (x[j] <= 1);
     if (good == n)
