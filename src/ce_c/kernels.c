@@ -61,8 +61,10 @@ static void run(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t 
         const int64_t from = b * grid->block, to = smaller(from + grid->block, grid->items);
         double        sums[LANES] = { 0 };
 
+        if (loop && plan->checks)
+            plan->blocks[b].z = (double)(to - from);
         if (loop)
-            run_elements(grid, plan, loop, from, to, sums);
+            plan->blocks[b].bad = run_elements(grid, plan, loop, from, to, sums);
         else if (serves_few_classes(grid, plan))
             run_few_classes(&call, from, to, sums);
         else

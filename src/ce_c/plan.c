@@ -81,6 +81,7 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->derives = grid->data[CE_GRAD] || grid->data[CE_HESS];
     plan->curves = grid->data[CE_HESS] != NULL;
     plan->in_use = ce_options_in_use(job);
+    plan->checks = 0;
     plan->streams = streams(grid, job);
     plan->blocks = job->scratch;
     plan->pairs = (ce_pair *)(scratch + job->pairs);

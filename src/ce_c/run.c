@@ -134,15 +134,16 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
     return single ? (float)sum : sum;
 }
 
-/* May a block be computed right after its check? Where that writes nothing, or nothing that anyone minds, and what the
- * mean divides by is known before; element-wise, if items are gone through in the order of their positions. */
-static int checks_by_block(const ce_grid *grid, const ce_job *job, int writes)
+/* Are items checked where they are computed? Where nothing is written, or nothing that anyone minds, and what the mean
+ * divides by is known before; element-wise, if items are gone through in the order of their positions, without masks.
+ */
+static int checks_on_the_way(const ce_grid *grid, const ce_job *job, int writes)
 {
     ce_grid by_stride;
 
     if (!ce_is_element_wise(job))
         return !writes;
-    if ((writes && !job->fresh) || ce_weighs(job))
+    if ((writes && !job->fresh) || job->array[CE_V].data || ce_weighs(job))
         return 0;
     if (grid->axes == 1)
         return 1;
@@ -166,8 +167,9 @@ static void run_job(ce_job *job)
     const int     split = ce_splits_rows(&grid, job), writes = plan.derives || grid.data[CE_VALUE];
     const phase   check = { &grid, &plan, kernels->check, NULL };
     phase         run = { &grid, &plan, kernels->run, NULL };
-    if (!split && checks_by_block(&grid, job, writes)) {
-        run.before = kernels->check;
+    if (!split && checks_on_the_way(&grid, job, writes)) {
+        plan.checks = ce_is_element_wise(job);
+        run.before = plan.checks ? NULL : kernels->check; /* a block is computed right after its check */
         plan.c = job->grad_output / (job->reduction >= CE_MEAN ? divisor_of(job, (double)grid.items) : 1);
         do share_out(&run, job, grid.blocks, work);
         while (!job->stopped && take_check(&grid, &plan, job) && tries-- > 0 && rescales(&plan, job));

@@ -181,14 +181,38 @@ INLINE void write_derivatives(element_worker *at, const span *s, int64_t n, cons
         scatter_span(&at->w[CE_HESS], n, at->hess);
 }
 
-/* Elements first to last, and their sums by lanes. */
-OUTLINE void run_elements(const ce_grid *grid, const ce_plan *plan, span_loop loop, int64_t first, int64_t last,
-                          double *sums)
+/* The first number that is no probability, and is not masked by a weight of 0; or n. */
+static int64_t first_outside(const real *x, const real *v, int64_t n)
+{
+    real_bits good = 0; /* as wide as the numbers are: so it is compared and counted side by side */
+    int64_t   i = 0;
+
+    for (int64_t j = 0; j < n; j++) good += (x[j] >= 0) & (x[j] <= 1);
+    if (good == n)
+        return n;
+    while (i < n && ((x[i] >= 0 && x[i] <= 1) || (v && v[i] == 0))) i++;
+    return i;
+}
+
+/* The first number of a span that the row of the loss asks to be a probability, and is none; or n. */
+static int64_t first_refused(const ce_loss *loss, const span *s, int64_t n)
+{
+    const int64_t x = loss->first == CE_UNIT ? first_outside(s->x, NULL, n) : n;
+    const int64_t y = loss->second == CE_UNIT ? first_outside(s->y, NULL, n) : n;
+
+    return smaller(x, y);
+}
+
+/* Elements first to last, and their sums by lanes. Returns the first that is refused, if that is looked for, or -1. */
+OUTLINE int64_t run_elements(const ce_grid *grid, const ce_plan *plan, span_loop loop, int64_t first, int64_t last,
+                             double *sums)
 {
     const bool          weighted = grid->data[CE_V] || grid->data[CE_WEIGHT] || grid->data[CE_UPSTREAM];
     const bool          plain = !weighted && fabs(plan->c) > 1e-30 && fabs(plan->c) < 1e30;
     const point_options o = options_of(plan->job, plain ? plan->c : 1);
     const int64_t       most = smaller(last - first, SPAN);
+    const ce_loss      *loss = ce_loss_row(plan->job->loss);
+    int64_t             bad = -1;
     element_worker      at;
 
     for (int a = 0; a < CE_ARRAYS; a++) at.w[a] = walk_from(grid, a, first);
@@ -205,9 +229,14 @@ OUTLINE void run_elements(const ce_grid *grid, const ce_plan *plan, span_loop lo
                                pos ? pos : at.ones,
                                plan->job->valued ? at.value : NULL,
                                place_span(&at.w[CE_GRAD], n, at.grad),
-                               place_span(&at.w[CE_HESS], n, at.hess) };
+                               place_span(&at.w[CE_HESS], n, at.hess),
+                               NULL };
 
         loop(&s, n, o);
+        if (plan->checks && bad < 0) {
+            const int64_t place = first_refused(loss, &s, n);
+            bad = place < n ? i + place : -1;
+        }
         fetch((uintptr_t)(x + n), AHEAD); /* the processor fetches on from there, while sums are formed */
         fetch((uintptr_t)(y + n), AHEAD);
         if (s.value) {
@@ -216,19 +245,7 @@ OUTLINE void run_elements(const ce_grid *grid, const ce_plan *plan, span_loop lo
         }
         write_derivatives(&at, &s, n, plain ? NULL : &scale, plan->job->hessian == CE_ABS);
     }
-}
-
-/* The first number that is no probability, and is not masked by a weight of 0; or n. */
-static int64_t first_outside(const real *x, const real *v, int64_t n)
-{
-    real_bits good = 0; /* as wide as the numbers are: so it is compared and counted side by side */
-    int64_t   i = 0;
-
-    for (int64_t j = 0; j < n; j++) good += (x[j] >= 0) & (x[j] <= 1);
-    if (good == n)
-        return n;
-    while (i < n && ((x[i] >= 0 && x[i] <= 1) || (v && v[i] == 0))) i++;
-    return i;
+    return bad;
 }
 
 /* Z, and the first element that is no probability where the row of the loss asks for them. */

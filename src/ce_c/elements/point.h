@@ -39,27 +39,29 @@ typedef point (*point_loss)(element in, point_options o);
 typedef struct {
     const real *x, *y, *pos;
     real       *value, *grad, *hess;
+    const real *e; /* e^-|x|, where a loop has found it out itself */
 } span;
 
 typedef void (*span_loop)(const span *s, int64_t n, point_options o);
 
-enum { OF_NUMBERS, OF_LOGITS };
+enum { OF_NUMBERS, OF_LOGITS, OF_GIVEN }; /* what e is: nothing, found out here, or s->e */
 enum { VALUES = 1, GRADS = 2, HESSES = 4 };
 
 /* The loop for one set of answers; what is not asked for is not computed. No subnormal leaves it. Exponentials of
  * logits have a loop of their own: more work at once than processors keep in flight would wait for itself. */
 INLINE void run_span_for(point_loss loss, int of, const span *s, int64_t n, point_options o, int answers)
 {
-    const real *x = s->x, *y = s->y, *pos = s->pos;
-    real       *value = s->value, *grad = s->grad, *hess = s->hess, e[SPAN];
+    const real *x = s->x, *y = s->y, *pos = s->pos, *e = s->e;
+    real       *value = s->value, *grad = s->grad, *hess = s->hess, found[SPAN];
 
     if (of == OF_LOGITS) {
         SIMD
-        for (int64_t i = 0; i < n; i++) e[i] = EXP(-ABS(x[i]));
+        for (int64_t i = 0; i < n; i++) found[i] = EXP(-ABS(x[i]));
+        e = found;
     }
     SIMD
     for (int64_t i = 0; i < n; i++) {
-        const element in = { x[i], y[i], pos[i], of == OF_LOGITS ? e[i] : 0 };
+        const element in = { x[i], y[i], pos[i], of == OF_NUMBERS ? 0 : e[i] };
         const point   p = loss(in, o);
         if (answers & VALUES)
             value[i] = normal(p.value);

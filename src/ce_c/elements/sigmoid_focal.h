@@ -75,32 +75,44 @@ static inline real near_of(point_options o)
     return least_a < (real)0x1p-10 ? -1 : (-7 - EXP_LO) / (o.gamma < 1 ? 1 : o.gamma) - 1;
 }
 
-static inline bool is_near(const real *x, int64_t n, real most)
+/* Finds e^-|x| of n numbers, and the largest |x|, in one visit to memory. */
+static inline real exps_of_sizes(const real *x, int64_t n, real *e)
 {
     real    top[LANES] = { 0 };
     int64_t i = 0;
 
     for (; i + LANES <= n; i += LANES)
-        LANE(l) top[l] = ABS(x[i + l]) > top[l] ? ABS(x[i + l]) : top[l];
-    for (int l = 0; i + l < n; l++) top[l] = ABS(x[i + l]) > top[l] ? ABS(x[i + l]) : top[l];
+        LANE(l) {
+            const real size = ABS(x[i + l]);
+            e[i + l] = EXP(-size);
+            top[l] = size > top[l] ? size : top[l];
+        }
+    for (int l = 0; i + l < n; l++) {
+        const real size = ABS(x[i + l]);
+        e[i + l] = EXP(-size);
+        top[l] = size > top[l] ? size : top[l];
+    }
     for (int half = LANES / 2; half > 0; half /= 2)
         for (int l = 0; l < half; l++) top[l] = top[half + l] > top[l] ? top[half + l] : top[l];
-    return top[0] <= most;
+    return top[0];
 }
 
 /* gamma = 2, the usual one, needs no power. */
-static void sigmoid_focal_loop(const span *s, int64_t n, point_options o)
+static void sigmoid_focal_loop(const span *given, int64_t n, point_options o)
 {
-    const bool near = is_near(s->x, n, near_of(o));
+    real       e[SPAN];
+    span       s = *given;
+    const bool near = exps_of_sizes(s.x, n, e) <= near_of(o);
 
+    s.e = e;
     if (o.gamma == 2 && near)
-        run_span(sigmoid_focal_2, OF_LOGITS, s, n, o);
+        run_span(sigmoid_focal_2, OF_GIVEN, &s, n, o);
     else if (o.gamma == 2)
-        run_span(sigmoid_focal_far_2, OF_LOGITS, s, n, o);
+        run_span(sigmoid_focal_far_2, OF_GIVEN, &s, n, o);
     else if (near)
-        run_span(sigmoid_focal_any, OF_LOGITS, s, n, o);
+        run_span(sigmoid_focal_any, OF_GIVEN, &s, n, o);
     else
-        run_span(sigmoid_focal_far, OF_LOGITS, s, n, o);
+        run_span(sigmoid_focal_far, OF_GIVEN, &s, n, o);
 }
 
 #endif
