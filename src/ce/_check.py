@@ -316,9 +316,16 @@ def number(
 def alpha(value: Any) -> Any:
     """A float, or an array of one number for each class."""
     if isinstance(value, int | float):
-        return _number("alpha", value)
+        return _one("alpha", _number("alpha", value))
     array = as_array("alpha", value)
-    return array if array.ndim else float(_real("alpha", array))
+    return array if array.ndim else _one("alpha", float(_real("alpha", array)))
+
+
+def _one(name: str, x: float) -> float:
+    """A weight for all. An alpha of -1 stands for none elsewhere: it is no weight."""
+    if name == "alpha" and x < 0:
+        raise ValueError(f"alpha is {x}; it must be at least 0, or None for no weights")
+    return x
 
 
 def frozen(name: str, value: Any) -> Any:
@@ -326,10 +333,10 @@ def frozen(name: str, value: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, int | float):
-        return _number(name, value)
+        return _one(name, _number(name, value))
     array = _real(name, as_array(name, value))
     if array.ndim == 0:
-        return float(array)
+        return _one(name, float(array))
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return np.ndarray(native.shape, native.dtype, buffer=native.tobytes())  # bytes never change
 
@@ -372,7 +379,7 @@ def bad_index(
     target = _widened(target)
     name, value = _element("target", target, position)
     if target.dtype.kind == "f" and not (np.isfinite(value) and value == np.trunc(value)):
-        raise ValueError(f"{name} is {value}, not a whole number; it must be a class index")
+        raise ValueError(f"{name} is {value!s}, not a whole number; it must be a class index")
     hint = ""
     if value == classes and target.size > 1 and not (target == 0).any():
         hint = "; class indices begin at 0, do these begin at 1?"
@@ -388,7 +395,7 @@ def bad_probability(
         named, value = _element(name, np.broadcast_to(_widened(array), shape), position)
         if not 0 <= value <= 1:
             break
-    raise ValueError(f"{named} is {value}, not in [0, 1]")
+    raise ValueError(f"{named} is {value!s}, not in [0, 1]")
 
 
 # -- outputs --------------------------------------------------------------------------------------

@@ -416,7 +416,7 @@ def focal_loss(
     gamma : float, optional
         How fast easy items fade, in [0, 1e6]; at 0 the loss is cross-entropy.
     alpha : array_like, shape (C,) or a scalar, optional
-        One number per class, or one for all.
+        One number per class; or one for all, at least 0.
     sample_weight : array_like, shape of `target`, optional
         One number v per item, or a mask: an item of weight 0 (or False) is not read, not checked
         and not counted.

@@ -229,3 +229,33 @@ def test_sample_weights_of_probabilities_are_per_item():
     criterion = ce.CrossEntropyLoss(reduction="none")
     words = ["grad_output", r"\(4, 3\)", r"\(4,\)"]
     refused(ValueError, words, criterion.grad, x, x.copy(), grad_output=x.copy(), out=out)
+
+
+def test_an_alpha_of_minus_one_is_no_weight():
+    """Elsewhere it stands for none; here it would turn the sign of the loss."""
+    logits, target = np.zeros((2, 3)), [0, 1]
+    for call in (
+        lambda: ce.focal_loss(logits, target, alpha=-1),
+        lambda: ce.focal_loss(logits, target, alpha=np.array(-1.0)),
+        lambda: ce.FocalLoss(alpha=-1),
+        lambda: ce.sigmoid_focal_loss(logits, logits, alpha=-1),
+    ):
+        with pytest.raises(ValueError, match=r"alpha is -1\.0.*None"):
+            call()
+
+
+def test_errors_print_numbers_as_numpy_does():
+    labels = np.array([0.5, 1.1], np.float32)
+    with pytest.raises(ValueError, match=r"target\[1\] is 1\.1, not in \[0, 1\]"):
+        ce.sigmoid_focal_loss(np.zeros(2, np.float32), labels)
+    with pytest.raises(ValueError, match=r"target\[0\] is 0\.1, not a whole number"):
+        ce.cross_entropy(np.zeros((1, 2)), np.array([0.1], np.float32))
+
+
+@every_loss
+def test_errors_tell_no_private_names(loss):
+    criterion = criterion_named(loss.name)()
+    for method in (criterion, criterion.value_and_grad, criterion.grad, criterion.grad_and_hess):
+        with pytest.raises(TypeError, match=r"^\w*Loss\.\w+\(\)") as error:
+            method(np.zeros(1), 0, nothing=1)
+        assert "ItemLoss" not in str(error.value)
