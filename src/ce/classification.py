@@ -140,6 +140,13 @@ def cross_entropy(
     >>> print(f"{ce.cross_entropy(np.float32([30, 0]), 0):.6g}")
     9.35762e-14
 
+    With a mask, and with a mean over another number of items, as of a batch in parts:
+
+    >>> ce.cross_entropy(logits, np.array([0, 255]), sample_weight=[True, False]).round(5)
+    np.float32(0.41703)
+    >>> ce.cross_entropy(logits, np.array([0, 1]), normalizer=8).round(5)
+    np.float32(0.09471)
+
     With class probabilities:
 
     >>> logits = np.array([[4.0, 2.0, 1.0], [0.0, 5.0, 1.0]])

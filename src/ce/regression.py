@@ -93,6 +93,11 @@ def mse_loss(
     array([0., 4., 9.])
     >>> ce.mse_loss(np.array([1.0, 2.0, 5.0]), [1.0, 4.0, 2.0], weight=[1, 3, 0])
     np.float64(3.0)
+
+    With a mask: what is masked counts for nothing, whatever it holds.
+
+    >>> ce.mse_loss(np.array([1.0, np.nan]), [3.0, 1.0], sample_weight=[True, False])
+    np.float64(4.0)
     """
     return call(
         _MSE, VALUE, input, target, sample_weight, normalizer, weight=weight, reduction=reduction,
