@@ -84,8 +84,17 @@ class _Merger:
 
 def _plain(out: Any, **given: Any) -> list[Any]:
     """Views of `out` (or None) and the rest as plain arrays; all are asked before one is seen."""
-    place = None if out is None else _arrays.as_out("out", out)
-    arrays = [place, *(_arrays.as_array(name, x) for name, x in given.items())]
+    watch = _core.Watch()
+    arrays: list[Any] = []
+    if out is None:
+        arrays.append(None)
+    else:
+        arrays.append(_arrays.as_out("out", out))
+        watch.add("out", arrays[-1])
+    for name, x in given.items():
+        arrays.append(_arrays.as_array(name, x))
+        watch.add(name, arrays[-1])
+    watch.confirm()
     return [None if array is None else array.view() for array in arrays]
 
 

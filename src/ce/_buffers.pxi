@@ -32,6 +32,8 @@ cdef inline void let_go(Call *c, int which) noexcept:
             Py_DECREF(<object>c.kept[which])
         if c.shared[which] != NULL:
             Py_DECREF(<object>c.shared[which])
+        if c.held[which] != NOTHING and c.owner_data[which] != NULL:
+            Py_DECREF(<object>c.owner_dtype[which])
         c.views &= ~(<unsigned>1 << which)
 
 
@@ -92,6 +94,8 @@ cdef inline void note_owner(Call *c, int which, object x) noexcept:
     if owner != NULL:
         c.owner_data[which] = owner.data
         c.owner_count[which] = count_of(owner)
+        c.owner_dtype[which] = dtype_of(owner)  # kept, so that no other one takes its address
+        Py_INCREF(<object>c.owner_dtype[which])
 
 
 cdef inline int type_seen(object x) noexcept:
@@ -153,7 +157,7 @@ cdef int confirm_view(Call *c, int which) except -1:
     if alike and c.owner_data[which] != NULL:
         owner = owner_of(<const Ndarray *>c.kept[which])
         alike = owner != NULL and owner.data == c.owner_data[which] and (
-            count_of(owner) == c.owner_count[which])
+            count_of(owner) == c.owner_count[which] and dtype_of(owner) == c.owner_dtype[which])
     if not alike:
         _check.changed(<object>c.name[which])
     return 0

@@ -18,6 +18,16 @@ class Prepared:
     @property
     def keywords(self) -> tuple[str, ...]: ...
 
+@final
+class Watch:
+    def __new__(cls) -> Watch: ...
+    def add(self, name: str, array: Any) -> None: ...
+    def confirm(self) -> None: ...
+
+@final
+class Loan:
+    def __new__(cls) -> Loan: ...
+
 def call(
     prepared: Prepared,
     what: int,

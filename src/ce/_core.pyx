@@ -101,6 +101,7 @@ cdef struct Call:
     int met[VIEWS]
     char *owner_data[VIEWS]  # of the ndarray in whose memory that lies, NULL for none
     Py_ssize_t owner_count[VIEWS]
+    PyObject *owner_dtype[VIEWS]
     Py_ssize_t axes[VIEWS][2 * FEW_AXES]  # shape and strides of arrays that are kept
 
 
@@ -686,6 +687,32 @@ cdef PyMethodDef call_method = PyMethodDef(
 call = PyCFunction_NewEx(&call_method, NULL, NULL)
 
 
+@cython.final
+@cython.auto_pickle(False)
+cdef class Watch:
+    """Arrays, and how they were when they were added."""
+    cdef Call c
+    cdef int count
+    cdef list names
+
+    def __cinit__(self):
+        clear(&self.c)
+        self.names = []
+
+    def add(self, str name, array):
+        self.names.append(name)
+        self.c.name[self.count] = <PyObject *>name
+        look(&self.c, self.count, array)
+        self.count += 1
+
+    def confirm(self):
+        """Raises an error if one has changed, or been made to free its memory."""
+        confirm(&self.c)
+
+    def __dealloc__(self):
+        release(&self.c)
+
+
 def axis_sum(int loss, p, q, axis):
     """Sums over one axis of a function of p, or of p and q."""
     cdef Call c
@@ -712,9 +739,17 @@ def axis_sum(int loss, p, q, axis):
 
 cdef int widen_logits(Call *c, object x) except -1:
     """The first input becomes float64, since the second is."""
+    cdef Py_buffer *v = &c.view[CE_Z]
+    cdef Py_ssize_t classes = c.job.shape[c.job.class_axis]
+    cdef bint alike
+    cdef int i
     confirm_view(c, CE_Z)
-    replace(c, CE_Z, x, _check.widened(bits(x)))
-    if not fits(c, &c.view[CE_Z], CE_Z):
+    replace(c, CE_Z, x, _check.widened(bits(x)))  # and with it what c.job.shape points to
+    alike = c.type[CE_Z] == CE_FLOAT64 and v.ndim == c.job.axes
+    for i in range(v.ndim if alike else 0):
+        alike = alike and v.shape[i] == (
+            classes if i == c.job.class_axis else c.items[i - (i > c.job.class_axis)])
+    if not alike:
         _check.changed("p")
     c.job.real = CE_FLOAT64
     c.job.shape = <const int64_t *>c.view[CE_Z].shape

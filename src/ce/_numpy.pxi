@@ -76,6 +76,11 @@ cdef extern from *:
         return owner;
     }
 
+    static inline PyObject *ce_dtype_of(const ce_ndarray *x)
+    {
+        return (PyObject *)x->dtype;
+    }
+
     static inline Py_ssize_t ce_count(const ce_ndarray *x)
     {
         Py_ssize_t n = 1;
@@ -133,6 +138,7 @@ cdef extern from *:
         const Ndarray *, const Py_buffer *, int flags, int type) noexcept
     void *ndarray_type "ce_ndarray_type"
     const Ndarray *owner_of "ce_owner_of"(const Ndarray *) noexcept
+    PyObject *dtype_of "ce_dtype_of"(const Ndarray *) noexcept
     Py_ssize_t count_of "ce_count"(const Ndarray *) noexcept
     int foreign_number "ce_foreign_number"[CE_TYPES]
     unsigned c_version(void **)

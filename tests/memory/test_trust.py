@@ -363,3 +363,101 @@ def test_a_class_that_is_not_so():
     ):
         with pytest.raises(TypeError):
             call(Pretender())
+
+
+class Owner(np.ndarray):
+    """A subclass: a call sees it by a view, which does not know what becomes of the memory."""
+
+
+def owned(array):
+    made = np.ndarray.__new__(Owner, array.shape, array.dtype)
+    made[...] = array
+    return made
+
+
+def freed(array):
+    array.resize((40 * len(array), *array.shape[1:]), refcheck=False)
+
+
+def shrunk_in_place(array):
+    """The same address and the same number of elements, which are smaller."""
+    n = array.size
+    array.shape = (n,)
+    array.dtype = np.int8
+    array.resize((n,), refcheck=False)
+
+
+def of_logits(hostile):
+    z = owned(logits())
+    return ce.cross_entropy(z, hostile(z, TARGET))
+
+
+def of_an_output(hostile):
+    out = owned(np.zeros((ROWS, CLASSES), np.float32))
+    v = hostile(out, np.ones(ROWS))
+    return ce.CrossEntropyLoss().grad(logits(), TARGET, sample_weight=v, out=out)
+
+
+def of_a_weight_that_broadcasts(hostile):
+    w = np.ones(CLASSES, np.float32)
+    upstream = hostile(w, np.ones((ROWS, CLASSES), np.float32))
+    criterion = ce.MSELoss(reduction="none")
+    return criterion.grad(logits(), 0.0, sample_weight=w, grad_output=upstream)
+
+
+def of_all_axes(hostile):
+    p = owned(logits())
+    return ce.relative_entropy(p, hostile(p, logits()), axis=None)
+
+
+def of_an_output_of_all_axes(hostile):
+    out = owned(np.zeros((ROWS, CLASSES), np.float32))
+    return ce.softmax(hostile(out, logits()), axis=None, out=out)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("change", [freed, replaced, shrunk_in_place])
+@pytest.mark.parametrize("made", [v for name, v in list(globals().items()) if name[:3] == "of_"])
+def test_owners_of_views_that_are_made_here(made, change):
+    """An output that is looked at after the change is one of another shape or dtype."""
+    with pytest.raises((ValueError, TypeError), match=r"was changed|^out has (shape|dtype)"):
+        made(lambda array, answer: Hostile(change, array, answer))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_output_of_foreign_byte_order_that_changes():
+    """A stand-in is filled: where its numbers go is looked at once more."""
+    z, g, h = np.ones((2, 3)), np.zeros((2, 3), ">f8"), np.zeros((2, 3))
+
+    class Second:
+        """An output by DLPack, whose code changes the first one."""
+
+        def __dlpack_device__(self):
+            return 1, 0
+
+        def __dlpack__(self, **options):
+            g.setflags(write=False)
+            return h.__dlpack__(**options)
+
+    with pytest.raises(ValueError, match=r"out\[0\] was changed"):
+        ce.CrossEntropyLoss().grad_and_hess(z, [0, 1], out=(g, Second()))
+    assert not g.any()
+    assert not h.any()
+
+
+def test_a_first_input_that_changes_before_it_is_widened():
+    """q has float64, so p becomes float64: as it was, or not at all."""
+    p = np.array([[0.25, 0.75]], np.float32)
+
+    def change(p):
+        p.dtype = np.int32
+
+    with pytest.raises(ValueError, match="p was changed"):
+        ce.relative_entropy(p, Hostile(change, p, np.array([[0.5, 0.5]])))
+
+
+def test_misaligned_bfloat16_is_no_new_dtype():
+    """Its number was once written beside the table of numbers."""
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
+    z = np.ndarray((4,), ml_dtypes.bfloat16, np.zeros(64, np.uint8), 1)
+    assert_same_bits(ce.softmax(z), ce.softmax(z.copy()))
