@@ -104,9 +104,15 @@ def as_array(name: str, x: Any) -> NDArray[Any]:
     if kind is None:
         raise TypeError(f"{name} {_matter(array)}")
     # The first view is ours alone: making the second may start a garbage collection.
-    return array.view(np.uint16).view(kind)
+    return array.view(_bits_like(array)).view(kind)
 
 
+def _bits_like(array: NDArray[Any]) -> np.dtype[Any]:
+    """uint16 in the byte order of an array of 16-bit numbers."""
+    return np.dtype(np.uint16).newbyteorder(array.dtype.byteorder)
+
+
+_UINT16 = np.dtype(np.uint16).num  # in either byte order
 _REAL = frozenset(np.dtype(char).num for char in "?bBhHiIlLqQefdg")
 _NUMPYS_OWN = (list, tuple, int, float, np.generic)  # what NumPy reads without help
 
@@ -118,7 +124,7 @@ def _read(name: str, x: Any) -> NDArray[Any]:
     if kind is _tensor_type:
         return _of_tensor(name, x)
     if issubclass(kind, np.ndarray):
-        if any(kind is bits for bits in FOREIGN.values()) and x.dtype == np.uint16:
+        if any(kind is bits for bits in FOREIGN.values()) and x.dtype.num == _UINT16:
             return x  # type: ignore[no-any-return]
         _refuse_mask(name, x, _MASKS)
     elif not issubclass(kind, _NUMPYS_OWN):
@@ -322,4 +328,4 @@ def as_out(name: str, out: Any) -> NDArray[Any]:
     if not array.flags.writeable:
         raise ValueError(f"{name} is read-only; it must be writeable")
     bits = foreign(array.dtype)
-    return array if bits is None else array.view(np.uint16).view(bits)
+    return array if bits is None else array.view(_bits_like(array)).view(bits)

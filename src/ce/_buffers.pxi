@@ -489,8 +489,11 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
             and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
         shape = items_shape(c) if which == CE_VALUE and c.job.class_axis >= 0 else c_shape(c)
         _check.out(name, array, shape, type)
+        if is_held(c, which):
+            confirm_view(c, which)  # what was judged is what was viewed
     check_overlap(c, which, name, array)
     if not holds(c, which, type):
+        place = array.view()  # which nobody else can change
         stand_in = empty_like(plain(array), dtype=numpy_dtype[type])
         c.name[behind] = <PyObject *>name
         look(c, behind, array)
@@ -499,7 +502,7 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
         if c.view[behind].readonly or not fits(c, &c.view[behind], which):
             _check.changed(name)
         view_output(c, which, stand_in, type)
-        return stand_in, array, out
+        return stand_in, place, out
     if v.readonly or not fits(c, v, which):
         _check.changed(name)
     point_to(c, which, type)
@@ -510,8 +513,8 @@ cdef inline object deliver(object result):
     """A stand-in's numbers go where the caller wants them."""
     if type(result) is not tuple:
         return result
-    stand_in, array, out = result
-    _check.copy_out(stand_in, array)
+    stand_in, place, out = result
+    _check.copy_out(stand_in, place)
     return out
 
 

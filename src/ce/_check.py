@@ -85,13 +85,15 @@ def floats(name: str, array: NDArray[Any]) -> NDArray[Any]:
     return _native(array)
 
 
-_NO_INDEX = -(2**62) - 1  # no floating number is that
+_NO_INDEX = -(2**62) - 1  # no floating number is that, or 2 less
 
 
-def indices(name: str, array: NDArray[Any], may_be_empty: bool = False) -> NDArray[Any]:
+def indices(
+    name: str, array: NDArray[Any], may_be_empty: bool = False, ignored: Any = None
+) -> NDArray[Any]:
     """Class indices as integers; numbers that are not whole become one that is no index.
 
-    `may_be_empty`: an empty list has dtype float64.
+    `may_be_empty`: an empty list has dtype float64. `ignored`: this one is an index.
     """
     if may_be_empty and array.size == 0:
         return array.astype(np.int64)
@@ -99,7 +101,8 @@ def indices(name: str, array: NDArray[Any], may_be_empty: bool = False) -> NDArr
         x = _widened(array)
         with np.errstate(all="ignore"):
             whole = (np.trunc(x) == x) & (abs(x) < 2.0**63)
-            return np.where(whole, np.where(whole, x, 0).astype(np.int64), _NO_INDEX)
+            no_index = _NO_INDEX - 2 if type(ignored) is int and ignored == _NO_INDEX else _NO_INDEX
+            return np.where(whole, np.where(whole, x, 0).astype(np.int64), no_index)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {_dtype_of(array)}; accepted: {INTEGERS}")
     return _native(array)

@@ -441,9 +441,9 @@ cdef class Prepared:
 
     @property
     def options(self):
-        """The options as they were frozen; arrays as views, which may be given another shape."""
-        return {name: value.view() if isinstance(value, ndarray) else value
-                for name, value in self.kept.items()}
+        """The options as they were frozen; arrays as others on the same bytes."""
+        return {name: ndarray(value.shape, value.dtype, value.base)
+                if type(value) is ndarray else value for name, value in self.kept.items()}
 
     @property
     def keywords(self):
@@ -531,6 +531,7 @@ cdef object take_probabilities(Call *c, object x):
 
 cdef object take_class_target(Call *c, Prepared p, object given):
     """Class indices, or class probabilities where there is a loss for them."""
+    cdef PyObject *ignored = c.given[CE_IGNORE_INDEX_PLACE]
     x = hold(c, CE_TARGET, "target", given)
     if not p.takes_indices:
         return take_probabilities(c, x)
@@ -539,7 +540,8 @@ cdef object take_class_target(Call *c, Prepared p, object given):
         if p.with_probabilities >= 0 and _check.is_probabilities(x, c_shape(c)):
             c.job.loss = p.with_probabilities
             return take_probabilities(c, x)
-        array = _check.indices("target", x, type(given) in (list, tuple))
+        array = _check.indices("target", x, type(given) in (list, tuple),
+                               c.job.ignore_index if ignored == NULL else <object>ignored)
         replace(c, CE_TARGET, x, array)
         if c.type[CE_TARGET] < CE_INT8:
             _check.changed("target")

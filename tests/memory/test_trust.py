@@ -456,6 +456,40 @@ def test_a_first_input_that_changes_before_it_is_widened():
         ce.relative_entropy(p, Hostile(change, p, np.array([[0.5, 0.5]])))
 
 
+def test_bfloat16_of_foreign_byte_order():
+    """As logits, as probabilities and as an output."""
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
+    z = np.linspace(-2, 2, 12).reshape(3, 4).astype(ml_dtypes.bfloat16)
+    swapped = np.dtype(ml_dtypes.bfloat16).newbyteorder()
+
+    def turned(x):
+        return x.view(np.uint16).byteswap().view(swapped)
+
+    q, out = np.full((3, 4), 0.25).astype(ml_dtypes.bfloat16), turned(np.zeros_like(z))
+    want = ce.CrossEntropyLoss().grad(z, q)
+    assert_same_bits(ce.CrossEntropyLoss().grad(turned(z), turned(q)).view("u2"), want.view("u2"))
+    assert ce.CrossEntropyLoss().grad(z, q, out=out) is out
+    assert_same_bits(out.view(np.uint16).byteswap(), want.view(np.uint16))
+
+
+def test_every_integer_may_be_ignored():
+    """Floating indices that are not whole become an integer that is none, whatever is ignored."""
+    for ignored in (-(2**62) - 1, -(2**62) - 3, -(2**63)):
+        with pytest.raises(ValueError, match="not a whole number"):
+            ce.cross_entropy(np.zeros((1, 3)), [0.5], ignore_index=ignored)
+        with pytest.raises(ValueError, match="not a whole number"):
+            ce.CrossEntropyLoss(ignore_index=ignored)(np.zeros((1, 3)), [np.nan])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_arrays_of_a_criterion_are_its_own():
+    criterion = ce.CrossEntropyLoss(weight=[1.0, 2.0, 3.0])
+    want = criterion(np.eye(3), [0, 1, 2])
+    criterion.weight.dtype = np.int64
+    assert type(criterion.weight.base) is bytes
+    assert_same_bits(criterion(np.eye(3), [0, 1, 2]), want)
+
+
 def test_misaligned_bfloat16_is_no_new_dtype():
     """Its number was once written beside the table of numbers."""
     ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
