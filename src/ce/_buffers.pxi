@@ -451,6 +451,15 @@ cdef bint may_be(const Call *c, int which, int input) noexcept:
         input == CE_Z or (input == CE_OTHER and c.other_may_be_out))
 
 
+cdef list others(const Call *c, int which):
+    """What an output must be apart from: names, arrays, and whether it may be one of them."""
+    return [
+        (<object>c.name[i], <object>(c.kept[i] if c.shared[i] == NULL else c.shared[i]),
+         may_be(c, which, i))
+        for i in range(VIEWS) if i != which and is_held(c, i) and (
+            c.held[i] != NOTHING or c.shared[i] != NULL)]
+
+
 cdef int check_overlap(Call *c, int which, str name, object out) except -1:
     """An output must be apart from all other arrays, or be one of those that it may be."""
     cdef bint simple = is_held(c, which) and c.held[which] != NOTHING
@@ -464,11 +473,7 @@ cdef int check_overlap(Call *c, int which, str name, object out) except -1:
                 may_be(c, which, i) and same(&c.view[which], &c.view[i])):
             simple = False
     if not simple:
-        _check.overlaps(name, out, [
-            (<object>c.name[i], <object>(c.kept[i] if c.shared[i] == NULL else c.shared[i]),
-             may_be(c, which, i))
-            for i in range(VIEWS) if i != which and is_held(c, i) and (
-                c.held[i] != NOTHING or c.shared[i] != NULL)])
+        _check.overlaps(name, out, others(c, which))
     return 0
 
 
@@ -479,7 +484,6 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     """
     cdef Py_buffer *v = &c.view[which]
     cdef int type = type_of_output(c, which)
-    cdef int behind = BEHIND + (2 if which == CE_VALUE else which - CE_GRAD)
     if out is None:
         return fresh(c, which, z)
     array = out if type_seen(out) >= 0 else _arrays.as_out(name, out)
@@ -487,26 +491,34 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     look(c, which, array)
     if not (c.held[which] != NOTHING and not v.readonly and holds(c, which, type)
             and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
-        shape = items_shape(c) if which == CE_VALUE and c.job.class_axis >= 0 else c_shape(c)
-        _check.out(name, array, shape, type)
+        _check.out(name, array, output_shape(c, which), type)
         if is_held(c, which):
             confirm_view(c, which)  # what was judged is what was viewed
-    check_overlap(c, which, name, array)
     if not holds(c, which, type):
-        place = array.view()  # which nobody else can change
-        stand_in = empty_like(plain(array), dtype=numpy_dtype[type])
-        c.name[behind] = <PyObject *>name
-        look(c, behind, array)
-        if c.held[behind] == NOTHING:
-            _check.changed(name)
-        if c.view[behind].readonly or not fits(c, &c.view[behind], which):
-            _check.changed(name)
-        view_output(c, which, stand_in, type)
-        return stand_in, place, out
+        return stand_in_for(c, which, name, array, out)
+    check_overlap(c, which, name, array)
     if v.readonly or not fits(c, v, which):
         _check.changed(name)
     point_to(c, which, type)
     return out
+
+
+cdef inline tuple output_shape(const Call *c, int which):
+    return items_shape(c) if which == CE_VALUE and c.job.class_axis >= 0 else c_shape(c)
+
+
+cdef tuple stand_in_for(Call *c, int which, str name, object array, object out):
+    """An array that can be filled, where the results go afterwards, and what the caller gets."""
+    cdef int type = type_of_output(c, which)
+    cdef int behind = BEHIND + (2 if which == CE_VALUE else which - CE_GRAD)
+    place = array.view()  # which nobody else can change: it is judged anew
+    _check.out(name, place, output_shape(c, which), type)
+    _check.overlaps(name, place, others(c, which))
+    c.name[behind] = <PyObject *>name
+    look(c, behind, array)
+    stand_in = empty_like(plain(place), dtype=numpy_dtype[type])
+    view_output(c, which, stand_in, type)
+    return stand_in, place, out
 
 
 cdef inline object deliver(object result):
