@@ -32,8 +32,6 @@ cdef inline void let_go(Call *c, int which) noexcept:
             Py_DECREF(<object>c.kept[which])
         if c.shared[which] != NULL:
             Py_DECREF(<object>c.shared[which])
-        if c.held[which] != NOTHING and c.owner_data[which] != NULL:
-            Py_DECREF(<object>c.owner_dtype[which])
         c.views &= ~(<unsigned>1 << which)
 
 
@@ -61,6 +59,7 @@ cdef int look(Call *c, int which, object x) except -1:
         return 0
     let_go(c, which)
     c.type[which] = -1
+    c.owner_data[which] = NULL
     try:
         PyObject_GetBuffer(x, &c.view[which], PyBUF_STRIDES | PyBUF_FORMAT)
     except (BufferError, TypeError, ValueError):  # dates, records and the like
@@ -93,9 +92,7 @@ cdef inline void note_owner(Call *c, int which, object x) noexcept:
     c.owner_data[which] = NULL
     if owner != NULL:
         c.owner_data[which] = owner.data
-        c.owner_count[which] = count_of(owner)
-        c.owner_dtype[which] = dtype_of(owner)  # kept, so that no other one takes its address
-        Py_INCREF(<object>c.owner_dtype[which])
+        c.owner_bytes[which] = bytes_of(owner, is_numpy_1)
 
 
 cdef inline int type_seen(object x) noexcept:
@@ -157,7 +154,7 @@ cdef int confirm_view(Call *c, int which) except -1:
     if alike and c.owner_data[which] != NULL:
         owner = owner_of(<const Ndarray *>c.kept[which])
         alike = owner != NULL and owner.data == c.owner_data[which] and (
-            count_of(owner) == c.owner_count[which] and dtype_of(owner) == c.owner_dtype[which])
+            bytes_of(owner, is_numpy_1) == c.owner_bytes[which])
     if not alike:
         _check.changed(<object>c.name[which])
     return 0
@@ -492,8 +489,9 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     if not (c.held[which] != NOTHING and not v.readonly and holds(c, which, type)
             and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
         _check.out(name, array, output_shape(c, which), type)
-        if is_held(c, which):
-            confirm_view(c, which)  # what was judged is what was viewed
+        if c.held[which] == NOTHING:
+            _check.changed(name)
+        confirm_view(c, which)  # what was judged is what was viewed
     if not holds(c, which, type):
         return stand_in_for(c, which, name, array, out)
     check_overlap(c, which, name, array)

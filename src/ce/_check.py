@@ -111,7 +111,7 @@ def indices(
 def class_indices(name: str, x: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Of any object: the array that it is, and its indices."""
     array = as_array(name, x)
-    return array, np.asarray(indices(name, array, isinstance(x, list | tuple)))
+    return array, np.asarray(indices(name, array, isinstance(x, list | tuple))).view()
 
 
 def numbers(name: str, array: NDArray[Any], dtype: Any, may_be_half: bool) -> NDArray[Any]:

@@ -100,8 +100,7 @@ cdef struct Call:
     int flags[VIEWS]     # of an array that is kept, and the type of its elements
     int met[VIEWS]
     char *owner_data[VIEWS]  # of the ndarray in whose memory that lies, NULL for none
-    Py_ssize_t owner_count[VIEWS]
-    PyObject *owner_dtype[VIEWS]
+    Py_ssize_t owner_bytes[VIEWS]
     Py_ssize_t axes[VIEWS][2 * FEW_AXES]  # shape and strides of arrays that are kept
 
 

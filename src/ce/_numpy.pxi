@@ -76,14 +76,11 @@ cdef extern from *:
         return owner;
     }
 
-    static inline PyObject *ce_dtype_of(const ce_ndarray *x)
+    /* The bytes of its elements, of whatever dtype. */
+    static inline Py_ssize_t ce_bytes(const ce_ndarray *x, int is_numpy_1)
     {
-        return (PyObject *)x->dtype;
-    }
-
-    static inline Py_ssize_t ce_count(const ce_ndarray *x)
-    {
-        Py_ssize_t n = 1;
+        const char *after = (const char *)(x->dtype + 1);
+        Py_ssize_t n = is_numpy_1 ? *(const int *)after : ((const Py_ssize_t *)after)[1];
         for (int i = 0; i < x->nd; i++)
             n *= x->dimensions[i];
         return n;
@@ -138,14 +135,14 @@ cdef extern from *:
         const Ndarray *, const Py_buffer *, int flags, int type) noexcept
     void *ndarray_type "ce_ndarray_type"
     const Ndarray *owner_of "ce_owner_of"(const Ndarray *) noexcept
-    PyObject *dtype_of "ce_dtype_of"(const Ndarray *) noexcept
-    Py_ssize_t count_of "ce_count"(const Ndarray *) noexcept
+    Py_ssize_t bytes_of "ce_bytes"(const Ndarray *, bint is_numpy_1) noexcept
     int foreign_number "ce_foreign_number"[CE_TYPES]
     unsigned c_version(void **)
     object scalar_of(void **, void *, object)
     object new_like_of(void **, object)
 
 cdef void **numpy_api = NULL
+cdef bint is_numpy_1 = False
 cdef object dtype32 = np.dtype(np.float32), dtype64 = np.dtype(np.float64)
 
 
@@ -170,8 +167,10 @@ cdef int find_numpy_api() except -1:
     for kind in _arrays.FOREIGN.values():
         kind_of_bits[kind.code] = <PyObject *>kind
     cdef void **api = <void **>PyCapsule_GetPointer(_check.numpy_api(), NULL)
+    global is_numpy_1
     if c_version(api) >> 24 in (1, 2):
         numpy_api = api
+        is_numpy_1 = c_version(api) >> 24 == 1
     return 0
 
 

@@ -229,6 +229,8 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
 
     if (aims)
         for (int l = 0; l < x->width; l++) x->spot[l] = (int32_t)(l / LANES * n + x->t[l]) * LANES + l % LANES;
+    else if (grid->data[CE_TARGET]) /* of no classes: no item is live */
+        for (int l = 0; l < x->width; l++) x->e_t[l] = x->z_t[l] = 0;
     for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->class_sum[l] = x->lost[l] = 0;
     if (emits == ONE_HOT) {
         read_target_logits(grid, x);
