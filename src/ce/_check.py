@@ -167,13 +167,12 @@ def axis_or_none(value: Any) -> int | None:
 
 def _integer(name: str, value: Any) -> int:
     """An integer that is no truth value."""
-    try:
-        index = int(operator.index(value))
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; it must be an integer") from None
-    if _is_truth_value(value):
-        raise TypeError(f"{name} is {value!r}; it must be an integer")
-    return index
+    if not _is_truth_value(value):  # NumPy 1 warns of those as integers
+        try:
+            return int(operator.index(value))
+        except TypeError:
+            pass
+    raise TypeError(f"{name} is {value!r}; it must be an integer")
 
 
 def bad_axis(name: str, value: Any, rank: int) -> NoReturn:
