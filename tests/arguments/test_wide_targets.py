@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.problems import assert_same_bits, assert_within
 from oracle import LOSSES
-from oracle.exact import BFLOAT16, HALF, WIDE, WIDE_IS_WIDER, Exact, real
+from oracle.exact import BFLOAT16, HALF, WIDE, WIDE_IS_WIDER, Exact, real, stored
 from oracle.information import CROSS_ENTROPY_BETWEEN, RELATIVE_ENTROPY
 from threadpoolctl import threadpool_limits
 
@@ -34,16 +34,8 @@ ROUNDED = HALF | {np.dtype(np.float32): (24, 2.0**-149, 2.0**-126, 2.0**128 - 2.
 
 
 def rounded(exact: Exact, dtype) -> Exact:
-    """A number of float64 after rounding to that dtype: half a unit in the last place more."""
-    if np.dtype(dtype) not in ROUNDED:
-        return exact
-    bits, least, flushed, limit = ROUNDED[np.dtype(dtype)]
-    value, error = np.asarray(exact.value), np.asarray(exact.error)
-    low, high = abs(value) - error, abs(value) + error
-    spacing = np.maximum(np.ldexp(WIDE(1), np.frexp(high)[1] - bits), least)
-    error = error + spacing / 2 + np.where(high < 2 * flushed, flushed, 0)
-    error = np.where((low < limit) & (high >= limit), np.inf, error)
-    return Exact(np.where(low >= limit, np.copysign(np.inf, value), value), error)
+    """A number of float64 after rounding to that dtype."""
+    return stored(exact, dtype, ROUNDED)
 
 
 @functools.lru_cache(maxsize=64)

@@ -48,11 +48,11 @@ class Derivatives:
     hess: Exact
 
 
-def stored(exact: Exact, dtype) -> Exact:
+def stored(exact: Exact, dtype, formats=HALF) -> Exact:
     """The same after rounding to a half type: half a unit in the last place more."""
-    if np.dtype(dtype) not in HALF:
+    if np.dtype(dtype) not in formats:
         return exact
-    bits, least, flushed, limit = HALF[np.dtype(dtype)]
+    bits, least, flushed, limit = formats[np.dtype(dtype)]
     value, error = np.asarray(exact.value), np.asarray(exact.error)
     low, high = abs(value) - error, abs(value) + error
     spacing = np.maximum(np.ldexp(WIDE(1), np.frexp(high)[1] - bits), least)
