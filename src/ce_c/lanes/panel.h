@@ -94,11 +94,25 @@ static void stage_rows(const tile_numbers *of, int first, real *staged)
         memset(staged + count * n, 0, (size_t)((LANES - count) * n) * sizeof(real));
 }
 
+/* One item, which is repeated. */
+static void load_one(const tile_numbers *of, real *staged, real *panel)
+{
+    const int64_t n = of->classes.n;
+
+    read_numbers(staged, numbers_at(of, 0), of->grid->type[of->array], of->grid->class_stride[of->array], n);
+    for (int64_t k = 0; k < n; k++)
+        LANE(l) panel[k * LANES + l] = staged[k];
+}
+
 /* From memory to the panel. Where items are neighbours it fetches those of the next tile, if asked to. */
 static void load_panel(const tile_numbers *of, real *staged, real *panel, bool fetches)
 {
     const int64_t n = of->classes.n;
 
+    if (of->x->count == 1) {
+        load_one(of, staged, panel);
+        return;
+    }
     if (is_unit(of)) {
         load_units(of, staged, panel, fetches);
         return;
@@ -146,11 +160,23 @@ static void unstage_rows(const tile_numbers *of, int first, const real *staged)
         write_numbers(numbers_at(of, first + l), type, step, staged + l * n, n);
 }
 
+static void store_one(const tile_numbers *of, real *staged, const real *panel)
+{
+    const int64_t n = of->classes.n;
+
+    for (int64_t k = 0; k < n; k++) staged[k] = panel[k * LANES];
+    write_numbers(numbers_at(of, 0), of->grid->type[of->array], of->grid->class_stride[of->array], staged, n);
+}
+
 /* From the panel to memory, of the items that there are. */
 static void store_panel(const tile_numbers *of, real *staged, const real *panel)
 {
     const int64_t n = of->classes.n;
 
+    if (of->x->count == 1) {
+        store_one(of, staged, panel);
+        return;
+    }
     if (is_unit(of)) {
         store_units(of, staged, panel);
         return;

@@ -44,7 +44,8 @@ static void locate(const ce_grid *grid, int64_t first, int64_t last, int lanes, 
     for (int a = 0; a < CE_ARRAYS; a++) { /* in one run */
         if (!p[a])
             continue;
-        for (int l = 0; l < lanes; l++) x->at[a][l] = p[a] + (l < x->count ? l * grid->stride[a][grid->axes - 1] : 0);
+        for (int l = 0; l < lanes; l++) x->at[a][l] = p[a];
+        for (int l = 1; l < x->count; l++) x->at[a][l] += l * grid->stride[a][grid->axes - 1];
     }
 }
 
