@@ -181,14 +181,15 @@ INLINE void write_derivatives(element_worker *at, const span *s, int64_t n, cons
         scatter_span(&at->w[CE_HESS], n, at->hess);
 }
 
-/* The first number that is no probability, and is not masked by a weight of 0; or n. */
+/* The first number that is no probability, and is not masked by a weight of 0; or n. Numbers from 0 to 1 are those
+ * whose bits are no more than those of 1; but for -0, which is looked at closely. */
 static int64_t first_outside(const real *x, const real *v, int64_t n)
 {
-    real_bits good = 0; /* as wide as the numbers are: so it is compared and counted side by side */
+    real_word top = 0;
     int64_t   i = 0;
 
-    for (int64_t j = 0; j < n; j++) good += (x[j] >= 0) & (x[j] <= 1);
-    if (good == n)
+    for (int64_t j = 0; j < n; j++) top = BITS(x[j]) > top ? BITS(x[j]) : top;
+    if (top <= BITS((real)1))
         return n;
     while (i < n && ((x[i] >= 0 && x[i] <= 1) || (v && v[i] == 0))) i++;
     return i;
@@ -233,12 +234,12 @@ OUTLINE int64_t run_elements(const ce_grid *grid, const ce_plan *plan, span_loop
                                NULL };
 
         loop(&s, n, o);
+        fetch((uintptr_t)(x + n), AHEAD); /* the processor fetches on from there, while sums are formed */
+        fetch((uintptr_t)(y + n), AHEAD);
         if (plan->checks && bad < 0) {
             const int64_t place = first_refused(loss, &s, n);
             bad = place < n ? i + place : -1;
         }
-        fetch((uintptr_t)(x + n), AHEAD); /* the processor fetches on from there, while sums are formed */
-        fetch((uintptr_t)(y + n), AHEAD);
         if (s.value) {
             sum_span(at.value, weight, n, sums);
             scatter_span(&at.w[CE_VALUE], n, at.value);

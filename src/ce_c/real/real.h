@@ -10,12 +10,14 @@
 #include "real/pow.h"
 
 #if CE_REAL == 32
-typedef float   real;
-typedef int32_t real_bits;
+typedef float    real;
+typedef int32_t  real_bits;
+typedef uint32_t real_word;
 #define REAL_TYPE   CE_FLOAT32
 #define MIN_NORMAL  0x1p-126F
 #define MAX_FINITE  0x1.fffffep127F
 #define ABS         fabsf
+#define BITS        bits_f32
 #define FMA         FMA_F32
 #define ZERO_IF     zero_if_f32
 #define BY_SIGN     by_sign_f32
@@ -40,12 +42,14 @@ typedef int32_t real_bits;
 #define RAISED      RAISED_F32
 #define ROOT_RAISED 0x1p60F
 #elif CE_REAL == 64
-typedef double  real;
-typedef int64_t real_bits;
+typedef double   real;
+typedef int64_t  real_bits;
+typedef uint64_t real_word;
 #define REAL_TYPE   CE_FLOAT64
 #define MIN_NORMAL  0x1p-1022
 #define MAX_FINITE  0x1.fffffffffffffp1023
 #define ABS         fabs
+#define BITS        bits_f64
 #define FMA         FMA_F64
 #define ZERO_IF     zero_if_f64
 #define BY_SIGN     by_sign_f64
