@@ -284,6 +284,8 @@ def _of_tensor(name: str, x: Any, as_out: bool = False) -> NDArray[Any]:
         grad, negated = x.requires_grad, x.is_neg()
         if not grad and not (negated and as_out):
             x = x.resolve_neg()
+            if x.data_ptr() == 0 and x.numel() > 0:  # NumPy would put memory of its own there
+                raise RuntimeError("its storage has been freed")
             if x.dtype is not sys.modules["torch"].bfloat16:
                 return np.asarray(x.numpy())
             bits = np.asarray(x.view(sys.modules["torch"].int16).numpy())

@@ -93,6 +93,8 @@ cdef inline void note_owner(Call *c, int which, object x) noexcept:
     if owner != NULL:
         c.owner_data[which] = owner.data
         c.owner_bytes[which] = bytes_of(owner, is_numpy_1)
+        if not lies_in(&c.view[which], owner, c.owner_bytes[which]):
+            c.owner_bytes[which] = -1  # so that it counts as changed
 
 
 cdef inline int type_seen(object x) noexcept:
@@ -448,12 +450,17 @@ cdef bint may_be(const Call *c, int which, int input) noexcept:
         input == CE_Z or (input == CE_OTHER and c.other_may_be_out))
 
 
+cdef inline int behind(int which) noexcept:
+    """The view of the caller's own array, where an output is another view of its memory."""
+    return BEHIND + (2 if which == CE_VALUE else which - CE_GRAD)
+
+
 cdef list others(const Call *c, int which):
     """What an output must be apart from: names, arrays, and whether it may be one of them."""
     return [
         (<object>c.name[i], <object>(c.kept[i] if c.shared[i] == NULL else c.shared[i]),
          may_be(c, which, i))
-        for i in range(VIEWS) if i != which and is_held(c, i) and (
+        for i in range(VIEWS) if i != which and i != behind(which) and is_held(c, i) and (
             c.held[i] != NOTHING or c.shared[i] != NULL)]
 
 
@@ -462,7 +469,7 @@ cdef int check_overlap(Call *c, int which, str name, object out) except -1:
     cdef bint simple = is_held(c, which) and c.held[which] != NOTHING
     cdef int i
     for i in range(VIEWS):
-        if i == which or not is_held(c, i):
+        if i == which or i == behind(which) or not is_held(c, i):
             continue
         if c.shared[i] != NULL:
             simple = False
@@ -488,12 +495,13 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     look(c, which, array)
     if not (c.held[which] != NOTHING and not v.readonly and holds(c, which, type)
             and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
+        c.name[behind(which)] = <PyObject *>name
+        look(c, behind(which), array)
+        array = array.view()  # which nobody else can change: what is judged is what is written to
+        look(c, which, array)
         _check.out(name, array, output_shape(c, which), type)
-        if c.held[which] == NOTHING:
-            _check.changed(name)
-        confirm_view(c, which)  # what was judged is what was viewed
-    if not holds(c, which, type):
-        return stand_in_for(c, which, name, array, out)
+        if not holds(c, which, type):
+            return stand_in_for(c, which, name, array, out)
     check_overlap(c, which, name, array)
     if v.readonly or not fits(c, v, which):
         _check.changed(name)
@@ -505,26 +513,23 @@ cdef inline tuple output_shape(const Call *c, int which):
     return items_shape(c) if which == CE_VALUE and c.job.class_axis >= 0 else c_shape(c)
 
 
-cdef tuple stand_in_for(Call *c, int which, str name, object array, object out):
+cdef tuple stand_in_for(Call *c, int which, str name, object place, object out):
     """An array that can be filled, where the results go afterwards, and what the caller gets."""
     cdef int type = type_of_output(c, which)
-    cdef int behind = BEHIND + (2 if which == CE_VALUE else which - CE_GRAD)
-    place = array.view()  # which nobody else can change: it is judged anew
-    _check.out(name, place, output_shape(c, which), type)
     _check.overlaps(name, place, others(c, which))
-    c.name[behind] = <PyObject *>name
-    look(c, behind, array)
+    place = _check.plain(place)
     stand_in = empty_like(plain(place), dtype=numpy_dtype[type])
     view_output(c, which, stand_in, type)
     return stand_in, place, out
 
 
-cdef inline object deliver(object result):
+cdef inline object deliver(Call *c, int which, object result):
     """A stand-in's numbers go where the caller wants them."""
     if type(result) is not tuple:
         return result
     stand_in, place, out = result
-    _check.copy_out(stand_in, place)
+    confirm_view(c, behind(which))
+    place[...] = stand_in
     return out
 
 

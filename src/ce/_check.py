@@ -100,7 +100,7 @@ def indices(
     if isinstance(array, Bits) or array.dtype.kind == "f":
         x = _widened(array)
         with np.errstate(all="ignore"):
-            whole = (np.trunc(x) == x) & (abs(x) < 2.0**63)
+            whole = (np.trunc(x) == x) & (x >= -(2.0**63)) & (x < 2.0**63)
             no_index = _NO_INDEX - 2 if type(ignored) is int and ignored == _NO_INDEX else _NO_INDEX
             return np.where(whole, np.where(whole, x, 0).astype(np.int64), no_index)
     if array.dtype.kind not in "iu":
@@ -110,7 +110,11 @@ def indices(
 
 def class_indices(name: str, x: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Of any object: the array that it is, and its indices."""
-    array = as_array(name, x)
+    from ce import _core  # which imports this module
+
+    array, watch = as_array(name, x), _core.Watch()
+    watch.add(name, array)
+    watch.confirm()
     return array, np.asarray(indices(name, array, isinstance(x, list | tuple))).view()
 
 
@@ -157,15 +161,15 @@ def without_axis(name: str, array: NDArray[Any], shape: Shape, axis: int | None)
 
 
 def axis(value: Any, rank: int) -> int:
-    index = _integer("axis", value)
-    return index if -rank <= index < rank else rank
+    chosen = index("axis", value)
+    return chosen if -rank <= chosen < rank else rank
 
 
 def axis_or_none(value: Any) -> int | None:
-    return None if value is None else _integer("axis", value)
+    return None if value is None else index("axis", value)
 
 
-def _integer(name: str, value: Any) -> int:
+def index(name: str, value: Any) -> int:
     """An integer that is no truth value."""
     if not _is_truth_value(value):  # NumPy 1 warns of those as integers
         try:
@@ -237,11 +241,28 @@ def bad_match(name: str, other: str, met: NDArray[Any], expected: NDArray[Any]) 
 # -- options --------------------------------------------------------------------------------------
 
 
+def dtype_of_ones(value: Any) -> np.dtype[Any]:
+    dtype = np.dtype(value)
+    try:
+        if dtype.shape == ():
+            np.zeros(1, dtype)[0] = 1
+            return dtype
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"dtype is {dtype}; it must be one of numbers or truth values")
+
+
+def _text(value: Any) -> str | None:
+    """A str, its subclasses' code left aside."""
+    return str.__str__(value) if issubclass(type(value), str) else None
+
+
 def reduction(value: Any, names: Sequence[str]) -> int:
     """Its place among the names that there are."""
-    if isinstance(value, str) and value in names:
-        return names.index(value)
-    old = isinstance(value, str) and value == "elementwise_mean"
+    text = _text(value)
+    if text in names:
+        return names.index(text)
+    old = text == "elementwise_mean"
     hint = "; the old 'elementwise_mean' is now 'mean'" if old else ""
     listed = [name for name in ("mean", "sum", "none", "batchmean") if name in names]
     raise ValueError(f"reduction is {value!r}; it must be one of {', '.join(listed)}{hint}")
@@ -261,16 +282,17 @@ def flag(name: str, value: Any) -> bool:
 
 
 def hessian(value: Any) -> int:
-    if not isinstance(value, str) or value not in HESSIANS:
+    text = _text(value)
+    if text not in HESSIANS:
         raise ValueError(f"hessian is {value!r}; it must be one of {', '.join(HESSIANS)}")
-    return HESSIANS.index(value)
+    return HESSIANS.index(text)
 
 
 def ignore_index(value: Any) -> int:
-    index = _integer("ignore_index", value)
-    if not -(2**63) <= index < 2**63:
-        raise ValueError(f"ignore_index is {index}; it must be in the range of int64")
-    return index
+    ignored = index("ignore_index", value)
+    if not -(2**63) <= ignored < 2**63:
+        raise ValueError(f"ignore_index is {ignored}; it must be in the range of int64")
+    return ignored
 
 
 def bad_ignored(index: int) -> NoReturn:
@@ -344,7 +366,7 @@ def frozen(name: str, value: Any) -> Any:
 
 
 def classes(value: Any) -> int:
-    n = _integer("num_classes", value)
+    n = index("num_classes", value)
     if n < 0:
         raise ValueError(f"num_classes is {n}; it must be at least 0")
     return n
@@ -409,8 +431,9 @@ def pair(out: Any) -> tuple[Any, Any]:
     return out[0], out[1]
 
 
-def copy_out(stand_in: NDArray[Any], out: NDArray[Any]) -> None:
-    (out.view(np.uint16) if out.dtype.name in FOREIGN else out)[...] = stand_in
+def plain(array: NDArray[Any]) -> NDArray[Any]:
+    """An ndarray that NumPy can copy to."""
+    return array.view(np.uint16) if array.dtype.name in FOREIGN else array
 
 
 def out(name: str, array: NDArray[Any], shape: Shape, type: int) -> None:
@@ -472,7 +495,7 @@ def overlaps(
 
 
 def threads(value: Any) -> int:
-    n = _integer("the number of threads", value)
+    n = index("the number of threads", value)
     if n < 1:
         raise ValueError(f"the number of threads is {n}; it must be at least 1")
     return min(n, 2**31 - 1)

@@ -44,8 +44,8 @@ cdef enum:
     WANTS_VALUE = 1
     WANTS_GRAD = 2
     WANTS_HESS = 4
-    # Views beyond those of the job's arrays: the class weights; the caller's outputs (gradient,
-    # Hessian, value) where a job fills stand-ins.
+    # Views beyond those of the job's arrays: the class weights; the caller's own outputs (gradient,
+    # Hessian, value) where a job fills other views of them, or stand-ins.
     WEIGHT = CE_ARRAYS
     BEHIND = CE_ARRAYS + 1
     VIEWS = BEHIND + 3
@@ -615,9 +615,9 @@ cdef object answer(Call *c, int what, object z, object out, object target):
         _check.bad_index(original(c, CE_TARGET), c.job.bad, c.job.shape[c.job.class_axis],
                          c.job.ignore_index)
     if what & WANTS_HESS:
-        return deliver(grad), deliver(hess)
+        return deliver(c, CE_GRAD, grad), deliver(c, CE_HESS, hess)
     if what & WANTS_GRAD:
-        grad = deliver(grad)
+        grad = deliver(c, CE_GRAD, grad)
     if what == WANTS_GRAD:
         return grad
     value = scalar(c, c.job.value) if losses is None else losses
@@ -767,7 +767,7 @@ def normalise(int loss, x, axis, out):
         z = begin(&c, "x", x, axis)
         result = take_out(&c, CE_GRAD, "out", out, z)
         fill(&c)
-        return deliver(result)
+        return deliver(&c, CE_GRAD, result)
     finally:
         release(&c)
 
@@ -787,7 +787,7 @@ def normalise_backward(int loss, grad_output, output, axis, out):
         c.other_may_be_out = True
         result = take_out(&c, CE_GRAD, "out", out, y)
         fill(&c)
-        return deliver(result)
+        return deliver(&c, CE_GRAD, result)
     finally:
         release(&c)
 
@@ -810,7 +810,7 @@ def logsumexp(int loss, x, axis, keepdims, out):
                                         reduced_shape(&c, keepdims), kept)
             values = take_out(&c, CE_VALUE, "out", inner, z)
             execute(&c)
-            deliver(values)
+            deliver(&c, CE_VALUE, values)
             return out
         if c.job.axes > 1:
             values = fresh(&c, CE_VALUE, z)
@@ -834,7 +834,7 @@ def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
         take_items(&c, CE_UPSTREAM, "grad_output", g, False)
         result = take_out(&c, CE_GRAD, "out", out, z)
         fill(&c)
-        return deliver(result)
+        return deliver(&c, CE_GRAD, result)
     finally:
         release(&c)
 
@@ -852,7 +852,7 @@ cdef extern from *:
 
 cdef int _threads_asked() except -1:
     asked = _get_scope()
-    return _default if asked is None else asked
+    return _default if asked is None else max(<int>asked, 1)  # anyone can set a ContextVar
 
 
 def set_scope(scope):

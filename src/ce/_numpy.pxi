@@ -23,7 +23,9 @@ cdef extern from *:
         int flags;
     } ce_ndarray;
 
+    #define OWNS_DATA     0x4u
     #define WRITEABLE     0x400u
+    #define WRITES_BACK   0x2000u /* to its base, when it is gone: its memory is another */
     #define WARN_ON_WRITE 0x80000000u
     enum { C_VERSION = 0, SCALAR = 60, NEW_LIKE_ARRAY = 277, KEEP_ORDER = 2 };
 
@@ -71,7 +73,8 @@ cdef extern from *:
     static inline const ce_ndarray *ce_owner_of(const ce_ndarray *x)
     {
         const ce_ndarray *owner = NULL;
-        while (x->base && PyObject_TypeCheck(x->base, ce_ndarray_type))
+        while (x->base && !((unsigned)x->flags & WRITES_BACK)
+               && PyObject_TypeCheck(x->base, ce_ndarray_type))
             owner = x = (const ce_ndarray *)x->base;
         return owner;
     }
@@ -84,6 +87,22 @@ cdef extern from *:
         for (int i = 0; i < x->nd; i++)
             n *= x->dimensions[i];
         return n;
+    }
+
+    /* Does a view lie in the memory of its owner? One that does not was made before the owner was
+     * given other memory. */
+    static inline int ce_lies_in(const Py_buffer *v, const ce_ndarray *owner, Py_ssize_t bytes)
+    {
+        const char *low = v->buf, *high = low + v->itemsize;
+        if (!((unsigned)owner->flags & OWNS_DATA))
+            return 1;
+        for (int i = 0; i < v->ndim; i++) {
+            const Py_ssize_t reach = v->strides[i] * (v->shape[i] - 1);
+            if (v->shape[i] == 0)
+                return 1;
+            *(reach > 0 ? &high : &low) += reach;
+        }
+        return low >= owner->data && high <= owner->data + bytes;
     }
 
     static inline int is_writeable(const ce_ndarray *x)
@@ -136,6 +155,7 @@ cdef extern from *:
     void *ndarray_type "ce_ndarray_type"
     const Ndarray *owner_of "ce_owner_of"(const Ndarray *) noexcept
     Py_ssize_t bytes_of "ce_bytes"(const Ndarray *, bint is_numpy_1) noexcept
+    bint lies_in "ce_lies_in"(const Py_buffer *, const Ndarray *, Py_ssize_t) noexcept
     int foreign_number "ce_foreign_number"[CE_TYPES]
     unsigned c_version(void **)
     object scalar_of(void **, void *, object)

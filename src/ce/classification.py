@@ -694,11 +694,11 @@ def one_hot(
            [1, 0]])
     """
     classes = _check.classes(num_classes)
-    dtype = np.dtype(dtype)
+    dtype = _check.dtype_of_ones(dtype)
+    place = _check.index("axis", axis)
     given, t = _check.class_indices("target", target)
-    place = _check.axis(axis, t.ndim + 1)
-    if place > t.ndim:
-        _check.bad_axis("the result", axis, t.ndim + 1)
+    if not -t.ndim - 1 <= place <= t.ndim:
+        _check.bad_axis("the result", place, t.ndim + 1)
     place %= t.ndim + 1
     if t.size and not (int(t.min()) >= 0 and int(t.max()) < classes):
         _check.bad_index(given, int(np.argmax((t < 0) | (t >= classes))), classes)

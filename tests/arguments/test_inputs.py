@@ -149,3 +149,10 @@ def test_torch_views_that_negate(rng):
     got, got_grad = ce.CrossEntropyLoss().value_and_grad(tensor, target)
     np.testing.assert_allclose(got, loss, rtol=1e-6)
     np.testing.assert_allclose(got_grad, grad, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("ignored", [-(2**63), -(2**62), -100, 2**62])
+def test_floating_targets_may_be_the_ignored_index(ignored):
+    """Any that float64 has, the least integer of 64 bits included."""
+    got = ce.cross_entropy(np.eye(2, 3), np.array([float(ignored), 1.0]), ignore_index=ignored)
+    assert_same_bits(got, ce.cross_entropy(np.eye(2, 3)[1], 1))

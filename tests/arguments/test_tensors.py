@@ -129,6 +129,24 @@ def test_other_devices(dtype):
         ce.softmax(np.zeros((4, 5)), out=x)
 
 
+@each_float
+def test_tensors_whose_storage_was_freed(dtype):
+    """NumPy would see memory of its own in its place."""
+    x = torch.zeros(4, 5, dtype=dtype)
+    x.untyped_storage().resize_(0)
+    for call in (
+        lambda: ce.softmax(x),
+        lambda: ce.softmax(x, axis=None),
+        lambda: ce.mse_loss(x, 0),
+    ):
+        with pytest.raises(TypeError, match="its storage has been freed"):
+            call()
+    with pytest.raises(TypeError, match=r"out .* its storage has been freed"):
+        ce.softmax(np.zeros((4, 5)), out=x)
+    empty = torch.zeros(0, 5, dtype=dtype)
+    assert ce.softmax(empty).shape == (0, 5)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("make", "words"),

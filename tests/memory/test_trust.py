@@ -4,6 +4,7 @@ A call reads its arguments one after the other, and an argument's own methods ma
 one meanwhile. Then the call raises an exception, and nothing is written.
 """
 
+import sys
 import threading
 import time
 
@@ -422,6 +423,100 @@ def test_owners_of_views_that_are_made_here(made, change):
     """An output that is looked at after the change is one of another shape or dtype."""
     with pytest.raises((ValueError, TypeError), match=r"was changed|^out has (shape|dtype)"):
         made(lambda array, answer: Hostile(change, array, answer))
+
+
+def before_the_target(view, change):
+    return ce.mse_loss(Hostile(change, view.base, np.zeros(view.shape)), view)
+
+
+def before_a_weight(view, change):
+    return ce.mse_loss(
+        Hostile(change, view.base, np.zeros(view.shape)), np.zeros(view.shape), sample_weight=view
+    )
+
+
+def before_the_output(view, change):
+    hostile = Hostile(change, view.base, np.zeros(view.shape))
+    return ce.MSELoss().grad(hostile, np.zeros(view.shape), out=view)
+
+
+def before_the_input(view, change):
+    return ce.softmax(view, (Hostile(change, view.base, 0), 1))
+
+
+def before_the_call(view, change):
+    change(view.base)
+    return ce.softmax(view)
+
+
+@pytest.mark.parametrize(
+    "change", [freed, replaced, lambda own: own.resize((3, 2), refcheck=False)]
+)
+@pytest.mark.parametrize("late", [v for k, v in list(globals().items()) if k[:7] == "before_"])
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[::-1, 1:], np.s_[20:, ::2]])
+def test_views_that_are_read_when_their_owner_has_other_memory(part, late, change):
+    own = np.zeros((ROWS, CLASSES))
+    with pytest.raises(ValueError, match="was changed"):
+        late(own[part], change)
+
+
+def test_views_of_any_layout_lie_in_their_owner(rng):
+    """So do those that begin at its end, have no elements, or share all of them."""
+    own = np.array(rng.normal(size=(6, 4, 5)))
+    for view in (
+        own[::-1], own[:, ::-2], own[..., ::-1], own.T, own[2:3, 1], own[-1, -1], own[:, 4:],
+        np.broadcast_to(own, (3, 6, 4, 5)), own.reshape(12, 10).view(complex).imag,
+        own[1:].view(Owner)[::2], own.reshape(-1)[119:],
+    ):  # fmt: skip
+        assert_same_bits(ce.softmax(view), ce.softmax(view.copy()))
+
+
+def test_an_array_that_writes_back_has_memory_of_its_own():
+    """Its base is not the owner of its numbers, but what gets them in the end."""
+    own = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
+    flags = [["readwrite", "copy", "updateifcopy"]]
+    with np.nditer([own], ["external_loop"], flags, ["f8"], casting="unsafe") as lent:
+        assert lent.operands[0].base is own
+        assert_same_bits(ce.softmax(lent.operands[0]), ce.softmax(own.astype(np.float64)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_output_is_what_it_was_judged_to_be():
+    """A trace function may change it while it is looked at, and change it back."""
+    out = np.full(600, 5.0)[300:306].reshape(2, 3)
+    out.strides = (8, 8)
+
+    def change(frame, event, argument):
+        if frame.f_code.co_name == "out" and frame.f_code.co_filename.endswith("_check.py"):
+            out.strides = (24, 8) if event == "call" else (8, 8)
+
+    sys.setprofile(change)
+    try:
+        with pytest.raises(ValueError, match="out overlaps itself"):
+            ce.softmax(np.ones((2, 3)), out=out)
+    finally:
+        sys.setprofile(None)
+    assert (out.base == 5).all()
+
+
+class Fickle(str):
+    """Text that equals anything, once."""
+
+    asked = 0
+
+    def __eq__(self, other):
+        self.asked += 1
+        return self.asked == 1
+
+    __hash__ = str.__hash__
+
+
+def test_text_is_compared_by_its_letters():
+    with pytest.raises(ValueError, match="reduction is 'q'; it must be one of"):
+        ce.FocalLoss(reduction=Fickle("q"))
+    with pytest.raises(ValueError, match="hessian is 'q'; it must be one of"):
+        ce.FocalLoss().grad_and_hess(np.zeros(3), 0, hessian=Fickle("q"))
+    assert ce.FocalLoss(reduction=Fickle("sum")).reduction == "sum"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

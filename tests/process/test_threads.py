@@ -104,6 +104,17 @@ def test_scopes_follow_the_context():
     assert context.run(ce.get_num_threads) == 1
 
 
+@pytest.mark.parametrize("count", [0, -1, -(2**31)])
+def test_a_scope_that_someone_else_sets(count, rng):
+    """A ContextVar can be found, and set, by anyone: too few threads are one."""
+    z, t = rng.normal(size=(5000, 300)), np.zeros(5000, int)
+    expected = ce.CrossEntropyLoss().grad(z, t)
+    with ce.threads(2):
+        (scope,) = (var for var in contextvars.copy_context() if var.name == "ce.threads")
+        scope.set(count)
+        assert_same_bits(ce.CrossEntropyLoss().grad(z, t), expected)
+
+
 def test_scopes_of_tasks_are_separate():
     async def task(count, turn, other):
         with ce.threads(count):

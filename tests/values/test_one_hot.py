@@ -81,6 +81,33 @@ def test_one_hot_looks_at_the_target_after_the_options():
     np.testing.assert_array_equal(got, np.eye(3)[[[0, 2], [1, 0]]])
 
 
+@pytest.mark.parametrize("dtype", ["V3", ("f4", (3,)), "m8[s]"])
+def test_one_hot_of_no_numbers(dtype):
+    if dtype == "m8[s]":  # one second
+        assert ce.one_hot([1], 2, dtype=dtype)[0, 1] == np.timedelta64(1, "s")
+    else:
+        with pytest.raises(TypeError, match="it must be one of numbers or truth values"):
+            ce.one_hot([1], 2, dtype=dtype)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_hot_looks_at_the_target_after_the_axis(whole):
+    """Behind a view there may be no memory any more."""
+    own = np.zeros(100_000, np.int64)
+    target = own if whole else own[:]
+
+    class Axis:
+        def __index__(self):
+            own.resize(1, refcheck=False)
+            return 0
+
+    if whole:
+        np.testing.assert_array_equal(ce.one_hot(target, 2, axis=Axis()), [[1], [0]])
+    else:
+        with pytest.raises(ValueError, match="target was changed"):
+            ce.one_hot(target, 2, axis=Axis())
+
+
 def test_one_hot_errors():
     for bad in (3, -1):
         with pytest.raises(IndexError, match=rf"target\[1, 0\] is {bad}, not in \[0, 3\)"):
