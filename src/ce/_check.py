@@ -242,7 +242,7 @@ def bad_match(name: str, other: str, met: NDArray[Any], expected: NDArray[Any]) 
 
 
 def dtype_of_ones(value: Any) -> np.dtype[Any]:
-    dtype = np.dtype(value)
+    dtype: np.dtype[Any] = np.dtype(value)
     try:
         if dtype.shape == ():
             np.zeros(1, dtype)[0] = 1
