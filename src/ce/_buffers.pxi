@@ -225,10 +225,14 @@ cdef inline bint computes(const Call *c, int type, bint may_be_half, bint may_be
     return may_be_wide if type == CE_FLOAT64 else may_be_half
 
 
+cdef int64_t of_nothing[AXES]
+
+
 cdef inline void point_to(Call *c, int which, int type) noexcept:
     """The view becomes an array of the job."""
     c.job.array[which].data = <char *>c.view[which].buf
-    c.job.array[which].strides = <const int64_t *>c.view[which].strides
+    c.job.array[which].strides = <const int64_t *>c.view[which].strides if c.view[which].len else (
+        of_nothing)  # where there are no elements strides may be any numbers
     c.job.array[which].type = <ce_type>type
 
 
@@ -358,12 +362,12 @@ cdef bint apart(const Py_buffer *a, const Py_buffer *b) noexcept:
     cdef char *high[2]
     cdef const Py_buffer *v
     cdef int i, j
+    if a.len == 0 or b.len == 0:
+        return True
     for i in range(2):
         v = b if i else a
         low[i] = high[i] = <char *>v.buf
         for j in range(v.ndim):
-            if v.shape[j] == 0:
-                return True
             if v.strides[j] > 0:
                 high[i] += v.strides[j] * (v.shape[j] - 1)
             else:

@@ -94,12 +94,10 @@ cdef extern from *:
     static inline int ce_lies_in(const Py_buffer *v, const ce_ndarray *owner, Py_ssize_t bytes)
     {
         const char *low = v->buf, *high = low + v->itemsize;
-        if (!((unsigned)owner->flags & OWNS_DATA))
+        if (v->len == 0 || !((unsigned)owner->flags & OWNS_DATA))
             return 1;
         for (int i = 0; i < v->ndim; i++) {
             const Py_ssize_t reach = v->strides[i] * (v->shape[i] - 1);
-            if (v->shape[i] == 0)
-                return 1;
             *(reach > 0 ? &high : &low) += reach;
         }
         return low >= owner->data && high <= owner->data + bytes;

@@ -580,3 +580,20 @@ def test_memory_lives_as_long_as_what_is_made_of_it():
     gc.collect()
     assert_same_bits(result, ce.softmax(MEMORY))
     assert options(MEMORY, [0, 1, 2, 3]) == ce.cross_entropy(MEMORY, [0, 1, 2, 3])
+
+
+def test_too_little_memory_is_what_it_is():
+    """An object that cannot lend for lack of memory is not unreadable."""
+
+    class Poor:
+        def __dlpack_device__(self):
+            return 1, 0
+
+        def __dlpack__(self, **options):
+            raise MemoryError("no room")
+
+        __array__ = __dlpack__
+
+    for call in (lambda: ce.softmax(Poor()), lambda: ce.softmax(np.eye(2), out=Poor())):
+        with pytest.raises(MemoryError, match="no room"):
+            call()

@@ -1,5 +1,7 @@
 """Every array that NumPy can describe, and arrays of other libraries, give the same results."""
 
+import math
+
 import numpy as np
 import pytest
 from helpers.problems import (
@@ -14,6 +16,7 @@ from helpers.problems import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import as_strided
 from oracle import FUNCTIONS, LOSSES
 from oracle.classification import CROSS_ENTROPY
 from oracle.exact import BFLOAT16, Exact, class_axis
@@ -246,3 +249,15 @@ def test_permuted_item_axes(dtype, inner, classes, isa, rng):
         np.testing.assert_allclose(loss, expected, tolerance)
         np.testing.assert_allclose(grad, expected_grad, 10 * tolerance, tolerance)
         np.testing.assert_allclose(given, expected_grad, 10 * tolerance, tolerance)
+
+
+@pytest.mark.parametrize("step", [-(2**63), 2**62, -(2**62) + 8, 7])
+def test_strides_of_nothing_mean_nothing(step):
+    """Where there are no elements they may be any numbers, of items without classes as well."""
+    for shape in ((0, 2, 2), (3, 2, 0), (2**31, 0, 2**20)):
+        x, out = (as_strided(np.zeros(1), shape, (step, step, 8)) for _ in range(2))
+        assert ce.MSELoss(reduction="none").grad(x, x, out=out) is out
+        assert ce.softmax(x, axis=2, out=out) is out
+        assert ce.softmax(x, axis=(0, 2)).shape == shape
+        if math.prod(shape[:2]) < 100:
+            assert (ce.logsumexp(x) == -np.inf).all()
