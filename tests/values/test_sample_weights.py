@@ -677,6 +677,27 @@ def test_weights_that_add_up_to_infinity(dtype):
     assert ce.cross_entropy(z, [1, 1], sample_weight=[1e308, 0]) == ce.cross_entropy(z[0], 1)
 
 
+@compared_dtypes
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("classes", [50, 300, 3000])
+def test_small_class_weights_with_label_smoothing(dtype, order, classes, isa, rng):
+    """The mean stays what it is when all weights are times one number, by rows and by lanes.
+
+    The smoothing adds up as many terms as there are classes, each of them rounded.
+    """
+    eps, wide = WIDE(0.1), real(dtype)
+    z = np.array(rng.normal(size=(3, classes)), dtype, order=order)
+    t = rng.integers(0, classes, 3)
+    for exponent in (0, -85, -108, -120) if wide == np.float32 else (0, -960, -1000, -1015):
+        w = (rng.random(classes) + 0.5).astype(wide) * wide(2.0**exponent)
+        x, u = z.astype(WIDE), w.astype(WIDE)
+        losses = np.log(np.exp(x).sum(1))[:, None] - x
+        terms = (1 - eps) * u[t] * losses[np.arange(3), t] + eps / classes * (losses @ u)
+        got = ce.cross_entropy(z, t, weight=w, label_smoothing=0.1)
+        mean = terms.sum() / u[t].sum()
+        assert abs(got - mean) <= 16 * UNIT[np.dtype(wide)] * mean, exponent
+
+
 # -- shapes and dtypes ----------------------------------------------------------------------------
 
 

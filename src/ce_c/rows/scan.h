@@ -92,14 +92,17 @@ static double gap_sum_of(const real *z, const real *u, int64_t n, real m)
 /* Of n classes from class first on, whose logits are z; all of them from the maximum m. */
 static void add_gaps(const long_row *row, const real *z, int64_t first, int64_t n, real m, ce_pair *sums)
 {
-    double gap_lost = 0, share_lost = 0;
+    const double by = row->q ? 1 : row->plan->scale; /* of weights so small or large that products were none */
+    double       gap_lost = 0, share_lost = 0;
 
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t some = smaller(n - i, CHUNK);
         real          copy[CHUNK];
         const real   *u = shares_from(row, first + i, some, copy);
-        add_exactly(&sums->gap_sum, &gap_lost, 0x1p16 * gap_sum_of(z + i, u, some, m));
         add_exactly(&sums->share_sum, &share_lost, u ? total(u, some) : (double)some);
+        for (int64_t k = 0; by != 1 && u && k < some; k++) copy[k] = (real)((double)u[k] * by);
+        u = u && by != 1 ? copy : u;
+        add_exactly(&sums->gap_sum, &gap_lost, 0x1p16 * gap_sum_of(z + i, u, some, m) / (u ? by : 1));
     }
     sums->gap_sum = with_lost(sums->gap_sum, gap_lost);
     sums->share_sum = with_lost(sums->share_sum, share_lost);
