@@ -98,8 +98,8 @@ def as_array(name: str, x: Any) -> NDArray[Any]:
     different lengths.
     """
     array: NDArray[Any] = x if type(x) is np.ndarray else _read(name, x)
-    if array.dtype.num in _REAL:
-        return array
+    if array.dtype.num in _REAL and (array.dtype.isnative or array.dtype.char != "g"):
+        return array  # of foreign long doubles no buffer is made
     kind = foreign(array.dtype)
     if kind is None:
         raise TypeError(f"{name} {_matter(array)}")
@@ -198,30 +198,35 @@ _LABELS = "np.unique(labels, return_inverse=True) makes class indices of labels"
 _MISSING = ("NoneType", "NAType", "NaTType")
 
 
+def _is(x: Any, *kinds: type) -> bool:
+    """As isinstance, which would ask x for a `__class__` of its own."""
+    return issubclass(type(x), kinds)
+
+
 def _matter_of_object(x: Any) -> str:
     kind = type(x).__name__
-    if isinstance(x, Set):
+    if _is(x, Set):
         return f"is a {kind}, which has no order; pass a list"
-    if isinstance(x, Mapping):
+    if _is(x, Mapping):
         return f"is a {kind}; pass an array of its values"
-    if isinstance(x, int):
+    if _is(x, int):
         return "is an integer beyond 64 bits; pass a float"
     hint = "; pass a list of what it yields" if hasattr(type(x), "__iter__") else ""
     return f"is of type {kind}, which is no array{hint}"
 
 
 def _matter_of_objects(array: NDArray[Any]) -> str:
-    for place, x in np.ndenumerate(array):
+    for place, x in np.ndenumerate(array.copy()):  # an object's own code may change the array
         kind, where = type(x).__name__, f"at [{', '.join(map(str, place))}]"
         if kind in _MISSING:
             return f"has a missing value {where} ({x}); fill it, and mask it by sample_weight="
-        if isinstance(x, str | bytes):
+        if _is(x, str, bytes):
             return f"holds text {where}; {_LABELS}"
-        if isinstance(x, Sequence | np.ndarray):
+        if _is(x, Sequence, np.ndarray):
             return f"holds a row of its own {where} ({kind}); np.stack makes one array of rows"
-        if isinstance(x, int) and not -(2**63) <= x < 2**64:
+        if _is(x, int) and not -(2**63) <= x < 2**64:
             return f"holds an integer beyond 64 bits {where}; pass .astype(float)"
-        if not isinstance(x, Real):
+        if not _is(x, Real):
             return f"holds a {kind} {where}; accepted: {NUMBERS}"
     return f"holds Python objects (dtype object); accepted: {NUMBERS}; pass .astype(float)"
 
@@ -287,7 +292,7 @@ def _of_tensor(name: str, x: Any, as_out: bool = False) -> NDArray[Any]:
         if not grad and not (negated and as_out):
             x = x.resolve_neg()
             if x.data_ptr() == 0 and x.numel() > 0:  # NumPy would put memory of its own there
-                raise RuntimeError("its storage has been freed")
+                raise RuntimeError("it has no memory")
             if x.dtype is not sys.modules["torch"].bfloat16:
                 return np.asarray(x.numpy())
             bits = np.asarray(x.view(sys.modules["torch"].int16).numpy())

@@ -50,16 +50,17 @@ cdef object hold(Call *c, int which, str name, object x):
         if type(x) is ndarray and isinstance(array, Bits):  # next time it is seen at once
             foreign_number[<int>array.code] = _arrays.number_of_code[array.code]
         return array
+    check_owner(c, which)
     return x
 
 
 cdef int look(Call *c, int which, object x) except -1:
     """Take a view of an ndarray, and note of what type its numbers are: a ce_type, or -1."""
     if see(c, which, x):
-        return 0
+        return check_owner(c, which)
     let_go(c, which)
     c.type[which] = -1
-    c.owner_data[which] = NULL
+    c.owner[which] = NULL
     try:
         PyObject_GetBuffer(x, &c.view[which], PyBUF_STRIDES | PyBUF_FORMAT)
     except (BufferError, TypeError, ValueError):  # dates, records and the like
@@ -67,6 +68,7 @@ cdef int look(Call *c, int which, object x) except -1:
         return 0
     note_owner(c, which, x)
     take_hold(c, which, A_BUFFER, <PyObject *>x)
+    check_owner(c, which)
     c.type[which] = type_of(&c.view[which])
     if isinstance(x, Bits) and c.type[which] == CE_UINT16:
         c.type[which] = x.code
@@ -87,19 +89,45 @@ cdef int replace(Call *c, int which, object x, object copy) except -1:
 
 
 cdef inline void note_owner(Call *c, int which, object x) noexcept:
-    cdef const Ndarray *owner = NULL if numpy_api == NULL else owner_of(
-        <const Ndarray *><PyObject *>x)
-    c.owner_data[which] = NULL
+    cdef const Ndarray *owner
+    c.owner[which] = NULL
+    if numpy_api == NULL:
+        return
+    c.base[which] = (<const Ndarray *><PyObject *>x).base
+    c.owner[which] = owner = owner_of(<const Ndarray *><PyObject *>x)
     if owner != NULL:
         c.owner_data[which] = owner.data
+        c.owner_base[which] = owner.base
         c.owner_bytes[which] = bytes_of(owner, is_numpy_1)
         if not lies_in(&c.view[which], owner, c.owner_bytes[which]):
-            c.owner_bytes[which] = -1  # so that it counts as changed
+            c.owner_bytes[which] = -1
+
+
+cdef inline int check_owner(Call *c, int which) except -1:
+    """Of a view that does not lie in its owner's memory nothing is read."""
+    if c.owner[which] != NULL and c.owner_bytes[which] < 0:
+        _check.changed(<object>c.name[which])
+    return 0
+
+
+cdef inline bint has_its_owner(const Call *c, int which) noexcept:
+    """True if an array has the base that it had, and that the memory."""
+    cdef const Ndarray *x = <const Ndarray *>c.kept[which]
+    cdef const Ndarray *owner = c.owner[which]
+    if numpy_api == NULL:
+        return True
+    if x.base != c.base[which] or owner_of(x) != owner:
+        return False
+    return owner == NULL or (
+        owner.data == c.owner_data[which] and owner.base == c.owner_base[which]
+        and bytes_of(owner, is_numpy_1) == c.owner_bytes[which])
 
 
 cdef inline int type_seen(object x) noexcept:
     """The ce_type of the numbers of an ndarray proper or Bits; -1 of others, and of all else."""
     cdef int i
+    if numpy_api == NULL:
+        return -1
     if type(x) is ndarray:
         return type_of_ndarray(<const Ndarray *><PyObject *>x)
     kind = type(x)
@@ -112,13 +140,8 @@ cdef inline int type_seen(object x) noexcept:
 cdef bint see(Call *c, int which, object x) noexcept:
     """Take a view as `look` does, in a tenth of the time; False: that is not possible."""
     cdef const Ndarray *array = <const Ndarray *><PyObject *>x
-    cdef int type_met
-    if numpy_api == NULL:
-        return False
-    type_met = type_seen(x)
-    if type_met < 0:
-        return False
-    if array.nd > FEW_AXES:
+    cdef int type_met = type_seen(x)
+    if type_met < 0 or array.nd > FEW_AXES:
         return False
     Py_INCREF(x)
     let_go(c, which)
@@ -144,19 +167,16 @@ cdef int confirm_view(Call *c, int which) except -1:
     Nor may the array in whose memory it lies have been made to free that.
     """
     cdef Py_buffer now
-    cdef const Ndarray *owner
-    cdef bint alike = True
-    if c.held[which] == AN_ARRAY:
+    cdef bint alike = c.held[which] == NOTHING or has_its_owner(c, which)
+    if not alike:
+        pass
+    elif c.held[which] == AN_ARRAY:
         alike = is_as_viewed(<const Ndarray *>c.kept[which], &c.view[which], c.flags[which],
                              c.met[which])
     elif c.held[which] == A_BUFFER:
         PyObject_GetBuffer(<object>c.kept[which], &now, PyBUF_STRIDES | PyBUF_FORMAT)
         alike = same_buffer(&now, &c.view[which])
         PyBuffer_Release(&now)
-    if alike and c.owner_data[which] != NULL:
-        owner = owner_of(<const Ndarray *>c.kept[which])
-        alike = owner != NULL and owner.data == c.owner_data[which] and (
-            bytes_of(owner, is_numpy_1) == c.owner_bytes[which])
     if not alike:
         _check.changed(<object>c.name[which])
     return 0
@@ -481,6 +501,7 @@ cdef int check_overlap(Call *c, int which, str name, object out) except -1:
                 may_be(c, which, i) and same(&c.view[which], &c.view[i])):
             simple = False
     if not simple:
+        confirm(c)  # what is looked at closely is what was viewed
         _check.overlaps(name, out, others(c, which))
     return 0
 
@@ -494,8 +515,10 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     cdef int type = type_of_output(c, which)
     if out is None:
         return fresh(c, which, z)
-    array = out if type_seen(out) >= 0 else _arrays.as_out(name, out)
     c.name[which] = <PyObject *>name
+    array = out
+    if not see(c, which, out):
+        array = _arrays.as_out(name, out)
     look(c, which, array)
     if not (c.held[which] != NOTHING and not v.readonly and holds(c, which, type)
             and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
@@ -520,6 +543,7 @@ cdef inline tuple output_shape(const Call *c, int which):
 cdef tuple stand_in_for(Call *c, int which, str name, object place, object out):
     """An array that can be filled, where the results go afterwards, and what the caller gets."""
     cdef int type = type_of_output(c, which)
+    confirm(c)
     _check.overlaps(name, place, others(c, which))
     place = _check.plain(place)
     stand_in = empty_like(plain(place), dtype=numpy_dtype[type])

@@ -115,7 +115,7 @@ def class_indices(name: str, x: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     array, watch = as_array(name, x), _core.Watch()
     watch.add(name, array)
     watch.confirm()
-    return array, np.asarray(indices(name, array, isinstance(x, list | tuple))).view()
+    return array, np.asarray(indices(name, array, type(x) in (list, tuple))).view()
 
 
 def numbers(name: str, array: NDArray[Any], dtype: Any, may_be_half: bool) -> NDArray[Any]:

@@ -99,7 +99,10 @@ cdef struct Call:
     PyObject *kept[VIEWS]  # of which the view is
     int flags[VIEWS]     # of an array that is kept, and the type of its elements
     int met[VIEWS]
-    char *owner_data[VIEWS]  # of the ndarray in whose memory that lies, NULL for none
+    PyObject *base[VIEWS]  # of what is kept; only its address counts
+    const Ndarray *owner[VIEWS]  # the one in whose memory that lies, NULL for none; only its address
+    char *owner_data[VIEWS]
+    PyObject *owner_base[VIEWS]
     Py_ssize_t owner_bytes[VIEWS]
     Py_ssize_t axes[VIEWS][2 * FEW_AXES]  # shape and strides of arrays that are kept
 
@@ -552,9 +555,15 @@ cdef object take_class_target(Call *c, Prepared p, object given):
     return x
 
 
-cdef inline object original(const Call *c, int which):
+cdef object original(const Call *c, int which):
     """An argument as an array, before it was copied."""
-    return bits(<object>(c.kept[which] if c.shared[which] == NULL else c.shared[which]))
+    if c.shared[which] == NULL:
+        return bits(<object>c.kept[which])
+    watch, array = Watch(), <object>c.shared[which]
+    watch.add(<object>c.name[which], array)  # it may have lost its memory since
+    if array.shape != (<object>c.kept[which]).shape:
+        _check.changed(<object>c.name[which])
+    return bits(array)
 
 
 cdef object take_element_target(Call *c, object given):

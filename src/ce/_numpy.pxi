@@ -93,14 +93,24 @@ cdef extern from *:
      * given other memory. */
     static inline int ce_lies_in(const Py_buffer *v, const ce_ndarray *owner, Py_ssize_t bytes)
     {
-        const char *low = v->buf, *high = low + v->itemsize;
-        if (v->len == 0 || !((unsigned)owner->flags & OWNS_DATA))
+        const char *low[2] = { v->buf, owner->data }, *high[2] = { low[0] + v->itemsize, low[1] };
+        if (v->len == 0)
             return 1;
         for (int i = 0; i < v->ndim; i++) {
             const Py_ssize_t reach = v->strides[i] * (v->shape[i] - 1);
-            *(reach > 0 ? &high : &low) += reach;
+            *(reach > 0 ? &high[0] : &low[0]) += reach;
         }
-        return low >= owner->data && high <= owner->data + bytes;
+        if ((unsigned)owner->flags & OWNS_DATA)
+            return low[0] >= low[1] && high[0] <= low[1] + bytes;
+        Py_ssize_t size = bytes; /* of an element */
+        for (int i = 0; i < owner->nd; i++) {
+            const Py_ssize_t n = owner->dimensions[i], reach = owner->strides[i] * (n - 1);
+            if (n == 0)
+                return 0;
+            size /= n;
+            *(reach > 0 ? &high[1] : &low[1]) += reach;
+        }
+        return low[0] >= low[1] && high[0] <= high[1] + size;
     }
 
     static inline int is_writeable(const ce_ndarray *x)
@@ -142,6 +152,7 @@ cdef extern from *:
         int nd
         Py_ssize_t *dimensions
         Py_ssize_t *strides
+        PyObject *base
         int flags
     int type_of_ndarray(const Ndarray *) noexcept
     char ce_type_of_number[64]

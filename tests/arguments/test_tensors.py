@@ -139,9 +139,9 @@ def test_tensors_whose_storage_was_freed(dtype):
         lambda: ce.softmax(x, axis=None),
         lambda: ce.mse_loss(x, 0),
     ):
-        with pytest.raises(TypeError, match="its storage has been freed"):
+        with pytest.raises(TypeError, match="it has no memory"):
             call()
-    with pytest.raises(TypeError, match=r"out .* its storage has been freed"):
+    with pytest.raises(TypeError, match=r"out .* it has no memory"):
         ce.softmax(np.zeros((4, 5)), out=x)
     empty = torch.zeros(0, 5, dtype=dtype)
     assert ce.softmax(empty).shape == (0, 5)

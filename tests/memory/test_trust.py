@@ -460,6 +460,107 @@ def test_views_that_are_read_when_their_owner_has_other_memory(part, late, chang
         late(own[part], change)
 
 
+@pytest.mark.parametrize("dtype", ["i4", "?", ">f8", "f2", "f4"])
+@pytest.mark.parametrize("change", [freed, replaced])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda first, v: ce.mse_loss(first, v),
+        lambda first, v: ce.mse_loss(first, 0.0, weight=v),
+        lambda first, v: ce.mse_loss(first, 0.0, sample_weight=v),
+        lambda first, v: ce.MSELoss(reduction="none").grad(first, 0.0, grad_output=v),
+        lambda first, v: ce.relative_entropy(first, v),
+        lambda first, v: ce.cross_entropy(first, v[:, 0]),
+        lambda first, v: ce.cross_entropy(first, np.zeros(ROWS, int), sample_weight=v[:, 0]),
+        lambda first, v: ce.cross_entropy(first, np.zeros(ROWS, int), weight=v[0]),
+        lambda first, v: ce.softmax_backward(first, v, axis=(0, 1)),
+    ],
+)
+def test_views_that_are_converted(call, change, dtype):
+    """Nothing is read of one whose owner an earlier argument has given other memory."""
+    own = np.zeros((ROWS, CLASSES), dtype)
+    with pytest.raises(ValueError, match="was changed"):
+        call(Hostile(change, own, np.ones((ROWS, CLASSES))), own[:])
+
+
+@pytest.mark.parametrize("dtype", [">i8", "f8", "i4"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_error_names_no_number_of_other_memory(dtype, whole):
+    """A target that was converted may be gone when a bad index is found in the copy."""
+    own = np.full(ROWS, 99, dtype)
+    weight = Hostile(
+        freed if not whole else lambda x: x.resize(1, refcheck=False), own, np.ones(ROWS)
+    )
+    with pytest.raises(ValueError, match="target was changed"):
+        ce.cross_entropy(logits(), own if whole else own[:], sample_weight=weight)
+
+
+def test_long_doubles_of_foreign_byte_order():
+    """There is no buffer of these, hence no view that could be compared."""
+    x = np.ones((2, 3), np.dtype(np.longdouble).newbyteorder())
+    for call in (lambda: ce.mse_loss(x[0], 0.0), lambda: ce.mse_loss(np.ones((2, 3)), x)):
+        with pytest.raises(TypeError, match="has dtype"):
+            call()
+
+
+def test_objects_that_change_the_array_they_are_in():
+    class Element:
+        def __init__(self, array):
+            self.array = array
+
+        @property
+        def __class__(self):
+            self.array.resize(1, refcheck=False)
+            return int
+
+    x = np.empty(1000, object)
+    x[:] = [Element(x) for _ in range(1000)]
+    with pytest.raises(TypeError, match=r"x holds a Element at \[0\]"):
+        ce.softmax(x)
+
+
+@pytest.mark.parametrize("axes", [3, 11])
+def test_outputs_of_bfloat16_and_many_axes(axes):
+    """The same memory twice is refused, and bits may stand beside numbers."""
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
+    shape = (2,) * axes
+    x = np.linspace(-1, 1, 2**axes).reshape(shape).astype(ml_dtypes.bfloat16)
+    g, h = np.zeros_like(x), np.zeros(shape, np.uint16)
+    expected = ce.MSELoss().grad_and_hess(x, 0.0)
+    ce.MSELoss().grad_and_hess(x, 0.0, out=(g, h))
+    assert_same_bits(g.view("u2"), expected[0].view("u2"))
+    assert_same_bits(h, expected[1].view("u2"))
+    for out in ((g, g), (g, g.view("u2")), (h, h)):
+        with pytest.raises(ValueError, match="overlaps"):
+            ce.MSELoss().grad_and_hess(x, 0.0, out=out)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_overlaps_are_those_of_the_views():
+    """An output's code may change the strides of an input, and the next one's put them back."""
+    memory = np.linspace(0, 1, 24)
+    z = memory[:12].reshape(3, 4)
+
+    class Out:
+        def __init__(self, array, strides):
+            self.array, self.strides = array, strides
+
+        def __dlpack_device__(self):
+            return 1, 0
+
+        def __dlpack__(self, **options):
+            z.strides = self.strides
+            return self.array.__dlpack__(**options)
+
+    first = Out(memory[6:18].reshape(3, 4), (0, 0))
+    before = memory.copy()
+    with pytest.raises(ValueError, match="was changed"):
+        ce.CrossEntropyLoss().grad_and_hess(
+            z, [0, 1, 2], out=(first, Out(np.zeros((3, 4)), (32, 8)))
+        )
+    assert_same_bits(memory, before)
+
+
 def test_views_of_any_layout_lie_in_their_owner(rng):
     """So do those that begin at its end, have no elements, or share all of them."""
     own = np.array(rng.normal(size=(6, 4, 5)))
