@@ -100,7 +100,7 @@ cdef struct Call:
     int flags[VIEWS]     # of an array that is kept, and the type of its elements
     int met[VIEWS]
     PyObject *base[VIEWS]  # of what is kept; only its address counts
-    const Ndarray *owner[VIEWS]  # the one in whose memory that lies, NULL for none; only its address
+    const Ndarray *owner[VIEWS]  # the one in whose memory that lies, NULL for none; an address
     char *owner_data[VIEWS]
     PyObject *owner_base[VIEWS]
     Py_ssize_t owner_bytes[VIEWS]
