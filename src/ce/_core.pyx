@@ -561,7 +561,7 @@ cdef object original(const Call *c, int which):
         return bits(<object>c.kept[which])
     watch, array = Watch(), <object>c.shared[which]
     watch.add(<object>c.name[which], array)  # it may have lost its memory since
-    if array.shape != (<object>c.kept[which]).shape:
+    if array.shape != (<object>c.kept[which]).shape or array.dtype.kind == "O":
         _check.changed(<object>c.name[which])
     return bits(array)
 

@@ -495,6 +495,19 @@ def test_an_error_names_no_number_of_other_memory(dtype, whole):
         ce.cross_entropy(logits(), own if whole else own[:], sample_weight=weight)
 
 
+def test_an_error_asks_no_objects():
+    """A target that was converted may have become an array of objects since."""
+    target = np.full(ROWS, 99, ">i8")
+    objects = [object()] * ROWS
+
+    def change(array):
+        array.__setstate__((1, array.shape, np.dtype(object), False, objects))
+
+    weight = Hostile(change, target, np.ones(ROWS))
+    with pytest.raises(ValueError, match="target was changed"):
+        ce.cross_entropy(logits(), target, sample_weight=weight)
+
+
 def test_long_doubles_of_foreign_byte_order():
     """There is no buffer of these, hence no view that could be compared."""
     x = np.ones((2, 3), np.dtype(np.longdouble).newbyteorder())
