@@ -19,7 +19,7 @@ INLINE void add_classes(real *z, int some, const real *m, real *sums, real_bits 
 
     for (int k = 0; k < some; k++)
         LANE(l) x[k * LANES + l] = z[k * LANES + l] - m[l];
-    exp_stages(q, t, x, some * LANES);
+    exp_stages(q, t, x, BY_2_64, some * LANES);
     EACH(l, some) q[l] = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
     if (!keep)
         EACH(l, some) z[l] = q[l];

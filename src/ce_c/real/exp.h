@@ -23,6 +23,8 @@
 #define BY_1_F64        (BY_0_F64 + 1023)
 #define BY_2_64_F32     (BY_1_F32 + 64)
 #define BY_2_64_F64     (BY_1_F64 + 64)
+#define BY_RAISED_F32   (BY_0_F32 + 64)
+#define BY_RAISED_F64   (BY_0_F64 + 64)
 #define EXP_HI_F32      88.72283F /* beyond, e^x overflows */
 #define EXP_HI_F64      709.782712893384
 #define EXP_LO_F32      (-87.33654F) /* e^lo = 2^-126, the least normal number */
@@ -61,6 +63,14 @@ INLINE float exp_low_f32(float q, float r)
 INLINE float exp_scaled_f32(float q, float t, float x, float lo)
 {
     const float y = q * f32_bits(bits_f32(t) << 23);
+    return x < lo ? 0.0F : y;
+}
+
+/* The same with t from BY_RAISED_F32 (or _F64): n goes to the exponent of q, which is no work for the units that
+ * multiply. A NaN may come out as any number. */
+INLINE float exp_raised_f32(float q, float t, float x, float lo)
+{
+    const float y = f32_bits(bits_f32(q) + (bits_f32(t) << 23));
     return x < lo ? 0.0F : y;
 }
 
@@ -111,6 +121,12 @@ INLINE double exp_low_f64(double q, double r)
 INLINE double exp_scaled_f64(double q, double t, double x, double lo)
 {
     const double y = q * f64_bits(bits_f64(t) << 52);
+    return x < lo ? 0.0 : y;
+}
+
+INLINE double exp_raised_f64(double q, double t, double x, double lo)
+{
+    const double y = f64_bits(bits_f64(q) + (bits_f64(t) << 52));
     return x < lo ? 0.0 : y;
 }
 

@@ -21,13 +21,42 @@ static inline void fetch_four(uintptr_t address, uintptr_t apart)
     for (uintptr_t i = 0; i < 4; i++) __builtin_prefetch((const void *)(address + i * apart), 0, 2);
 }
 
+/* A bit for each of the 64 bytes' numbers that equal x. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
+#define EQUAL_32(z, x) ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_EQ_OQ))
+#define EQUAL_64(z, x) ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_EQ_OQ))
+#elif defined(__AVX__)
+#include <immintrin.h>
+#define EQUAL_HALF_32(z, x)                                                                                            \
+    ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(z), _mm256_set1_ps(x), _CMP_EQ_OQ)))
+#define EQUAL_HALF_64(z, x)                                                                                            \
+    ((unsigned)_mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(z), _mm256_set1_pd(x), _CMP_EQ_OQ)))
+#define EQUAL_32(z, x) (EQUAL_HALF_32(z, x) | EQUAL_HALF_32((z) + 8, x) << 8)
+#define EQUAL_64(z, x) (EQUAL_HALF_64(z, x) | EQUAL_HALF_64((z) + 4, x) << 4)
+#else
+static inline unsigned equal_32(const float *z, float x)
+{
+    unsigned bits = 0;
+    for (int l = 0; l < 16; l++) bits |= (unsigned)(z[l] == x) << l;
+    return bits;
+}
+
+static inline unsigned equal_64(const double *z, double x)
+{
+    unsigned bits = 0;
+    for (int l = 0; l < 8; l++) bits |= (unsigned)(z[l] == x) << l;
+    return bits;
+}
+#define EQUAL_32 equal_32
+#define EQUAL_64 equal_64
+#endif
+
+#if defined(__AVX512F__)
 #define STREAMS               1
 #define STREAM_LINE(to, from) _mm512_stream_si512((void *)(to), _mm512_load_si512((const void *)(from)))
 #define STREAM_END()          _mm_sfence()
 #elif defined(__AVX__)
-#include <immintrin.h>
 #define STREAMS               1
 #define STREAM_HALF(to, from) _mm256_stream_si256((__m256i *)(to), _mm256_load_si256((const __m256i *)(from)))
 #define STREAM_LINE(to, from) (STREAM_HALF(to, from), STREAM_HALF((char *)(to) + 32, (const char *)(from) + 32))

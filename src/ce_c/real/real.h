@@ -18,6 +18,7 @@ typedef uint32_t real_word;
 #define MAX_FINITE  0x1.fffffep127F
 #define ABS         fabsf
 #define BITS        bits_f32
+#define EQUAL       EQUAL_32
 #define FMA         FMA_F32
 #define ZERO_IF     zero_if_f32
 #define BY_SIGN     by_sign_f32
@@ -34,6 +35,8 @@ typedef uint32_t real_word;
 #define EXP_HIGH    exp_high_f32
 #define EXP_LOW     exp_low_f32
 #define EXP_SCALED  exp_scaled_f32
+#define EXP_RAISED  exp_raised_f32
+#define BY_RAISED   BY_RAISED_F32
 #define LOG         log_f32
 #define LOG1P       log1p_f32
 #define LOG1P_UNIT  log1p_unit_f32
@@ -50,6 +53,7 @@ typedef uint64_t real_word;
 #define MAX_FINITE  0x1.fffffffffffffp1023
 #define ABS         fabs
 #define BITS        bits_f64
+#define EQUAL       EQUAL_64
 #define FMA         FMA_F64
 #define ZERO_IF     zero_if_f64
 #define BY_SIGN     by_sign_f64
@@ -66,6 +70,8 @@ typedef uint64_t real_word;
 #define EXP_HIGH    exp_high_f64
 #define EXP_LOW     exp_low_f64
 #define EXP_SCALED  exp_scaled_f64
+#define EXP_RAISED  exp_raised_f64
+#define BY_RAISED   BY_RAISED_F64
 #define LOG         log_f64
 #define LOG1P       log1p_f64
 #define LOG1P_UNIT  log1p_f64
@@ -98,13 +104,16 @@ INLINE real exp_any(real x)
 }
 
 /* Adds 8 or 16 numbers in a fixed tree, whatever the vector width of the machine. */
-static inline double tree_sum(double *x, int n)
+static inline double tree_sum(const double *x, int n)
 {
+    double a[4];
+
     if (n > 8)
-        for (int l = 0; l < 8; l++) x[l] += x[l + 8];
-    for (int l = 0; l < 4; l++) x[l] += x[l + 4];
-    for (int l = 0; l < 2; l++) x[l] += x[l + 2];
-    return x[0] + x[1];
+        SIMD
+    for (int l = 0; l < 4; l++) a[l] = (x[l] + x[8 + l]) + (x[4 + l] + x[12 + l]);
+    else SIMD
+    for (int l = 0; l < 4; l++) a[l] = x[l] + x[4 + l];
+    return (a[0] + a[2]) + (a[1] + a[3]);
 }
 
 /* Of one lane, from four vectors. */

@@ -14,19 +14,10 @@ typedef struct {
     double      fade;
 } chunk;
 
-/* From exponentials, also in their place. u: the shares or weights of the classes. */
-static void emit_gradients(const real *e, const real *u, real *to, emission emits, const chunk *c)
+/* n numbers e times a factor, less subtract times u (1 if absent); also in place of e. */
+static void scale_exps(const real *e, const real *u, real *to, int64_t n, e_scale f, real subtract)
 {
-    const int     at = c->at;
-    const int64_t n = c->n;
-    const e_scale f = e_scale_of(c->x->per_e[at], c->fade);
-    const real    subtract = normal((real)c->x->subtract[at]);
-
-    if (emits == SHARES) {
-        const share_factors shares = { normal((real)c->x->s[at]), subtract, share_total_of(c->x->share_sum[at]) };
-        SIMD
-        for (int64_t i = 0; i < n; i++) to[i] = share_grad(e[i], scaled(e[i], f), f.unit, u[i], shares);
-    } else if (subtract == 0 && f.b == 1) {
+    if (subtract == 0 && f.b == 1) {
         SIMD
         for (int64_t i = 0; i < n; i++) to[i] = e[i] < f.least ? 0 : e[i] * f.a;
     } else if (subtract == 0) {
@@ -39,6 +30,23 @@ static void emit_gradients(const real *e, const real *u, real *to, emission emit
         SIMD
         for (int64_t i = 0; i < n; i++) to[i] = normal(scaled(e[i], f) - subtract);
     }
+}
+
+/* From exponentials, also in their place. u: the shares or weights of the classes. */
+static void emit_gradients(const real *e, const real *u, real *to, emission emits, const chunk *c)
+{
+    const int     at = c->at;
+    const int64_t n = c->n;
+    const e_scale f = e_scale_of(c->x->per_e[at], c->fade);
+    const real    subtract = normal((real)c->x->subtract[at]);
+
+    if (emits != SHARES) {
+        scale_exps(e, u, to, n, f, subtract);
+        return;
+    }
+    const share_factors shares = { normal((real)c->x->s[at]), subtract, share_total_of(c->x->share_sum[at]) };
+    SIMD
+    for (int64_t i = 0; i < n; i++) to[i] = share_grad(e[i], scaled(e[i], f), f.unit, u[i], shares);
 }
 
 static void emit_hessians(const real *e, real *to, const chunk *c)
@@ -144,6 +152,22 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
         if (wants_hess)
             write_numbers(hess_row + i * hess_step, grid->type[CE_HESS], hess_step, to.hess, n);
     }
+}
+
+/* The gradient of item l's row, whose exponentials stand in its place, where it needs nothing else. */
+static void scale_row(const softmax_call *call, const tile *x, int l, const ce_pair *pairs)
+{
+    const ce_grid *grid = call->grid;
+    const int64_t  K = grid->classes;
+    const real    *w = call->plan->job->w, subtract = normal((real)x->subtract[l]);
+    real *const    to = (real *)item_at(grid, x, CE_GRAD, l);
+
+    for (int64_t k = 0; k < K; k += BLOCK) {
+        const double fade = pairs ? fade_of(pairs[k / BLOCK].m, x->m[l]) : 1;
+        scale_exps(to + k, w ? w + k : NULL, to + k, smaller(K - k, BLOCK), e_scale_of(x->per_e[l], fade), subtract);
+    }
+    if (grid->data[CE_TARGET])
+        to[x->t[l]] = normal((real)x->grad_t[l]);
 }
 
 /* An ignored item's logits are never read. */

@@ -4,82 +4,67 @@
 
 #include "softmax/steps.h"
 
-/* The maxima by lanes: of each chunk from number `first` on, of all of them, and of the numbers before and after, maybe
- * with some of the others. */
-typedef struct {
-    real    top[BLOCK / CHUNK][LANES], all[LANES], ends[LANES];
-    int64_t first;
-} maxima;
-
-/* How many numbers of z lie before the first line of memory: loads that reach into two lines take twice the time. Of
- * few numbers it does not matter. */
-static int64_t to_first_line(const real *z, int64_t n)
+/* The maxima of n numbers, at least LANES, by lanes: of each chunk, which follow each other in `top`, and of all.
+ * Memory brings meanwhile what stands so many bytes ahead, unless that is 0. */
+static void find_maxima(real *top, real *all, const real *z, int64_t n, uintptr_t ahead)
 {
-    const uintptr_t past = (uintptr_t)z % LINE;
-    return past == 0 || past % sizeof(real) != 0 || n < CHUNK ? 0 : (int64_t)((LINE - past) / sizeof(real));
-}
-
-static void find_maxima(maxima *found, const steps *b)
-{
-    const real *const z = b->z, *const tail = b->n < STEP ? b->filled : z + b->n - STEP;
-    real          all[LANES], ends[LANES];
-    const int64_t first = to_first_line(z, b->n);
-    real(*top)[LANES] = found->top;
-
-    found->first = first;
     LANE(l) all[l] = -INFINITY;
-    for (int64_t c = first; c + STEP <= b->n; c += CHUNK, top++) {
-        const int64_t end = c + CHUNK < b->n ? c + CHUNK : b->n;
+    for (int64_t c = 0; c < n; c += CHUNK, top += LANES) {
+        const int64_t end = smaller(c + CHUNK, n);
         real          a[STEP];
+        int64_t       i = c;
 
         STEPS(l) a[l] = -INFINITY;
-        for (int64_t i = c; i + STEP <= end; i += STEP)
+        for (; i + STEP <= end; i += STEP) {
+            if (ahead > 0)
+                fetch_four((uintptr_t)(z + i) + ahead, LINE);
             STEPS(l) a[l] = z[i + l] > a[l] ? z[i + l] : a[l];
+        }
+        for (; i < end; i += LANES) {
+            const real *x = z + vector_at(i, n);
+            LANE(l) a[l] = x[l] > a[l] ? x[l] : a[l];
+        }
         LANE(l) a[l] = a[LANES + l] > a[l] ? a[LANES + l] : a[l];
         LANE(l) a[2 * LANES + l] = a[3 * LANES + l] > a[2 * LANES + l] ? a[3 * LANES + l] : a[2 * LANES + l];
-        LANE(l) (*top)[l] = a[2 * LANES + l] > a[l] ? a[2 * LANES + l] : a[l];
-        LANE(l) all[l] = (*top)[l] > all[l] ? (*top)[l] : all[l];
+        LANE(l) top[l] = a[2 * LANES + l] > a[l] ? a[2 * LANES + l] : a[l];
+        LANE(l) all[l] = top[l] > all[l] ? top[l] : all[l];
     }
-    LANE(l) ends[l] = -INFINITY;
-    for (int i = 0; i < STEP; i += LANES)
-        LANE(l) ends[l] = tail[i + l] > ends[l] ? tail[i + l] : ends[l];
-    if (first > 0)
-        LANE(l) ends[l] = z[l] > ends[l] ? z[l] : ends[l];
-    LANE(l) found->all[l] = all[l];
-    LANE(l) found->ends[l] = ends[l];
 }
 
-/* The largest of them. */
-static real largest(const maxima *found)
+/* The largest of LANES numbers. */
+static inline real largest(const real *x)
 {
-    real x[LANES];
+    real a[4];
 
-    LANE(l) x[l] = found->all[l] > found->ends[l] ? found->all[l] : found->ends[l];
-    for (int l = 0; l < LANES / 2; l++) x[l] = x[l + LANES / 2] > x[l] ? x[l + LANES / 2] : x[l];
-    for (int l = 0; l < LANES / 4; l++) x[l] = x[l + LANES / 4] > x[l] ? x[l + LANES / 4] : x[l];
-    for (int l = 0; l < LANES / 8; l++) x[l] = x[l + LANES / 8] > x[l] ? x[l + LANES / 8] : x[l];
-    return x[LANES / 16] > x[0] ? x[LANES / 16] : x[0]; /* of 8 lanes, one is left */
+    SIMD
+    for (int l = 0; l < 4; l++) {
+        const real low = x[l] > x[LANES / 2 + l] ? x[l] : x[LANES / 2 + l], at = x[LANES / 4 + l],
+                   high = at > x[LANES - 4 + l] ? at : x[LANES - 4 + l];
+        a[l] = low > high ? low : high;
+    }
+    const real even = a[0] > a[2] ? a[0] : a[2], odd = a[1] > a[3] ? a[1] : a[3];
+    return even > odd ? even : odd;
+}
+
+/* A bit for each of STEP numbers that is m. */
+static inline uint64_t places_in_step(const real *z, real m)
+{
+    const uint64_t low = EQUAL(z, m) | (uint64_t)EQUAL(z + LANES, m) << LANES;
+    return low | (EQUAL(z + 2 * LANES, m) | (uint64_t)EQUAL(z + 3 * LANES, m) << LANES) << 2 * LANES;
 }
 
 /* Where the maximum m stands first. It may have gone meanwhile, if another thread writes: then any place will do. */
-static int64_t place_of_maximum(const maxima *found, const real *z, int64_t n, real m)
+static int64_t place_of_maximum(const real *top, const real *z, int64_t n, real m)
 {
-    const int64_t first = found->first, rest = first + (n - first) / STEP * STEP;
-    int64_t       at = rest;
+    uint64_t here = 0;
+    int64_t  i = 0;
 
-    for (int64_t i = 0; i < first; i++)
-        if (z[i] == m)
-            return i;
-    for (int l = 0; l < LANES; l++) {
-        int64_t chunk = 0, i;
-        if (found->all[l] != m)
-            continue;
-        while (found->top[chunk][l] != m) chunk++;
-        for (i = first + chunk * CHUNK + l; i < rest && z[i] != m;) i += LANES;
-        at = i < at ? i : at;
-    }
-    while (at >= rest && at < n - 1 && z[at] != m) at++;
-    return at < n ? at : n - 1;
+    for (; i + CHUNK < n && !EQUAL(top, m); i += CHUNK) top += LANES;
+    for (; i + STEP <= n && !here; i += STEP) here = places_in_step(z + i, m);
+    if (here)
+        return i - STEP + __builtin_ctzll(here);
+    for (; i < n && !here; i += LANES) here = EQUAL(z + vector_at(i, n), m);
+    return vector_at(i - LANES, n) + (here ? __builtin_ctzll(here) : 0);
 }
 
 #endif

@@ -1,6 +1,4 @@
-/* rows.h - long, contiguous rows one after the other: scan, link, emission, which may wait for the scan of the next row
- * (delayed.h).
- */
+/* rows.h - long, contiguous rows, a few at a time: scan, link, emission. */
 #ifndef CE_ROWS_ROWS_H
 #define CE_ROWS_ROWS_H
 
@@ -14,7 +12,6 @@ static void open_rows(const softmax_call *call, int64_t item, int64_t last, int6
 {
     locate(call->grid, item, last, 1, most, x);
     open_tile(call, x);
-    read_target_logits(call->grid, x);
 }
 
 static void set_sums(tile *x, int l, ce_pair all)
@@ -43,93 +40,86 @@ static void close_rows(const ce_grid *grid, const tile *x, int64_t item, double 
     write_losses(grid, x->loss, x, 0);
 }
 
-/* Of K classes: how many numbers the worker's buffer takes, to keep the exponentials or else to convert one block, and
- * for an emission to work in. */
+/* Of K classes: how many numbers the worker's buffer takes, to keep exponentials or else to convert one block, and for
+ * an emission to work in. */
 static int64_t buffer_numbers(int64_t K, int derives)
 {
-    const bool keeps = derives && K > BLOCK && K <= KEPT;
-    return (keeps ? up_to_step(K) : BLOCK) + 4 * CHUNK;
+    return (derives && K > BLOCK && K <= KEPT ? up_to_step(K) : BLOCK) + 4 * CHUNK;
 }
 
-/* May a row's gradient wait for the scan of the next row? It may where the scan reads nothing that it writes. */
-static bool can_delay(const softmax_call *call)
+/* Does the class axis of an array lie side by side, as numbers to compute with? */
+static inline bool is_row_of_real(const ce_grid *grid, int array)
 {
-    const ce_grid *grid = call->grid;
-    const ce_job  *job = call->plan->job;
-
-    return call->link->emits == PROBABILITIES && grid->classes <= KEPT && grid->type[CE_Z] == REAL_TYPE &&
-           grid->data[CE_GRAD] && grid->type[CE_GRAD] == REAL_TYPE && grid->class_stride[CE_GRAD] == sizeof(real) &&
-           !call->plan->curves && (job->label_smoothing == 0 || !job->w);
+    return grid->data[array] && grid->type[array] == REAL_TYPE && grid->class_stride[array] == sizeof(real);
 }
 
 /* What a worker takes along from row to row. */
 typedef struct {
-    real        *work, *kept;
-    bool         keeps, delays;
-    delayed_grad delayed[LANES]; /* of the row at place l of the tile before */
-    pair_list    all;            /* pairs of the row, and, until they are overwritten, of the row before */
+    real     *work, *kept;
+    bool      keeps, direct; /* the exponentials; where the gradient goes */
+    pair_list all;
 } row_worker;
 
-static inline real *kept_of(const row_worker *worker, int l, int64_t K)
+/* Where the exponentials of row l of the tile are kept, or one block is converted. */
+static inline real *kept_of(const softmax_call *call, const row_worker *worker, const tile *x, int l)
 {
-    return worker->kept + (worker->keeps ? l * up_to_step(K) : 0);
+    if (worker->direct)
+        return (real *)item_at(call->grid, x, CE_GRAD, l);
+    return worker->kept + l * up_to_step(call->grid->classes);
 }
 
-/* The maxima of a row's blocks, if it has more than one. */
-static inline const ce_pair *block_maxima(const row_worker *worker, int64_t K)
-{
-    return K > BLOCK ? worker->all.pairs : NULL;
-}
-
-/* Writes the gradient of the row at place l of the tile before, if it was delayed. */
-static void write_delayed(row_worker *worker, int l, int64_t K)
-{
-    delayed_grad *const grad = &worker->delayed[l];
-
-    if (grad->to)
-        for (int64_t k = 0; k < K; k += BLOCK) {
-            const block_task task = block_task_of(kept_of(worker, l, K) + k, true, grad, block_maxima(worker, K), k);
-            write_delayed_block(&task, 0, smaller(K - k, BLOCK));
-        }
-    end_delayed(grad);
-}
-
-/* Scans row l of the tile; more: another row follows in memory. */
-static void scan_row(const softmax_call *call, row_worker *worker, tile *x, int l, bool more)
+/* Scans the rows of a tile: if they have several blocks, there is but one. */
+static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
 {
     const int64_t  K = call->grid->classes;
     const emission emits = call->link->emits;
-    real *const    kept = kept_of(worker, l, K);
+    row_parts      p;
+    ce_pair        pairs[LANES];
+    int            at[LANES];
 
-    worker->all.n = 0;
-    for (int64_t k = 0; k < K; k += BLOCK) {
-        const block_task task = block_task_of(kept + (worker->keeps ? k : 0), worker->keeps, &worker->delayed[l],
-                                              block_maxima(worker, K), k);
-        add_pair(&worker->all, emits, scan_part(call, x, l, more, k, &task));
+    p.first = p.rows = 0, p.keeps = worker->keeps, p.gaps = sums_gaps(call);
+    for (int l = 0; l < x->width; l++) {
+        if (!x->live[l]) {
+            set_sums(x, l, (ce_pair){ 0, 0, 0, 0 });
+            continue;
+        }
+        p.row[p.rows] = row_at(call, x, l);
+        p.t[p.rows] = call->grid->data[CE_TARGET] ? x->t[l] : -1;
+        p.z_t[p.rows] = 0;
+        p.room[p.rows] = kept_of(call, worker, x, l);
+        at[p.rows++] = l;
     }
-    end_delayed(&worker->delayed[l]);
-    set_sums(x, l, merged_pairs(&worker->all, emits));
+    worker->all.n = 0;
+    for (; p.rows > 0 && p.first < K; p.first += BLOCK) {
+        p.n = smaller(K - p.first, BLOCK);
+        scan_parts_of_rows(call->link, &p, pairs);
+        if (K > BLOCK)
+            add_pair(&worker->all, emits, pairs[0]);
+        if (worker->keeps)
+            p.room[0] += BLOCK;
+    }
+    if (K > BLOCK && p.rows > 0)
+        pairs[0] = merged_pairs(&worker->all, emits);
+    for (int l = 0; l < x->width; l++) x->z_t[l] = 0;
+    if (emits == ONE_HOT)
+        read_target_logits(call->grid, x);
+    else
+        for (int r = 0; r < p.rows; r++) x->z_t[at[r]] = (double)p.z_t[r];
+    for (int r = 0; r < p.rows; r++) set_sums(x, at[r], pairs[r]);
 }
 
 static void finish_row(const softmax_call *call, row_worker *worker, const tile *x, int l)
 {
-    const ce_grid *grid = call->grid;
-    const int64_t  K = grid->classes;
+    const int64_t    K = call->grid->classes;
+    const ce_pair   *pairs = worker->keeps && K > BLOCK ? worker->all.pairs : NULL;
+    const row_source from = { worker->keeps ? kept_of(call, worker, x, l) : NULL, pairs, worker->work };
 
-    if (!x->live[l]) {
-        write_zeros(grid, x, l, 0, K);
-    } else if (worker->delays) {
-        worker->delayed[l] = (delayed_grad){ .to = (real *)item_at(grid, x, CE_GRAD, l),
-                                             .per_e = x->per_e[l],
-                                             .m = x->m[l],
-                                             .subtract = normal((real)x->subtract[l]),
-                                             .t = grid->data[CE_TARGET] ? x->t[l] : -1,
-                                             .grad_t = normal((real)x->grad_t[l]) };
-    } else {
-        const row_source from = { worker->keeps ? kept_of(worker, l, K) : NULL,
-                                  worker->keeps ? block_maxima(worker, K) : NULL, worker->work };
+    if (!x->live[l])
+        write_zeros(call->grid, x, l, 0, K);
+    else if (worker->direct && !call->plan->curves)
+        scale_row(call, x, l, pairs);
+    else
         emit_row(call, x, l, &from, 0, K);
-    }
 }
 
 /* Runs items first to last, and adds up their losses by lanes. Of short rows several go through the link together: as
@@ -141,14 +131,7 @@ static void run_rows_of_block(const softmax_call *call, row_worker *worker, int6
 
     for (int64_t i = first; i < last; i += x.width) {
         open_rows(call, i, last, fit > LANES ? LANES : fit > 1 ? fit : 1, &x);
-        for (int l = 0; l < x.width; l++) {
-            if (x.live[l]) {
-                scan_row(call, worker, &x, l, i + l + 1 < call->grid->items);
-            } else {
-                write_delayed(worker, l, K);
-                set_sums(&x, l, (ce_pair){ 0, 0, 0, 0 });
-            }
-        }
+        scan_rows(call, worker, &x);
         answer_rows(call, &x);
         if (call->plan->derives)
             for (int l = 0; l < x.width; l++) finish_row(call, worker, &x, l);
@@ -162,9 +145,9 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
     row_worker     worker;
 
     worker.work = buffer, worker.kept = buffer + 4 * CHUNK;
-    for (int l = 0; l < LANES; l++) worker.delayed[l].to = NULL, worker.delayed[l].subtract = 0;
     worker.keeps = call->plan->derives && is_by_e(call->link->emits) && grid->classes <= KEPT;
-    worker.delays = can_delay(call);
+    worker.direct = worker.keeps && call->link->emits == PROBABILITIES && is_row_of_real(grid, CE_Z) &&
+                    is_row_of_real(grid, CE_GRAD);
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block;
         double        sums[LANES] = { 0 };
@@ -172,8 +155,6 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
         run_rows_of_block(call, &worker, from, smaller(from + grid->block, grid->items), sums);
         call->plan->blocks[b].loss = tree_sum(sums, LANES);
     }
-    if (worker.delays)
-        for (int l = 0; l < LANES; l++) write_delayed(&worker, l, grid->classes);
 }
 
 #endif

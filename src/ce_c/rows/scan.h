@@ -6,7 +6,6 @@
 #define CE_ROWS_SCAN_H
 
 #include "real/numbers.h"
-#include "rows/delayed.h"
 #include "rows/maximum.h"
 #include "softmax/class_sums.h"
 #include "softmax/factors.h"
@@ -113,102 +112,147 @@ typedef struct {
     uintptr_t next, apart;
 } ahead_of;
 
-/* Sums, by lanes, of exp(z - m) times 2^64, which are kept, if asked for, also in place of z. Memory takes the gradient
- * that was delayed. */
-INLINE void sum_exps(double *sums, const block_task *task, const steps *b, real m, ahead_of ahead, int mode)
-{
-    const bool  keeps = mode & 1, delayed = mode & 2, subtracts = mode & 4;
-    real *const kept = task->kept, *const grad = task->delayed;
-    const e_scale   f = task->f;
-    const real      subtract = task->subtract;
-    const uintptr_t apart = ahead.apart;
-    uintptr_t       next = ahead.next;
-    real            spill[STEP];
+/* A block of a row on its way: n numbers, at least LANES, their maximum m, or 0, and where it stands, -1 if it is not
+ * to be left out. kept: where the exponentials go, maybe in place of z. */
+typedef struct {
+    const real *z;
+    real       *kept;
+    int64_t     n, at;
+    real        m;
+    ahead_of    ahead;
+} exp_block;
 
-    for (int64_t c = 0; c < b->n; c += CHUNK) {
-        const int64_t end = c + CHUNK < b->n ? c + CHUNK : b->n;
+/* The numbers behind the last whole step are added vector by vector to a, but for those of the last vector, a copy of
+ * which is `last`, that were added before. A NaN that was met is the sum. */
+INLINE void end_of_block(const exp_block *b, const real *last, real *a, real *met, bool keeps)
+{
+    for (int64_t i = b->n / STEP * STEP; i < b->n; i += LANES) {
+        const int64_t from = vector_at(i, b->n);
+        const int     done = (int)(i - from), top = (int)(b->at - from);
+        real          e[LANES];
+
+        exps_of(e, from == i ? b->z + i : last, b->m, LANES, met);
+        LANE(l) a[l] += ZERO_IF((l < done) | (l == top), e[l]);
+        if (keeps)
+            LANE(l) b->kept[from + l] = e[l];
+    }
+    LANE(l) a[l] = met[l] != met[l] ? met[l] : a[l];
+}
+
+/* Sums, by lanes, of exp(z - m) times 2^64 of all numbers but the maximum, by chunks in the computing type. */
+INLINE void sum_exps(const exp_block *b, double *to, bool keeps)
+{
+    const int64_t n = b->n, whole = n / STEP * STEP, top = b->at >= 0 && b->at < whole ? b->at / STEP * STEP : -1;
+    uintptr_t     next = b->ahead.next;
+    double        sums[LANES] = { 0 };
+    real          others[STEP], last[LANES], met[LANES] = { 0 };
+    intptr_t aside = 0; /* from the step with the maximum to what takes its place: a branch would be mispredicted */
+
+    if (top >= 0) {
+        aside = (const char *)others - (const char *)(b->z + top);
+        const int at = (int)(b->at - top);
+        STEPS(l) {
+            const real x = b->z[top + l];
+            others[l] = l == at ? -INFINITY : x;
+        }
+    }
+    if (n % LANES)
+        LANE(l) last[l] = b->z[n - LANES + l];
+    for (int64_t c = 0; c < n; c += CHUNK) {
+        const int64_t end = smaller(c + CHUNK, whole);
         real          a[STEP] = { 0 };
 
-        for (int64_t i = c; i < end; i += STEP, next += 4 * apart) {
-            real q[STEP], t[STEP], x[STEP];
-
-            fetch_four(next, apart);
-            const real *z = step_at(b, i);
-            real *const to = !delayed || i == b->last ? spill : grad + i;
-            STEPS(l) x[l] = z[l] - m;
-            if (delayed)
-                STEPS(l) to[l] = delayed_number(kept[i + l], f, subtract, subtracts);
-            exp_stages(q, t, x, STEP);
-            STEPS(l) {
-                const real e = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
-                a[l] += e;
-                if (keeps)
-                    kept[i + l] = e;
-            }
+        for (int64_t i = c; i < end; i += STEP, next += 4 * b->ahead.apart) {
+            real e[STEP];
+            fetch_four(next, b->ahead.apart);
+            exps_of(e, (const real *)((const char *)(b->z + i) + (aside & -(intptr_t)(i == top))), b->m, STEP, met);
+            STEPS(l) a[l] += e[l];
+            if (keeps)
+                STEPS(l) b->kept[i + l] = e[l];
         }
+        if (c + CHUNK >= n)
+            end_of_block(b, last, a, met, keeps);
         LANE(l) sums[l] += (double)((a[l] + a[LANES + l]) + (a[2 * LANES + l] + a[3 * LANES + l]));
     }
+    if (keeps && b->at >= 0)
+        b->kept[b->at] = (real)0x1p64;
+    LANE(l) to[l] = sums[l];
 }
 
-/* The same, once for each way of working. */
-INLINE void sum_exps_by_task(double *sums, const block_task *task, const steps *b, real m, ahead_of ahead)
-{
-    enum { KEEPS = 1, DELAYED = 2, SUBTRACTS = 4 };
-
-    if (task->delayed && task->subtract != 0)
-        sum_exps(sums, task, b, m, ahead, KEEPS | DELAYED | SUBTRACTS);
-    else if (task->delayed)
-        sum_exps(sums, task, b, m, ahead, KEEPS | DELAYED);
-    else if (task->keeps)
-        sum_exps(sums, task, b, m, ahead, KEEPS);
-    else
-        sum_exps(sums, task, b, m, ahead, 0);
-}
-
-/* Classes of a row: n of them, at most BLOCK, from `first` on; do more numbers follow in memory? */
+/* Classes of some rows: n of them, at most BLOCK, from `first` on. room: that of each row for its exponentials, if they
+ * are kept, or else for copies of its logits. */
 typedef struct {
-    int64_t first, n;
-    bool    more;
-} row_part;
+    int64_t  first, n;
+    int      rows;
+    long_row row[LANES];
+    int64_t  t[LANES];   /* the target's class, or -1 */
+    real     z_t[LANES]; /* its logit, once it was met */
+    real    *room[LANES];
+    bool     keeps, gaps;
+} row_parts;
 
-static ce_pair softmax_part(const long_row *row, const row_part *part, bool gaps, const block_task *task)
+enum { TOPS = LANES + BLOCK / CHUNK }; /* chunks of all rows */
+enum { HALF_BLOCK = BLOCK * sizeof(real) / 2 };
+
+/* Where the numbers of row r are. Fewer than LANES, at a long row's end, are filled up in `few`. */
+static exp_block block_of(const row_parts *p, int r, real *few)
 {
-    const uintptr_t   size = (uintptr_t)size_of(row->type);
-    const char *const memory = row->z + (uintptr_t)part->first * size;
-    const int64_t     n = part->n;
-    const real *const z = view_numbers(memory, row->type, n, task->kept);
-    const ahead_of    ahead = { (uintptr_t)memory + (part->more ? BLOCK * size : 0), STEP * size / 4 };
-    double            s[LANES] = { 0 };
-    int64_t           at = -1;
-    ce_pair           sums = { 0, 0, 0, 0 };
-    maxima            found;
-    steps             b;
+    const uintptr_t   size = (uintptr_t)size_of(p->row[r].type);
+    const char *const memory = p->row[r].z + (uintptr_t)p->first * size;
+    exp_block         b = { view_numbers(memory, p->row[r].type, p->n, p->room[r]), p->room[r], p->n, -1, 0,
+                            { (uintptr_t)memory + BLOCK * size, STEP * size / 4 } };
 
-    steps_of(&b, z, n);
-    find_maxima(&found, &b);
-    const real m = largest(&found), from = m > -INFINITY ? m : 0; /* all -inf: sums to 0, or to NaN if one is there */
-    if (ABS(m) < INFINITY) {
-        at = place_of_maximum(&found, z, n, m);
-        leave_out(&b, at);
+    if (p->n < LANES) {
+        LANE(l) few[l] = -INFINITY;
+        memcpy(few, b.z, (size_t)p->n * sizeof(real));
+        b.z = b.kept = few, b.n = LANES;
     }
-    if (gaps)
-        add_gaps(row, z, part->first, n, from, &sums);
-    if (task->delayed)
-        write_delayed_block(task, b.last, n - b.last);
-    sum_exps_by_task(s, task, &b, from, ahead);
-    if (task->keeps && at >= 0)
-        task->kept[at] = (real)0x1p64;
-    sums.m = normal(m);
-    sums.s = unscaled(tree_sum(s, LANES));
-    return sums;
+    return b;
+}
+
+/* The pairs of some rows. Each stage goes through all of them: in one row every stage waits for the one before. */
+static void softmax_parts(row_parts *p, ce_pair *pairs)
+{
+    const int64_t   chunks = (p->n + CHUNK - 1) / CHUNK;
+    const uintptr_t ahead =
+        p->n < BLOCK && p->row[0].type == REAL_TYPE ? HALF_BLOCK : 0; /* of short rows: the next ones */
+    real      top[TOPS][LANES], all[LANES][LANES], few[LANES], m[LANES];
+    double    sums[LANES][LANES];
+    exp_block blocks[LANES];
+
+    for (int r = 0; r < p->rows; r++) {
+        blocks[r] = block_of(p, r, few);
+        find_maxima(top[r * chunks], all[r], blocks[r].z, blocks[r].n, ahead);
+    }
+    for (int r = 0; r < p->rows; r++) {
+        m[r] = largest(all[r]);
+        blocks[r].m = m[r] > -INFINITY ? m[r] : 0; /* all -inf: sums to 0, or to NaN if one is there */
+        pairs[r] = (ce_pair){ normal(m[r]), 0, 0, 0 };
+    }
+    for (int r = 0; r < p->rows; r++)
+        if (ABS(m[r]) < INFINITY)
+            blocks[r].at = place_of_maximum(top[r * chunks], blocks[r].z, blocks[r].n, m[r]);
+    for (int r = 0; r < p->rows; r++) /* now that it is in a cache */
+        if (p->t[r] >= p->first && p->t[r] < p->first + p->n)
+            p->z_t[r] = normal(blocks[r].z[p->t[r] - p->first]);
+    for (int r = 0; r < p->rows && p->gaps; r++)
+        add_gaps(&p->row[r], blocks[r].z, p->first, p->n, blocks[r].m, &pairs[r]);
+    for (int r = 0; r < p->rows; r++)
+        if (p->keeps)
+            sum_exps(&blocks[r], sums[r], true);
+        else
+            sum_exps(&blocks[r], sums[r], false);
+    for (int r = 0; r < p->rows; r++) pairs[r].s = unscaled(tree_sum(sums[r], LANES));
+    if (p->keeps && p->n < LANES)
+        memcpy(p->room[0], few, (size_t)p->n * sizeof(real));
 }
 
 /* The sum of a part that is no softmax. */
-static ce_pair class_sum_of_part(const long_row *row, const ce_link *link, const row_part *part)
+static ce_pair class_sum_of_part(const long_row *row, const ce_link *link, int64_t first, int64_t n)
 {
     double sum = 0, lost = 0;
 
-    for (int64_t i = part->first, end = i + part->n, some; i < end; i += some) {
+    for (int64_t i = first, end = first + n, some; i < end; i += some) {
         real z_copy[VIEWED(CHUNK)], q_copy[VIEWED(CHUNK)];
         some = smaller(end - i, CHUNK);
         const real *z = z_from(row, i, some, z_copy), *q = q_from(row, i, some, q_copy);
@@ -219,18 +263,16 @@ static ce_pair class_sum_of_part(const long_row *row, const ce_link *link, const
     return (ce_pair){ 0, with_lost(sum, lost), 0, 0 };
 }
 
-/* One block of row l of the tile, from class first on; more: another row follows. */
-static ce_pair scan_part(const softmax_call *call, const tile *x, int l, bool more, int64_t first,
-                         const block_task *task)
+/* The pairs of some rows' parts. */
+static void scan_parts_of_rows(const ce_link *link, row_parts *p, ce_pair *pairs)
 {
-    const long_row row = row_at(call, x, l);
-    const int64_t  left = call->grid->classes - first, n = smaller(left, BLOCK);
-    const row_part part = { first, n, more || n < left };
-
-    if (call->link->emits == ONE_HOT)
-        return (ce_pair){ 0, 0, 0, 0 };
-    return is_class_sum(call->link->emits) ? class_sum_of_part(&row, call->link, &part)
-                                           : softmax_part(&row, &part, sums_gaps(call), task);
+    if (!is_class_sum(link->emits) && link->emits != ONE_HOT) {
+        softmax_parts(p, pairs);
+        return;
+    }
+    for (int r = 0; r < p->rows; r++)
+        pairs[r] =
+            link->emits == ONE_HOT ? (ce_pair){ 0, 0, 0, 0 } : class_sum_of_part(&p->row[r], link, p->first, p->n);
 }
 
 #endif

@@ -10,13 +10,15 @@ static void scan_parts(const softmax_call *call, real *buffer, int64_t first, in
     const ce_plan *plan = call->plan;
 
     for (int64_t i = first; i < last; i++) {
-        const int64_t    item = i / plan->parts, part = i % plan->parts;
-        const block_task task = { .kept = buffer };
-        tile             x;
+        const int64_t item = i / plan->parts, k = i % plan->parts * BLOCK;
+        tile          x;
 
         open_rows(call, item, item + 1, 1, &x);
-        if (x.all_live)
-            plan->pairs[i + item] = scan_part(call, &x, 0, item + 1 < call->grid->items, part * BLOCK, &task);
+        if (!x.all_live)
+            continue;
+        row_parts p = { .first = k, .n = smaller(call->grid->classes - k, BLOCK), .rows = 1, .gaps = sums_gaps(call) };
+        p.row[0] = row_at(call, &x, 0), p.t[0] = -1, p.room[0] = buffer;
+        scan_parts_of_rows(call->link, &p, &plan->pairs[i + item]);
     }
 }
 
@@ -33,6 +35,7 @@ static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
         pair_list      all;
 
         open_rows(call, i, i + 1, 1, &x);
+        read_target_logits(call->grid, &x);
         x.loss[0] = 0;
         if (x.all_live) {
             all.n = 0;

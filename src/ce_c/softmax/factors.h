@@ -6,6 +6,34 @@
 
 #include "softmax/tile.h"
 
+/* How results come of exponentials e that stand times 2^64 and are those of z - m_b, m_b the maximum of their block:
+ * exp(z - m) = e unit; (factor) exp(z - m) = (e a) b, or 0 where that would be subnormal: for e < least. */
+typedef struct {
+    real a, b, least, unit;
+} e_scale;
+
+static e_scale e_scale_of(double factor, double fade)
+{
+    const double by = factor * fade, size = fabs(by);
+    const bool   large = size >= 0x1p-60;
+
+    return (e_scale){ (real)(large ? by * 0x1p-64 : 0x1p-64), (real)(large ? 1 : by),
+                      normal((real)((double)MIN_NORMAL * 0x1p64 * (1 + 0x1p-20) / size)),
+                      normal((real)(0x1p-64 * fade)) };
+}
+
+INLINE real scaled(real e, e_scale f)
+{
+    const real y = (e * f.a) * f.b;
+    return e < f.least ? 0 : y;
+}
+
+/* exp(m - all) for the maxima of a block and of its row. */
+static inline double fade_of(double m, double all)
+{
+    return m == all ? 1 : exp_f64(m - all, BY_1_F64, EXP_LO_F64);
+}
+
 /* A factor of e = exp(x), as (factor) (e unit) or, if large, as (factor unit) e. */
 typedef struct {
     real factor, unit;

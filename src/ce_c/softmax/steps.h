@@ -1,5 +1,4 @@
-/* steps.h - exponentials stage by stage, a step of a few vectors at a time, and blocks of a row that are gone through
- * so. */
+/* steps.h - exponentials stage by stage, a step of a few vectors at a time. */
 #ifndef CE_SOFTMAX_STEPS_H
 #define CE_SOFTMAX_STEPS_H
 
@@ -22,17 +21,11 @@ static inline int64_t up_to_step(int64_t n)
     return (n + STEP - 1) / STEP * STEP;
 }
 
-/* In place of two steps of a block stand copies: of the last, if it is short, filled up with what exp turns into 0; and
- * of that with the maximum, which is left out. */
-typedef struct {
-    const real *z;
-    int64_t     n, last, top; /* where the copies belong; top -1: none */
-    _Alignas(LINE) real filled[STEP], others[STEP];
-} steps;
-
-INLINE const real *step_at(const steps *b, int64_t i)
+/* Where the vector of numbers begins that would begin with number i of n: the last one within them, where fewer follow.
+ */
+static inline int64_t vector_at(int64_t i, int64_t n)
 {
-    return i == b->top ? b->others : i == b->last ? b->filled : b->z + i;
+    return i + LANES <= n ? i : n - LANES;
 }
 
 /* n numbers, at most STEP, filled up with what exp turns into 0. */
@@ -43,49 +36,42 @@ static const real *step_filled(real *copy, const real *z, int64_t n)
     return copy;
 }
 
-static void steps_of(steps *b, const real *z, int64_t n)
-{
-    b->z = z, b->n = n, b->top = -1;
-    b->last = n / STEP * STEP;
-    if (b->last < n)
-        step_filled(b->filled, z + b->last, n - b->last);
-}
-
-/* Leaves the number at that place out. */
-static void leave_out(steps *b, int64_t at)
-{
-    const int64_t top = at / STEP * STEP;
-
-    memcpy(b->others, step_at(b, top), sizeof b->others);
-    b->others[at - top] = -INFINITY;
-    b->top = top;
-}
-
-/* exp(x) times 2^64 of n numbers, at most STEP, as exp_f32 and exp_f64, but stage by stage: each is a chain of
- * operations that wait for one another, and only so many wait at a time. This is all but the last stage, EXP_SCALED(q,
- * t, x, lo). */
-INLINE void exp_stages(real *q, real *t, const real *x, int n)
+/* e^x of n numbers, at most STEP, as exp_f32 and exp_f64, but stage by stage: each is a chain of operations that wait
+ * for one another, and only so many wait at a time. This is all but the last stage, EXP_SCALED or EXP_RAISED. */
+INLINE void exp_stages(real *q, real *t, const real *x, real by, int n)
 {
     real r[STEP];
 
     SIMD
-    for (int l = 0; l < n; l++) t[l] = EXP_WHOLE(x[l], BY_2_64);
+    for (int l = 0; l < n; l++) t[l] = EXP_WHOLE(x[l], by);
     SIMD
-    for (int l = 0; l < n; l++) r[l] = EXP_REST(x[l], t[l], BY_2_64);
+    for (int l = 0; l < n; l++) r[l] = EXP_REST(x[l], t[l], by);
     SIMD
     for (int l = 0; l < n; l++) q[l] = EXP_HIGH(r[l]);
     SIMD
     for (int l = 0; l < n; l++) q[l] = EXP_LOW(q[l], r[l]);
 }
 
-/* exp(z - m) times 2^64 of STEP numbers; also in place of z. */
-static void exp_step(real *e, const real *z, real m)
+/* exp(z - m) times 2^64 of n numbers, LANES or STEP; also in place of z. What comes of a NaN is any number: `met` adds
+ * up what becomes NaN then. */
+INLINE void exps_of(real *e, const real *z, real m, int n, real *met)
 {
     real q[STEP], t[STEP], x[STEP];
 
-    STEPS(l) x[l] = z[l] - m;
-    exp_stages(q, t, x, STEP);
-    STEPS(l) e[l] = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
+    SIMD
+    for (int l = 0; l < n; l++) x[l] = z[l] - m;
+    for (int i = 0; i < n; i += LANES)
+        LANE(l) met[l] += x[i + l];
+    exp_stages(q, t, x, BY_RAISED, n);
+    SIMD
+    for (int l = 0; l < n; l++) e[l] = EXP_RAISED(q[l], t[l], x[l], EXP_LO_2_64);
+}
+
+/* Of STEP numbers. */
+static void exp_step(real *e, const real *z, real m)
+{
+    real met[LANES] = { 0 };
+    exps_of(e, z, m, STEP, met);
 }
 
 /* Of n numbers. */
