@@ -432,7 +432,7 @@ def pair(out: Any) -> tuple[Any, Any]:
 
 
 def plain(array: NDArray[Any]) -> NDArray[Any]:
-    """An ndarray that NumPy can copy to."""
+    """An array of numbers of another package's dtype as one of their bits, which NumPy knows."""
     return array.view(np.uint16) if array.dtype.name in FOREIGN else array
 
 
@@ -482,11 +482,9 @@ def overlaps(
     name: str, out: NDArray[Any], others: Sequence[tuple[str, NDArray[Any], bool]]
 ) -> None:
     """`out` may be one of those others that it says, but not meet any otherwise."""
-    if out.dtype.name in FOREIGN:
-        out = out.view(np.uint16)
-    for other, array, may_be in others:
-        if array.dtype.name in FOREIGN:
-            array = array.view(np.uint16)
+    out = plain(out)
+    for other, given, may_be in others:
+        array = plain(given)
         if may_be and _identical(out, array):
             continue
         if np.may_share_memory(out, array) and _share(out, array):

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 enum {
-    ROW_MIN = 161,          /* shorter rows do better side by side: each costs as much as 400 classes beside its own */
+    ROW_MIN = 161,          /* shorter rows do better side by side */
     LANES_ELEMENTS = 32768, /* by lanes: so many that where the first line of memory begins does not matter */
     BLOCK_ITEMS = 1024,     /* the most items in a block, unless they are single numbers */
     TILE_ITEMS = 16,        /* the fewest, by lanes */

@@ -108,11 +108,13 @@ static inline double tree_sum(const double *x, int n)
 {
     double a[4];
 
-    if (n > 8)
+    if (n > 8) {
         SIMD
-    for (int l = 0; l < 4; l++) a[l] = (x[l] + x[8 + l]) + (x[4 + l] + x[12 + l]);
-    else SIMD
-    for (int l = 0; l < 4; l++) a[l] = x[l] + x[4 + l];
+        for (int l = 0; l < 4; l++) a[l] = (x[l] + x[8 + l]) + (x[4 + l] + x[12 + l]);
+    } else {
+        SIMD
+        for (int l = 0; l < 4; l++) a[l] = x[l] + x[4 + l];
+    }
     return (a[0] + a[2]) + (a[1] + a[3]);
 }
 

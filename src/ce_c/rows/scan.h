@@ -146,15 +146,15 @@ INLINE void sum_exps(const exp_block *b, double *to, bool keeps)
     uintptr_t     next = b->ahead.next;
     double        sums[LANES] = { 0 };
     real          others[STEP], last[LANES], met[LANES] = { 0 };
-    intptr_t aside = 0; /* from the step with the maximum to what takes its place: a branch would be mispredicted */
+    uintptr_t aside = 0; /* from the step with the maximum to what takes its place: branches would be mispredicted */
 
     if (top >= 0) {
-        aside = (const char *)others - (const char *)(b->z + top);
         const int at = (int)(b->at - top);
         STEPS(l) {
             const real x = b->z[top + l];
             others[l] = l == at ? -INFINITY : x;
         }
+        aside = (uintptr_t)others - (uintptr_t)(b->z + top);
     }
     if (n % LANES)
         LANE(l) last[l] = b->z[n - LANES + l];
@@ -165,7 +165,7 @@ INLINE void sum_exps(const exp_block *b, double *to, bool keeps)
         for (int64_t i = c; i < end; i += STEP, next += 4 * b->ahead.apart) {
             real e[STEP];
             fetch_four(next, b->ahead.apart);
-            exps_of(e, (const real *)((const char *)(b->z + i) + (aside & -(intptr_t)(i == top))), b->m, STEP, met);
+            exps_of(e, (const real *)((uintptr_t)(b->z + i) + (aside & -(uintptr_t)(i == top))), b->m, STEP, met);
             STEPS(l) a[l] += e[l];
             if (keeps)
                 STEPS(l) b->kept[i + l] = e[l];
