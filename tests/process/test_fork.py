@@ -193,11 +193,13 @@ def test_a_runtime_told_not_to_see_forks():
 
 
 # A signal handler that forks while a call of two threads, or of one, asks whether to stop. The
-# child returns from the handler into the call, and has its thread alone.
+# child returns from the handler into the call, and has its thread alone. On a busy machine the
+# handler may run after the call's last question, and then the call has its result in the child,
+# too: the child says so, and it is tried again.
 IN_A_HANDLER = """
 import time
 big, many = np.broadcast_to(logits[:1], (2**22, 50)), np.broadcast_to(target[:1], 2**22)
-child = None
+OUTSIDE = 77
 
 def handler(*_):
     global child
@@ -211,29 +213,40 @@ def handler(*_):
 
 def end_of_call():
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
         while child is None:
             ce.cross_entropy(big, many)
         return "a result"
     except Exception as error:
         return f"{{type(error).__name__}}: {{error}}"
 
+def status():
+    global child
+    child = None
+    with ce.threads({threads}):
+        ended = end_of_call()
+    if child == 0:
+        code = 1
+        try:
+            if ended == "a result" != {expected!r} and TEAM > 1:
+                os._exit(OUTSIDE)
+            assert ended.startswith({expected!r}) or TEAM == 1, ended
+            assert ce._core.threads_team(8) <= 2, "threads are counted that are not at work"
+            call()
+            code = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+    assert ended == "a result"
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
 signal.signal(signal.SIGALRM, handler)
-signal.setitimer(signal.ITIMER_REAL, 0.1)
-with ce.threads({threads}):
-    ended = end_of_call()
-if child == 0:
-    code = 1
-    try:
-        assert {expected}, ended
-        assert ce._core.threads_team(8) <= 2, "threads are counted that are not at work"
-        call()
-        code = 0
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(code)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert ended == "a result"
+for _ in range(20):
+    code = status()
+    if code != OUTSIDE:
+        break
+assert code == 0, code
 call()
 fork()
 """
@@ -242,9 +255,9 @@ fork()
 @pytest.mark.parametrize(
     ("threads", "then", "expected"),
     [
-        (1, "pass", "ended == 'a result'"),
-        (2, "pass", "ended.startswith('RuntimeError') and 'forked' in ended or TEAM == 1"),
-        (2, "raise KeyError('mine')", "ended == \"KeyError: 'mine'\""),
+        (1, "pass", "a result"),
+        (2, "pass", "RuntimeError: the process was forked inside this call"),
+        (2, "raise KeyError('mine')", "KeyError: 'mine'"),
     ],
 )
 def test_fork_inside_a_call(threads, then, expected):
