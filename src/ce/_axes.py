@@ -41,7 +41,9 @@ def _index(axis: Any) -> int:
             return int(operator.index(axis))
         except TypeError:
             pass
-    raise TypeError(f"axis is {axis!r}; it must be an integer, a tuple of integers, or None")
+    raise TypeError(
+        f"axis is {_check.shown(axis)}; it must be an integer, a tuple of integers, or None"
+    )
 
 
 class _Merger:

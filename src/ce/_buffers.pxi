@@ -174,9 +174,12 @@ cdef int confirm_view(Call *c, int which) except -1:
         alike = is_as_viewed(<const Ndarray *>c.kept[which], &c.view[which], c.flags[which],
                              c.met[which])
     elif c.held[which] == A_BUFFER:
-        PyObject_GetBuffer(<object>c.kept[which], &now, PyBUF_STRIDES | PyBUF_FORMAT)
-        alike = same_buffer(&now, &c.view[which])
-        PyBuffer_Release(&now)
+        try:
+            PyObject_GetBuffer(<object>c.kept[which], &now, PyBUF_STRIDES | PyBUF_FORMAT)
+            alike = same_buffer(&now, &c.view[which])
+            PyBuffer_Release(&now)
+        except (BufferError, ValueError):  # it has a dtype by now that has no format
+            alike = False
     if not alike:
         _check.changed(<object>c.name[which])
     return 0

@@ -49,6 +49,14 @@ def changed(name: str) -> NoReturn:
     raise ValueError(f"{name} was changed while the arguments of the call were read")
 
 
+def shown(value: Any) -> str:
+    """As Python writes it; an integer of thousands of digits it does not write."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"<{type(value).__name__} that is too long to be written>"
+
+
 def _widened(x: NDArray[Any]) -> NDArray[Any]:
     """The numbers as float32, if they are of a type that NumPy does not have."""
     from ce import _core  # which imports this module
@@ -57,7 +65,13 @@ def _widened(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def widened(x: NDArray[Any]) -> NDArray[Any]:
-    return _widened(x).astype(np.float64)
+    return cast(_widened(x), np.float64)
+
+
+def cast(x: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Rounded to that dtype, and no word about what overflows."""
+    with np.errstate(all="ignore"):
+        return x.astype(dtype, copy=False)
 
 
 def _dtype_of(x: NDArray[Any]) -> str:
@@ -89,7 +103,7 @@ _NO_INDEX = -(2**62) - 1  # no floating number is that, or 2 less
 
 
 def indices(
-    name: str, array: NDArray[Any], may_be_empty: bool = False, ignored: Any = None
+    name: str, array: NDArray[Any], may_be_empty: bool = False, ignored: int = -1
 ) -> NDArray[Any]:
     """Class indices as integers; numbers that are not whole become one that is no index.
 
@@ -101,7 +115,7 @@ def indices(
         x = _widened(array)
         with np.errstate(all="ignore"):
             whole = (np.trunc(x) == x) & (x >= -(2.0**63)) & (x < 2.0**63)
-            no_index = _NO_INDEX - 2 if type(ignored) is int and ignored == _NO_INDEX else _NO_INDEX
+            no_index = _NO_INDEX - 2 if ignored == _NO_INDEX else _NO_INDEX
             return np.where(whole, np.where(whole, x, 0).astype(np.int64), no_index)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {_dtype_of(array)}; accepted: {INTEGERS}")
@@ -123,9 +137,7 @@ def numbers(name: str, array: NDArray[Any], dtype: Any, may_be_half: bool) -> ND
     half = isinstance(array, Bits) or array.dtype == np.float16
     if may_be_half and half and dtype is np.float32:
         return _native(array)
-    array = _real(name, array)
-    with np.errstate(all="ignore"):
-        return _native(array.astype(dtype, copy=False))
+    return _native(cast(_real(name, array), dtype))
 
 
 def is_wide(array: NDArray[Any], integers_count: bool) -> bool:
@@ -176,13 +188,14 @@ def index(name: str, value: Any) -> int:
             return int(operator.index(value))
         except TypeError:
             pass
-    raise TypeError(f"{name} is {value!r}; it must be an integer")
+    raise TypeError(f"{name} is {shown(value)}; it must be an integer")
 
 
 def bad_axis(name: str, value: Any, rank: int) -> NoReturn:
     if rank == 0:
         raise ValueError(f"{name} has no axes; it needs at least a class axis")
-    raise ValueError(f"axis is {value}; {name} has {rank} axes, so it must be in [{-rank}, {rank})")
+    valid = f"[{-rank}, {rank})"
+    raise ValueError(f"axis is {shown(value)}; {name} has {rank} axes, so it must be in {valid}")
 
 
 def bad_target(
@@ -265,7 +278,7 @@ def reduction(value: Any, names: Sequence[str]) -> int:
     old = text == "elementwise_mean"
     hint = "; the old 'elementwise_mean' is now 'mean'" if old else ""
     listed = [name for name in ("mean", "sum", "none", "batchmean") if name in names]
-    raise ValueError(f"reduction is {value!r}; it must be one of {', '.join(listed)}{hint}")
+    raise ValueError(f"reduction is {shown(value)}; it must be one of {', '.join(listed)}{hint}")
 
 
 def bad_normalizer(value: float, reduction: str) -> NoReturn:
@@ -277,21 +290,21 @@ def bad_normalizer(value: float, reduction: str) -> NoReturn:
 def flag(name: str, value: Any) -> bool:
     """A truth value, and nothing that merely counts as one."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} is {value!r}; it must be True or False")
+        raise TypeError(f"{name} is {shown(value)}; it must be True or False")
     return bool(value)
 
 
 def hessian(value: Any) -> int:
     text = _text(value)
     if text not in HESSIANS:
-        raise ValueError(f"hessian is {value!r}; it must be one of {', '.join(HESSIANS)}")
+        raise ValueError(f"hessian is {shown(value)}; it must be one of {', '.join(HESSIANS)}")
     return HESSIANS.index(text)
 
 
 def ignore_index(value: Any) -> int:
     ignored = index("ignore_index", value)
     if not -(2**63) <= ignored < 2**63:
-        raise ValueError(f"ignore_index is {ignored}; it must be in the range of int64")
+        raise ValueError(f"ignore_index is {shown(ignored)}; it must be in the range of int64")
     return ignored
 
 
@@ -317,7 +330,7 @@ def _number(name: str, value: Any) -> float:
             raise ValueError(f"{name} is beyond the range of float64") from None
         except (TypeError, ValueError):
             pass
-    raise TypeError(f"{name} is {value!r}; it must be a number")
+    raise TypeError(f"{name} is {shown(value)}; it must be a number")
 
 
 def _is_truth_value(x: Any) -> bool:
@@ -368,7 +381,7 @@ def frozen(name: str, value: Any) -> Any:
 def classes(value: Any) -> int:
     n = index("num_classes", value)
     if n < 0:
-        raise ValueError(f"num_classes is {n}; it must be at least 0")
+        raise ValueError(f"num_classes is {shown(n)}; it must be at least 0")
     return n
 
 
@@ -495,5 +508,5 @@ def overlaps(
 def threads(value: Any) -> int:
     n = index("the number of threads", value)
     if n < 1:
-        raise ValueError(f"the number of threads is {n}; it must be at least 1")
+        raise ValueError(f"the number of threads is {shown(n)}; it must be at least 1")
     return min(n, 2**31 - 1)

@@ -534,6 +534,9 @@ cdef object take_probabilities(Call *c, object x):
 cdef object take_class_target(Call *c, Prepared p, object given):
     """Class indices, or class probabilities where there is a loss for them."""
     cdef PyObject *ignored = c.given[CE_IGNORE_INDEX_PLACE]
+    if ignored != NULL:  # indices that are not whole become another one
+        c.given[CE_IGNORE_INDEX_PLACE] = NULL
+        set_ignore_index(c, CE_IGNORE_INDEX_PLACE, <object>ignored)
     x = hold(c, CE_TARGET, "target", given)
     if not p.takes_indices:
         return take_probabilities(c, x)
@@ -542,8 +545,7 @@ cdef object take_class_target(Call *c, Prepared p, object given):
         if p.with_probabilities >= 0 and _check.is_probabilities(x, c_shape(c)):
             c.job.loss = p.with_probabilities
             return take_probabilities(c, x)
-        array = _check.indices("target", x, type(given) in (list, tuple),
-                               c.job.ignore_index if ignored == NULL else <object>ignored)
+        array = _check.indices("target", x, type(given) in (list, tuple), c.job.ignore_index)
         replace(c, CE_TARGET, x, array)
         if c.type[CE_TARGET] < CE_INT8:
             _check.changed("target")
@@ -742,7 +744,7 @@ def axis_sum(int loss, p, q, axis):
         values = fresh(&c, CE_VALUE, x) if c.item_axes else None
         execute(&c)
         values = scalar(&c, c.job.value) if values is None else values
-        return values.astype(float32) if narrow and c.job.real == CE_FLOAT64 else values
+        return _check.cast(values, float32) if narrow and c.job.real == CE_FLOAT64 else values
     finally:
         release(&c)
 

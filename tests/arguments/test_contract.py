@@ -241,6 +241,23 @@ def test_no_unsigned_index_is_taken_for_the_ignored_one():
             ce.cross_entropy(np.zeros((2, 3)), target, ignore_index=ignored)
 
 
+def test_integers_that_are_too_long_to_be_written():
+    """Python writes none of more than 4300 digits; the error must still name the argument."""
+    x, t, long = np.zeros((2, 3)), [0, 1], 10**5000
+    for name, call in [
+        ("axis", lambda: ce.softmax(x, axis=long)),
+        ("axis", lambda: ce.softmax(x, axis=(long, 0))),
+        ("axis", lambda: ce.cross_entropy(x, t, axis=long)),
+        ("ignore_index", lambda: ce.cross_entropy(x, t, ignore_index=long)),
+        ("reduction", lambda: ce.cross_entropy(x, t, reduction=long)),
+        ("keepdims", lambda: ce.logsumexp(x, keepdims=long)),
+        ("num_classes", lambda: ce.one_hot(t, -long)),
+        ("number of threads", lambda: ce.set_num_threads(-long)),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=f"{name} is <int that is too long"):
+            call()
+
+
 @pytest.mark.parametrize("ignored", [2**63, -(2**63) - 1, 10**30])
 def test_ignore_index_beyond_int64(ignored):
     with pytest.raises(ValueError, match="ignore_index"):

@@ -495,6 +495,19 @@ def test_an_error_names_no_number_of_other_memory(dtype, whole):
         ce.cross_entropy(logits(), own if whole else own[:], sample_weight=weight)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_dtype_that_the_buffer_protocol_does_not_know():
+    """Arrays of many axes are asked for their buffer again."""
+    z = np.zeros((1,) * 9 + (8, 10))
+
+    def change(x):
+        x.dtype = "M8[s]"
+
+    weight = Hostile(change, z, np.ones((1,) * 9 + (8,)))
+    with pytest.raises(ValueError, match="logits was changed"):
+        ce.cross_entropy(z, np.zeros((1,) * 9 + (8,), int), sample_weight=weight, axis=-1)
+
+
 def test_an_error_asks_no_objects():
     """A target that was converted may have become an array of objects since."""
     target = np.full(ROWS, 99, ">i8")
@@ -684,8 +697,9 @@ def test_bfloat16_of_foreign_byte_order():
 def test_every_integer_may_be_ignored():
     """Floating indices that are not whole become an integer that is none, whatever is ignored."""
     for ignored in (-(2**62) - 1, -(2**62) - 3, -(2**63)):
-        with pytest.raises(ValueError, match="not a whole number"):
-            ce.cross_entropy(np.zeros((1, 3)), [0.5], ignore_index=ignored)
+        for x in (ignored, np.int64(ignored), np.array(ignored)):
+            with pytest.raises(ValueError, match="not a whole number"):
+                ce.cross_entropy(np.zeros((1, 3)), [0.5], ignore_index=x)
         with pytest.raises(ValueError, match="not a whole number"):
             ce.CrossEntropyLoss(ignore_index=ignored)(np.zeros((1, 3)), [np.nan])
 

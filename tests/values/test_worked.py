@@ -104,6 +104,15 @@ def test_divergences_hang_together(rng):
     )
 
 
+def test_divergences_of_two_dtypes_that_overflow_say_nothing():
+    """Neither a sum beyond float32 nor a signalling NaN is an error, whatever NumPy is told."""
+    p = np.float32([3e38, 3e38])
+    signalling = np.array([0x7F800001], np.uint32).view(np.float32)
+    with np.errstate(all="raise"):
+        assert ce.relative_entropy(p, np.array([1e-300, 1e-300])) == np.inf
+        assert np.isnan(ce.cross_entropy_between(signalling, np.array([0.5])))
+
+
 def test_binary_losses_hang_together(rng):
     x, y = rng.normal(0, 3, 50), rng.uniform(0, 1, 50)
     p = 1 / (1 + np.exp(-x))
