@@ -4,7 +4,8 @@
 
 #include "rows/rows.h"
 
-/* First each block of a row becomes a pair. Blocks first to last, of all rows, one after the other. */
+/* First each block of a row becomes a pair. Blocks first to last, of all rows, one after the other. Each phase asks
+ * anew whether an item is live, and another thread may have changed that since: what one of them leaves out is 0. */
 static void scan_parts(const softmax_call *call, real *buffer, int64_t first, int64_t last)
 {
     const ce_plan *plan = call->plan;
@@ -14,6 +15,7 @@ static void scan_parts(const softmax_call *call, real *buffer, int64_t first, in
         tile          x;
 
         open_rows(call, item, item + 1, 1, &x);
+        plan->pairs[i + item] = (ce_pair){ 0, 0, 0, 0 };
         if (!x.all_live)
             continue;
         row_parts p = { .first = k, .n = smaller(call->grid->classes - k, BLOCK), .rows = 1, .gaps = sums_gaps(call) };
@@ -37,6 +39,7 @@ static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
         open_rows(call, i, i + 1, 1, &x);
         read_target_logits(call->grid, &x);
         x.loss[0] = 0;
+        pairs[plan->parts] = (ce_pair){ 0, 0, 0, 0 };
         if (x.all_live) {
             all.n = 0;
             for (int64_t k = 0; k < plan->parts; k++) add_pair(&all, call->link->emits, pairs[k]);
