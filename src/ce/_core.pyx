@@ -534,7 +534,7 @@ cdef object take_probabilities(Call *c, object x):
 cdef object take_class_target(Call *c, Prepared p, object given):
     """Class indices, or class probabilities where there is a loss for them."""
     cdef PyObject *ignored = c.given[CE_IGNORE_INDEX_PLACE]
-    if ignored != NULL:  # indices that are not whole become another one
+    if ignored != NULL:  # first: what is no index becomes another number
         c.given[CE_IGNORE_INDEX_PLACE] = NULL
         set_ignore_index(c, CE_IGNORE_INDEX_PLACE, <object>ignored)
     x = hold(c, CE_TARGET, "target", given)

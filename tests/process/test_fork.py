@@ -33,18 +33,21 @@ def call_in_child():
     if sys.platform == "linux":
         assert len(os.listdir("/proc/self/task")) == TEAM, "the child does not use two threads"
 
+def end_child(work):
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
 def fork(work=call_in_child):
     child = os.fork()
     if child == 0:
         signal.alarm(30)
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
+        end_child(work)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code == 0, f"a child ended with {code}"
 
@@ -197,7 +200,6 @@ def test_a_runtime_told_not_to_see_forks():
 # handler may run after the call's last question, and then the call has its result in the child,
 # too: the child says so, and it is tried again.
 IN_A_HANDLER = """
-import time
 big, many = np.broadcast_to(logits[:1], (2**22, 50)), np.broadcast_to(target[:1], 2**22)
 OUTSIDE = 77
 
@@ -220,24 +222,20 @@ def end_of_call():
     except Exception as error:
         return f"{{type(error).__name__}}: {{error}}"
 
+def check_child(ended):
+    if ended == "a result" != {expected!r} and TEAM > 1:
+        os._exit(OUTSIDE)
+    assert ended.startswith({expected!r}) or TEAM == 1, ended
+    assert ce._core.threads_team(8) <= 2, "threads are counted that are not at work"
+    call()
+
 def status():
     global child
     child = None
     with ce.threads({threads}):
         ended = end_of_call()
     if child == 0:
-        code = 1
-        try:
-            if ended == "a result" != {expected!r} and TEAM > 1:
-                os._exit(OUTSIDE)
-            assert ended.startswith({expected!r}) or TEAM == 1, ended
-            assert ce._core.threads_team(8) <= 2, "threads are counted that are not at work"
-            call()
-            code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
+        end_child(lambda: check_child(ended))
     assert ended == "a result"
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

@@ -13,12 +13,14 @@ static void scan_parts(const softmax_call *call, real *buffer, int64_t first, in
     for (int64_t i = first; i < last; i++) {
         const int64_t item = i / plan->parts, k = i % plan->parts * BLOCK;
         tile          x;
+        row_parts     p; /* it is large: what is not set is not read */
 
         open_rows(call, item, item + 1, 1, &x);
         plan->pairs[i + item] = (ce_pair){ 0, 0, 0, 0 };
         if (!x.all_live)
             continue;
-        row_parts p = { .first = k, .n = smaller(call->grid->classes - k, BLOCK), .rows = 1, .gaps = sums_gaps(call) };
+        p.first = k, p.n = smaller(call->grid->classes - k, BLOCK), p.rows = 1;
+        p.keeps = false, p.gaps = sums_gaps(call);
         p.row[0] = row_at(call, &x, 0), p.t[0] = -1, p.room[0] = buffer;
         scan_parts_of_rows(call->link, &p, &plan->pairs[i + item]);
     }
