@@ -21,13 +21,20 @@ static inline void fetch_four(uintptr_t address, uintptr_t apart)
     for (uintptr_t i = 0; i < 4; i++) __builtin_prefetch((const void *)(address + i * apart), 0, 2);
 }
 
-/* A bit for each of the 64 bytes' numbers that equal x. */
+/* REGISTER: the bytes of a vector register. MAX_32(a, b), MAX_64: of a register's numbers a those larger than b, else
+ * b. EQUAL_32(z, x), EQUAL_64: a bit for each of the 64 bytes' numbers that equal x. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
+enum { REGISTER = 64 };
+#define MAX_32(a, b)   _mm512_max_ps(a, b)
+#define MAX_64(a, b)   _mm512_max_pd(a, b)
 #define EQUAL_32(z, x) ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_EQ_OQ))
 #define EQUAL_64(z, x) ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_EQ_OQ))
 #elif defined(__AVX__)
 #include <immintrin.h>
+enum { REGISTER = 32 };
+#define MAX_32(a, b) _mm256_max_ps(a, b)
+#define MAX_64(a, b) _mm256_max_pd(a, b)
 #define EQUAL_HALF_32(z, x)                                                                                            \
     ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(z), _mm256_set1_ps(x), _CMP_EQ_OQ)))
 #define EQUAL_HALF_64(z, x)                                                                                            \
@@ -35,6 +42,10 @@ static inline void fetch_four(uintptr_t address, uintptr_t apart)
 #define EQUAL_32(z, x) (EQUAL_HALF_32(z, x) | EQUAL_HALF_32((z) + 8, x) << 8)
 #define EQUAL_64(z, x) (EQUAL_HALF_64(z, x) | EQUAL_HALF_64((z) + 4, x) << 4)
 #else
+enum { REGISTER = 16 };
+#define CHOSEN(is, a, b) ((is & (__typeof__(is))a) | (~is & (__typeof__(is))b))
+#define MAX_32(a, b)     ((__typeof__(b))CHOSEN((a > b), a, b))
+#define MAX_64           MAX_32
 static inline unsigned equal_32(const float *z, float x)
 {
     unsigned bits = 0;
@@ -48,8 +59,8 @@ static inline unsigned equal_64(const double *z, double x)
     for (int l = 0; l < 8; l++) bits |= (unsigned)(z[l] == x) << l;
     return bits;
 }
-#define EQUAL_32 equal_32
-#define EQUAL_64 equal_64
+#define EQUAL_32         equal_32
+#define EQUAL_64         equal_64
 #endif
 
 #if defined(__AVX512F__)

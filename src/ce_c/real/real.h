@@ -7,6 +7,7 @@
 #include "kernel.h"
 #include "real/exp.h"
 #include "real/log.h"
+#include "real/memory.h"
 #include "real/pow.h"
 
 #if CE_REAL == 32
@@ -19,6 +20,7 @@ typedef uint32_t real_word;
 #define ABS         fabsf
 #define BITS        bits_f32
 #define EQUAL       EQUAL_32
+#define MAX         MAX_32
 #define FMA         FMA_F32
 #define ZERO_IF     zero_if_f32
 #define BY_SIGN     by_sign_f32
@@ -54,6 +56,7 @@ typedef uint64_t real_word;
 #define ABS         fabs
 #define BITS        bits_f64
 #define EQUAL       EQUAL_64
+#define MAX         MAX_64
 #define FMA         FMA_F64
 #define ZERO_IF     zero_if_f64
 #define BY_SIGN     by_sign_f64
@@ -89,6 +92,12 @@ enum { LANES = 64 / sizeof(real) }; /* of a virtual vector of 64 bytes */
 #define LANE(l)                                                                                                        \
     SIMD                                                                                                               \
     for (int l = 0; l < LANES; l++)
+
+/* A register's numbers, from or to any place in memory. Sums held as arrays of these stay in registers from step to
+ * step of a loop; arrays of numbers are kept in memory. */
+typedef real packed __attribute__((vector_size(REGISTER), aligned(sizeof(real)), may_alias));
+enum { WIDTH = REGISTER / sizeof(real) };
+#define PART(x) (*(packed *)(x))
 
 /* No subnormal number leaves: x, or 0. So flush-to-zero mode changes nothing. */
 INLINE real normal(real x)

@@ -11,23 +11,25 @@ static void find_maxima(real *top, real *all, const real *z, int64_t n, uintptr_
     LANE(l) all[l] = -INFINITY;
     for (int64_t c = 0; c < n; c += CHUNK, top += LANES) {
         const int64_t end = smaller(c + CHUNK, n);
-        real          a[STEP];
+        packed        a[PARTS];
+        real          max[STEP];
         int64_t       i = c;
 
-        STEPS(l) a[l] = -INFINITY;
+        STEPS(l) max[l] = -INFINITY;
+        EACH_PART(j) a[j] = PART(max + j * WIDTH);
         for (; i + STEP <= end; i += STEP) {
             if (ahead > 0)
                 fetch_four((uintptr_t)(z + i) + ahead, LINE);
-            STEPS(l) a[l] = z[i + l] > a[l] ? z[i + l] : a[l];
+            EACH_PART(j) a[j] = MAX(PART(z + i + j * WIDTH), a[j]);
         }
-        for (; i < end; i += LANES) {
-            const real *x = z + vector_at(i, n);
-            LANE(l) a[l] = x[l] > a[l] ? x[l] : a[l];
+        for (; i < end; i += LANES)
+            for (int j = 0; j < PARTS / 4; j++) a[j] = MAX(PART(z + vector_at(i, n) + j * WIDTH), a[j]);
+        for (int j = 0; j < PARTS / 4; j++) {
+            const packed one = MAX(a[j], a[j + PARTS / 4]), other = MAX(a[j + PARTS / 2], a[j + PARTS * 3 / 4]);
+            const packed two = MAX(one, other);
+            PART(top + j * WIDTH) = two;
+            PART(all + j * WIDTH) = MAX(two, PART(all + j * WIDTH));
         }
-        LANE(l) a[l] = a[LANES + l] > a[l] ? a[LANES + l] : a[l];
-        LANE(l) a[2 * LANES + l] = a[3 * LANES + l] > a[2 * LANES + l] ? a[3 * LANES + l] : a[2 * LANES + l];
-        LANE(l) top[l] = a[2 * LANES + l] > a[l] ? a[2 * LANES + l] : a[l];
-        LANE(l) all[l] = top[l] > all[l] ? top[l] : all[l];
     }
 }
 

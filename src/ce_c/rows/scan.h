@@ -113,9 +113,10 @@ typedef struct {
 } ahead_of;
 
 /* A block of a row on its way: n numbers, at least LANES, their maximum m, or 0, and where it stands, -1 if it is not
- * to be left out. kept: where the exponentials go, maybe in place of z. */
+ * to be left out; others: the whole step around it, where there is one, without it. kept: where the exponentials go,
+ * maybe in place of z. */
 typedef struct {
-    const real *z;
+    const real *z, *others;
     real       *kept;
     int64_t     n, at;
     real        m;
@@ -142,40 +143,39 @@ INLINE void end_of_block(const exp_block *b, const real *last, real *a, real *me
 /* Sums, by lanes, of exp(z - m) times 2^64 of all numbers but the maximum, by chunks in the computing type. */
 INLINE void sum_exps(const exp_block *b, double *to, bool keeps)
 {
-    const int64_t n = b->n, whole = n / STEP * STEP, top = b->at >= 0 && b->at < whole ? b->at / STEP * STEP : -1;
-    uintptr_t     next = b->ahead.next;
-    double        sums[LANES] = { 0 };
-    real          others[STEP], last[LANES], met[LANES] = { 0 };
-    uintptr_t aside = 0; /* from the step with the maximum to what takes its place: branches would be mispredicted */
+    const int64_t     n = b->n, whole = n / STEP * STEP, top = b->others ? b->at / STEP * STEP : -1;
+    const real *const z = b->z;
+    real *const       kept = b->kept;
+    const real        m = b->m;
+    const uintptr_t   apart = b->ahead.apart;
+    uintptr_t         next = b->ahead.next;
+    double            sums[LANES] = { 0 };
+    real              last[LANES], met[LANES] = { 0 };
+    /* From the step with the maximum to what takes its place: branches would be mispredicted. */
+    const uintptr_t aside = top >= 0 ? (uintptr_t)b->others - (uintptr_t)(z + top) : 0;
 
-    if (top >= 0) {
-        const int at = (int)(b->at - top);
-        STEPS(l) {
-            const real x = b->z[top + l];
-            others[l] = l == at ? -INFINITY : x;
-        }
-        aside = (uintptr_t)others - (uintptr_t)(b->z + top);
-    }
     if (n % LANES)
-        LANE(l) last[l] = b->z[n - LANES + l];
+        LANE(l) last[l] = z[n - LANES + l];
     for (int64_t c = 0; c < n; c += CHUNK) {
         const int64_t end = smaller(c + CHUNK, whole);
-        real          a[STEP] = { 0 };
+        packed        a[PARTS] = { 0 };
+        real          some[STEP];
 
-        for (int64_t i = c; i < end; i += STEP, next += 4 * b->ahead.apart) {
+        for (int64_t i = c; i < end; i += STEP, next += 4 * apart) {
             real e[STEP];
-            fetch_four(next, b->ahead.apart);
-            exps_of(e, (const real *)((uintptr_t)(b->z + i) + (aside & -(uintptr_t)(i == top))), b->m, STEP, met);
-            STEPS(l) a[l] += e[l];
+            fetch_four(next, apart);
+            exps_of(e, (const real *)((uintptr_t)(z + i) + (aside & -(uintptr_t)(i == top))), m, STEP, met);
+            EACH_PART(j) a[j] += PART(e + j * WIDTH);
             if (keeps)
-                STEPS(l) b->kept[i + l] = e[l];
+                EACH_PART(j) PART(kept + i + j * WIDTH) = PART(e + j * WIDTH);
         }
+        EACH_PART(j) PART(some + j * WIDTH) = a[j];
         if (c + CHUNK >= n)
-            end_of_block(b, last, a, met, keeps);
-        LANE(l) sums[l] += (double)((a[l] + a[LANES + l]) + (a[2 * LANES + l] + a[3 * LANES + l]));
+            end_of_block(b, last, some, met, keeps);
+        LANE(l) sums[l] += (double)((some[l] + some[LANES + l]) + (some[2 * LANES + l] + some[3 * LANES + l]));
     }
     if (keeps && b->at >= 0)
-        b->kept[b->at] = (real)0x1p64;
+        kept[b->at] = (real)0x1p64;
     LANE(l) to[l] = sums[l];
 }
 
@@ -199,7 +199,7 @@ static exp_block block_of(const row_parts *p, int r, real *few)
 {
     const uintptr_t   size = (uintptr_t)size_of(p->row[r].type);
     const char *const memory = p->row[r].z + (uintptr_t)p->first * size;
-    exp_block         b = { view_numbers(memory, p->row[r].type, p->n, p->room[r]), p->room[r], p->n, -1, 0,
+    exp_block         b = { view_numbers(memory, p->row[r].type, p->n, p->room[r]), NULL, p->room[r], p->n, -1, 0,
                             { (uintptr_t)memory + BLOCK * size, STEP * size / 4 } };
 
     if (p->n < LANES) {
@@ -210,13 +210,24 @@ static exp_block block_of(const row_parts *p, int r, real *few)
     return b;
 }
 
+/* Finds where the maximum of a block stands, and copies the step around it but for it. */
+static void leave_out_maximum(exp_block *b, const real *top, real *others)
+{
+    b->at = place_of_maximum(top, b->z, b->n, b->m);
+    if (b->at >= b->n / STEP * STEP)
+        return;
+    memcpy(others, b->z + b->at / STEP * STEP, STEP * sizeof(real));
+    others[b->at % STEP] = -INFINITY;
+    b->others = others;
+}
+
 /* The pairs of some rows. Each stage goes through all of them: in one row every stage waits for the one before. */
 static void softmax_parts(row_parts *p, ce_pair *pairs)
 {
     const int64_t   chunks = (p->n + CHUNK - 1) / CHUNK;
     const uintptr_t ahead =
         p->n < BLOCK && p->row[0].type == REAL_TYPE ? HALF_BLOCK : 0; /* of short rows: the next ones */
-    real      top[TOPS][LANES], all[LANES][LANES], few[LANES], m[LANES];
+    real      top[TOPS][LANES], all[LANES][LANES], others[LANES][STEP], few[LANES], m[LANES];
     double    sums[LANES][LANES];
     exp_block blocks[LANES];
 
@@ -231,7 +242,7 @@ static void softmax_parts(row_parts *p, ce_pair *pairs)
     }
     for (int r = 0; r < p->rows; r++)
         if (ABS(m[r]) < INFINITY)
-            blocks[r].at = place_of_maximum(top[r * chunks], blocks[r].z, blocks[r].n, m[r]);
+            leave_out_maximum(&blocks[r], top[r * chunks], others[r]);
     for (int r = 0; r < p->rows; r++) /* now that it is in a cache */
         if (p->t[r] >= p->first && p->t[r] < p->first + p->n)
             p->z_t[r] = normal(blocks[r].z[p->t[r] - p->first]);

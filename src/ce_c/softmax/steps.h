@@ -2,7 +2,6 @@
 #ifndef CE_SOFTMAX_STEPS_H
 #define CE_SOFTMAX_STEPS_H
 
-#include "real/memory.h"
 #include "real/real.h"
 
 enum {
@@ -15,6 +14,10 @@ enum {
 #define STEPS(l)                                                                                                       \
     SIMD                                                                                                               \
     for (int l = 0; l < STEP; l++)
+
+/* A loop over the registers of a step. */
+enum { PARTS = STEP / WIDTH };
+#define EACH_PART(j) for (int j = 0; j < PARTS; j++)
 
 static inline int64_t up_to_step(int64_t n)
 {
