@@ -134,7 +134,7 @@ def _read(name: str, x: Any) -> NDArray[Any]:
             return array
     try:
         return np.asarray(x)
-    except MemoryError:
+    except (MemoryError, RecursionError):
         raise
     except Exception as error:
         if isinstance(error, ValueError) and "inhomogeneous" in str(error):
@@ -244,7 +244,7 @@ def _lent(name: str, x: Any, as_out: bool = False) -> NDArray[Any] | None:
             return None
         device = _core.device_name(*map(int, x.__dlpack_device__()))
         array: NDArray[Any] | None = _core.from_dlpack(_capsule(lend)) if device is None else None
-    except MemoryError:
+    except (MemoryError, RecursionError):
         raise
     except Exception as error:
         if as_out or not hasattr(x, "__array__"):
@@ -297,7 +297,7 @@ def _of_tensor(name: str, x: Any, as_out: bool = False) -> NDArray[Any]:
                 return np.asarray(x.numpy())
             bits = np.asarray(x.view(sys.modules["torch"].int16).numpy())
             return bits.view(np.uint16).view(FOREIGN["bfloat16"])
-    except MemoryError:
+    except (MemoryError, RecursionError):
         raise
     except Exception as error:
         raise TypeError(f"{name} {_matter_of_tensor(x, error)}") from error

@@ -81,7 +81,11 @@ cdef int replace(Call *c, int which, object x, object copy) except -1:
     if shared == NULL:
         shared = <PyObject *>x
     Py_INCREF(<object>shared)
-    look(c, which, copy)
+    try:
+        look(c, which, copy)
+    except BaseException:
+        Py_DECREF(<object>shared)
+        raise
     c.shared[which] = shared
     if c.type[which] < 0:
         raise TypeError(f"{<object>c.name[which]} cannot be read as numbers")

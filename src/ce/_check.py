@@ -80,8 +80,8 @@ def _dtype_of(x: NDArray[Any]) -> str:
 
 def _native(x: NDArray[Any]) -> NDArray[Any]:
     """x itself, or a copy in native byte order, every element at a multiple of its size."""
-    steps = (x.ctypes.data, *x.strides)
-    if x.dtype.isnative and all(step % x.dtype.itemsize == 0 for step in steps):
+    size = x.dtype.itemsize
+    if x.dtype.isnative and x.size and x.flags.aligned and math.gcd(size, *x.strides) == size:
         return x
     return np.array(x, dtype=x.dtype.newbyteorder("="), order="K", subok=isinstance(x, Bits))
 
@@ -289,7 +289,7 @@ def bad_normalizer(value: float, reduction: str) -> NoReturn:
 
 def flag(name: str, value: Any) -> bool:
     """A truth value, and nothing that merely counts as one."""
-    if not isinstance(value, bool | np.bool_):
+    if type(value) is not bool and type(value) is not np.bool_:
         raise TypeError(f"{name} is {shown(value)}; it must be True or False")
     return bool(value)
 
@@ -320,7 +320,7 @@ def _number(name: str, value: Any) -> float:
     """What float() gives, of a single real number only: no text, no array with axes, no complex."""
     if type(value) is float:
         return value
-    of_numpy = isinstance(value, np.generic | np.ndarray)
+    of_numpy = issubclass(type(value), np.generic | np.ndarray)  # its __class__ may say anything
     real = not of_numpy or np.can_cast(value.dtype, np.float64, "same_kind")
     real = real and not _is_truth_value(value)
     if real and getattr(value, "ndim", 0) == 0:
@@ -334,8 +334,8 @@ def _number(name: str, value: Any) -> float:
 
 
 def _is_truth_value(x: Any) -> bool:
-    of_numpy = isinstance(x, np.generic | np.ndarray)
-    return isinstance(x, bool) or (of_numpy and x.dtype == np.bool_)
+    kind = type(x)
+    return kind is bool or (issubclass(kind, np.generic | np.ndarray) and x.dtype == np.bool_)
 
 
 def number(

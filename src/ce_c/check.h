@@ -14,6 +14,7 @@ static void check_weighted(const ce_grid *grid, const ce_plan *plan, int64_t fir
     double        sum = 0, lost = 0;
 
     block->bad = -1;
+    block->z = 0;
     for (int64_t i = first; i < last; i++) {
         const double v = grid->data[CE_V] ? sample_weight_at(begin_of(grid, CE_V, i), plan) : plan->scale;
         int64_t      t = 0;

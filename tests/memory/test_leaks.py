@@ -113,3 +113,26 @@ def test_buffers_are_given_back(call):
         call(lend)
     for view in views:
         view.release()
+
+
+def test_references_where_memory_runs_out():
+    """Each allocation of a call fails in turn. NumPy allocates for buffers of more than 8 axes."""
+    testcapi = pytest.importorskip("_testcapi", reason="this Python cannot let allocations fail")
+    z = np.zeros((2, 3) + (1,) * 9)
+    target = np.zeros((2,) + (1,) * 9, np.dtype(np.int64).newbyteorder())
+    grown, failed = [], 0
+    for at in range(1, 100):
+        references = sys.getrefcount(z), sys.getrefcount(target)
+        for _ in range(10):
+            testcapi.set_nomemory(at, at + 1)
+            try:
+                ce.cross_entropy(z, target)
+            except MemoryError:
+                failed += 1
+            finally:
+                testcapi.remove_mem_hooks()
+        gc.collect()
+        if references != (sys.getrefcount(z), sys.getrefcount(target)):
+            grown.append(at)
+    assert failed > 100
+    assert not grown

@@ -361,9 +361,33 @@ def test_a_class_that_is_not_so():
         lambda p: ce.CrossEntropyLoss().grad(np.zeros((1, 3)), [0], out=p),
         lambda p: ce.logsumexp(np.zeros((2, 3)), out=p),
         lambda p: ce.one_hot(p, 3),
+        lambda p: ce.one_hot([0], p),
+        lambda p: ce.softmax(np.zeros((2, 3)), axis=p),
+        lambda p: ce.FocalLoss(gamma=p),
+        lambda p: ce.FocalLoss(alpha=p),
+        lambda p: ce.CrossEntropyLoss(ignore_index=p),
+        lambda p: ce.kl_div(np.zeros(3), np.zeros(3), log_target=p),
+        lambda p: ce.mse_loss(np.zeros(3), 0.0, normalizer=p),
+        lambda p: ce.CrossEntropyLoss(reduction=p),
     ):
-        with pytest.raises(TypeError):
+        with pytest.raises((TypeError, ValueError)):
             call(Pretender())
+
+
+def test_recursion_without_end_passes_through():
+    class Recursive:
+        def __array__(self, dtype=None, copy=None):
+            return self.__array__()
+
+    class Lender:
+        def __dlpack_device__(self):
+            return self.__dlpack_device__()
+
+        __dlpack__ = __dlpack_device__
+
+    for endless in (Recursive(), Lender()):
+        with pytest.raises(RecursionError):
+            ce.softmax(endless)
 
 
 class Owner(np.ndarray):
