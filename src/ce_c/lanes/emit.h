@@ -186,7 +186,7 @@ static void emit_long(const softmax_call *call, panels *p, real *to, const tile 
     for (int64_t k = 0; k < grid->classes; k += PANEL) {
         const class_range classes = { k, smaller(grid->classes - k, PANEL) };
         if (emits != ONE_HOT) {
-            load_panels(p, grid, x, classes);
+            load_panels(p, call, x, classes);
             prepare_panel(call, x, 0, p->z, p->other, classes);
         }
         if (is_by_e(emits))

@@ -11,45 +11,75 @@ enum { GROUP = 32 }; /* classes summed in the computing type */
     SIMD                                                                                                               \
     for (int l = 0; l < (some) * LANES; l++)
 
+/* Sums by lanes of some classes, each in registers of its own; of exponentials that are 1, how many; what is NaN where
+ * a logit is. */
+typedef struct {
+    packed sum[PARTS], ones[PARTS / 4], met[PARTS / 4];
+} class_sums;
+
 /* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
- * each to its own sum, but for those that are 1, which are counted: z is m, give or take a subnormal. */
-INLINE void add_classes(real *z, int some, const real *m, real *sums, real_bits *ones, bool keep)
+ * each to its own sum, from number `first` on, but for those that are 1, which are counted: z is m, give or take a
+ * subnormal. */
+INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int first, bool keep)
 {
-    real x[STEP], t[STEP], q[STEP];
+    real x[STEP], t[STEP], q[STEP], other[STEP], one[STEP];
 
     for (int k = 0; k < some; k++)
         LANE(l) x[k * LANES + l] = z[k * LANES + l] - m[l];
-    exp_stages(q, t, x, BY_2_64, some * LANES);
-    EACH(l, some) q[l] = EXP_SCALED(q[l], t[l], x[l], EXP_LO_2_64);
-    if (!keep)
-        EACH(l, some) z[l] = q[l];
-    EACH(l, some) sums[l] += ZERO_IF(x[l] > -MIN_NORMAL, q[l]);
-    for (int k = 0; k < some; k++)
-        LANE(l) ones[l] += x[k * LANES + l] > -MIN_NORMAL;
+    exp_stages(q, t, x, BY_RAISED, some * LANES);
+    EACH(l, some) q[l] = EXP_RAISED(q[l], t[l], x[l], EXP_LO_2_64);
+    EACH(l, some) other[l] = ZERO_IF(x[l] > -MIN_NORMAL, q[l]);
+    EACH(l, some) one[l] = ZERO_IF(!(x[l] > -MIN_NORMAL), 1);
+    for (int j = 0; j < some * PARTS / 4; j++) {
+        to->sum[first * PARTS / 4 + j] += PART(other + j * WIDTH);
+        to->ones[j % (PARTS / 4)] += PART(one + j * WIDTH);
+        to->met[j % (PARTS / 4)] += PART(x + j * WIDTH);
+        if (!keep)
+            PART(z + j * WIDTH) = PART(q + j * WIDTH);
+    }
 }
 
-/* Sum of the exponentials of n classes, at most GROUP, which take the place of the logits unless those are to be kept;
- * counts those left out. */
-INLINE void sum_group(real *z, int64_t n, const real *m, real *sum, real_bits *ones, bool keep)
-{
-    real      sums[STEP] = { 0 };
-    real_bits count[LANES];
-    int64_t   k = 0;
+/* What a group adds up to, and what memory brings meanwhile, one place per class: to be read, and to be written. */
+typedef struct {
+    real    *sum;  /* of the exponentials that are not 1 */
+    real    *ones; /* counts those that are */
+    ahead_of reads, writes;
+} group_sums;
 
-    LANE(l) count[l] = ones[l];
+/* Sum of the exponentials of n classes, at most GROUP, which take the place of the logits unless those are to be kept.
+ */
+INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, bool keep)
+{
+    class_sums      all = { { { 0 } }, { { 0 } }, { { 0 } } };
+    real            sum[LANES], ones[LANES], met[LANES];
+    const uintptr_t apart = to->reads.apart, to_apart = to->writes.apart;
+    int64_t         k = 0;
+
     for (; k + 4 <= n; k += 4) {
-        add_classes(z + k * LANES, AT_ONCE, m, sums, count, keep);
+        fetch_four(to->reads.next + (uintptr_t)k * apart, apart);
+        claim_four(to->writes.next + (uintptr_t)k * to_apart, to_apart);
+        add_classes(z + k * LANES, AT_ONCE, m, &all, 0, keep);
         if (AT_ONCE == 2)
-            add_classes(z + (k + 2) * LANES, 2, m, sums + 2 * LANES, count, keep);
+            add_classes(z + (k + 2) * LANES, 2, m, &all, 2, keep);
+    }
+    if (n % 4 > 0) {
+        fetch_four(to->reads.next + (uintptr_t)k * apart, apart);
+        claim_four(to->writes.next + (uintptr_t)k * to_apart, to_apart);
     }
     if (n % 4 == 1)
-        add_classes(z + k * LANES, 1, m, sums, count, keep);
+        add_classes(z + k * LANES, 1, m, &all, 0, keep);
     else if (n % 4 == 2)
-        add_classes(z + k * LANES, 2, m, sums, count, keep);
+        add_classes(z + k * LANES, 2, m, &all, 0, keep);
     else if (n % 4 == 3)
-        add_classes(z + k * LANES, 3, m, sums, count, keep);
-    LANE(l) sum[l] = (sums[l] + sums[LANES + l]) + (sums[2 * LANES + l] + sums[3 * LANES + l]);
-    LANE(l) ones[l] = count[l];
+        add_classes(z + k * LANES, 3, m, &all, 0, keep);
+    for (int j = 0; j < PARTS / 4; j++) {
+        PART(sum + j * WIDTH) =
+            (all.sum[j] + all.sum[PARTS / 4 + j]) + (all.sum[PARTS / 2 + j] + all.sum[PARTS * 3 / 4 + j]);
+        PART(ones + j * WIDTH) = all.ones[j];
+        PART(met + j * WIDTH) = all.met[j];
+    }
+    LANE(l) to->sum[l] = met[l] != met[l] ? met[l] : sum[l];
+    LANE(l) to->ones[l] += ones[l];
 }
 
 #endif

@@ -28,17 +28,16 @@ typedef struct {
     real      m[FEW], z_t[FEW]; /* as in `tile` */
     real      e_t[FEW];         /* then what the target's place receives */
     real      sum[FEW];         /* then s, then the factor of the exponentials */
-    real_bits ones[FEW];        /* exponentials that are 1 */
+    real      ones[FEW];        /* exponentials that are 1 */
     real      log_S[FEW];       /* at first the maximum, or 0 where it is -inf */
     double    s[FEW];           /* then the loss */
 
-    int         width;       /* items */
-    int64_t     n;           /* classes */
-    bool        derives;     /* gradients are asked for */
-    const char *memory;      /* where the logits are read from, if not from the panel */
-    int64_t     memory_step; /* bytes between classes there */
-    uintptr_t   next; /* where the next tile's items begin, if neighbours are, for memory to bring them meanwhile */
-    uintptr_t   apart, size; /* bytes between classes; of a number */
+    int          width;       /* items */
+    int64_t      n;           /* classes */
+    bool         derives;     /* gradients are asked for */
+    const char  *memory;      /* where the logits are read from, if not from the panel */
+    int64_t      memory_step; /* bytes between classes there */
+    tile_numbers z, grads;    /* the latter the same where memory need not bring gradients */
 } few_tile;
 
 /* Class indices; true if no item is ignored. */
@@ -132,12 +131,11 @@ static void scan_few(real *panel, few_tile *x)
         for (int at = 0; at < x->width; at += LANES)
             LANE(l) x->e_t[at + l] = EXP_2_64(x->z_t[at + l] - x->log_S[at + l]);
     for (int at = 0; at < x->width; at += LANES) {
-        if (x->next)
-            for (uintptr_t k = 0; k < (uintptr_t)n; k++) fetch(x->next + k * x->apart + (uintptr_t)at * x->size, LINE);
+        const group_sums to = { x->sum + at, x->ones + at, next_tile(&x->z, at), next_tile(&x->grads, at) };
         if (x->derives)
-            sum_group(panel + at * n, n, x->log_S + at, x->sum + at, x->ones + at, false);
+            sum_group(panel + at * n, n, x->log_S + at, &to, false);
         else
-            sum_group(panel + at * n, n, x->log_S + at, x->sum + at, x->ones + at, true);
+            sum_group(panel + at * n, n, x->log_S + at, &to, true);
     }
     for (int at = 0; at < x->width; at += LANES)
         LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */
@@ -239,7 +237,8 @@ static void run_few_tile(const softmax_call *call, const tile *x, real *panel, r
         load_panel(&z, staged, panel, n == 2);
     few->width = x->width;
     few->memory = direct ? x->at[CE_Z][0] : NULL;
-    few->next = is_unit(&z) ? (uintptr_t)x->at[CE_Z][0] + (uintptr_t)x->width * few->size : 0;
+    few->z = z;
+    few->grads = few->derives && !call->plan->streams ? (tile_numbers){ grid, x, CE_GRAD, { 0, n } } : z;
     if (!all_live)
         for (int at = 0; at < x->width; at += LANES)
             for (int64_t k = 0; k < n; k++)
@@ -261,8 +260,7 @@ OUTLINE void run_few_classes(const softmax_call *call, int64_t first, int64_t la
     tile                  x;
 
     few.n = n, few.derives = derives;
-    few.size = (uintptr_t)size_of(grid->type[CE_Z]);
-    few.memory_step = grid->class_stride[CE_Z], few.apart = (uintptr_t)few.memory_step;
+    few.memory_step = grid->class_stride[CE_Z];
     for (int64_t i = first, next; i < last; i = next) {
         const bool         ends = pure && last - i < LANES && last - first >= LANES; /* again the last LANES items */
         const int64_t      from = ends ? last - LANES : i;

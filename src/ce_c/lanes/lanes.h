@@ -21,7 +21,7 @@ OUTLINE void run_lanes(const softmax_call *call, int64_t first, int64_t last, do
         locate(grid, i, last, LANES, whole ? smaller(fit, WIDE) : 1, &x);
         open_tile(call, &x);
         if (whole && call->link->emits != ONE_HOT)
-            load_panels(&p, grid, &x, (class_range){ 0, K });
+            load_panels(&p, call, &x, (class_range){ 0, K });
         (whole ? scan_whole : scan_long)(call, &p, &x);
         answer_items(call, &x);
         if (call->plan->derives)

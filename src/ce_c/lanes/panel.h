@@ -10,7 +10,7 @@
 #include "real/numbers.h"
 #include "softmax/tile.h"
 
-enum { PANEL = 5120 / (LANES * sizeof(real)) }; /* classes in a panel: three panels of 5 KiB fit a small L1 */
+enum { PANEL = 10240 / (LANES * sizeof(real)) }; /* classes in a panel: three panels of 10 KiB fit a small L1 */
 
 typedef struct {
     _Alignas(64) real z[PANEL * LANES];      /* logits, then exponentials, then Hessians or gradients */
@@ -62,6 +62,21 @@ static bool is_plain(const tile_numbers *of)
     return of->x->even && of->grid->type[of->array] == REAL_TYPE && of->grid->class_stride[of->array] == sizeof(real);
 }
 
+/* The numbers of the next tile's items that stand where those from item `at` of this one on do, one place per class: by
+ * them memory can bring them. Where no one can say where they are, it is a place that is there already. */
+static ahead_of next_tile(const tile_numbers *of, int at)
+{
+    const int64_t   size = size_of(of->grid->type[of->array]);
+    const uintptr_t here = (uintptr_t)of->x->at[of->array][0];
+
+    if (is_unit(of))
+        return (ahead_of){ here + (uintptr_t)((at + of->x->width) * size),
+                           (uintptr_t)of->grid->class_stride[of->array] };
+    if (is_solid(of))
+        return (ahead_of){ here + (uintptr_t)((at + of->x->width) * of->classes.n * size), (uintptr_t)(LANES * size) };
+    return (ahead_of){ here, 0 };
+}
+
 /* Items that are neighbours, class by class. */
 static void load_units(const tile_numbers *of, real *staged, real *panel, bool fetches)
 {
@@ -104,7 +119,7 @@ static void load_one(const tile_numbers *of, real *staged, real *panel)
         LANE(l) panel[k * LANES + l] = staged[k];
 }
 
-/* From memory to the panel. Where items are neighbours it fetches those of the next tile, if asked to. */
+/* From memory to the panel; fetches the numbers of the next tile, if asked to. */
 static void load_panel(const tile_numbers *of, real *staged, real *panel, bool fetches)
 {
     const int64_t n = of->classes.n;
@@ -123,7 +138,7 @@ static void load_panel(const tile_numbers *of, real *staged, real *panel, bool f
         if (is_plain(of)) {
             rows = numbers_at(of, (int)j * LANES);
             row_step = item_step(of);
-            if (row_step == n * (int64_t)sizeof(real))
+            if (fetches && row_step == n * (int64_t)sizeof(real))
                 fetch((uintptr_t)rows + (uintptr_t)(of->x->width * row_step), (size_t)(LANES * row_step));
         } else {
             stage_rows(of, (int)j * LANES, staged);

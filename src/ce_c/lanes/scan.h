@@ -8,86 +8,10 @@
 #define CE_LANES_SCAN_H
 
 #include "lanes/exps.h"
+#include "lanes/gaps.h"
 #include "lanes/panel.h"
 #include "softmax/class_sums.h"
-#include "softmax/factors.h"
 #include "softmax/open.h"
-
-/* What a panel of LANES items is scanned for. */
-typedef struct {
-    const real    *shares; /* u of each class and item, or NULL: */
-    const real    *w;      /* the weights of the classes, or NULL */
-    bool           gaps;   /* sums of u (m - z) are asked for */
-    bool           keep;   /* logits stay; else exponentials times 2^64 take their place */
-    const real    *all;    /* with spot: the numbers of the targets are picked, if all classes are here */
-    const int32_t *spot;
-} panel_task;
-
-/* The sums of LANES items. */
-typedef struct {
-    double *m, *s, *gap_sum, *share_sum;
-} lane_sums;
-
-/* sum += u (m - z) over at most GROUP classes, each with shares of its own. */
-static void group_gaps_by_shares(const real *z, const real *u, int64_t n, const real *m, double *sum)
-{
-    real a[LANES] = { 0 }, b[LANES] = { 0 };
-
-    for (int64_t k = 0; k < n; k += 2) {
-        LANE(l) a[l] += weighted_gap(z[k * LANES + l], u[k * LANES + l], m[l]);
-        if (k + 1 < n)
-            LANE(l) b[l] += weighted_gap(z[(k + 1) * LANES + l], u[(k + 1) * LANES + l], m[l]);
-    }
-    LANE(l) sum[l] += 0x1p16 * (double)(a[l] + b[l]);
-}
-
-/* The same with weights of the classes, if any. */
-static void group_gaps_by_weights(const real *z, const real *w, int64_t n, const real *m, double *sum)
-{
-    real a[LANES] = { 0 }, b[LANES] = { 0 };
-
-    for (int64_t k = 0; k < n; k += 2) {
-        const real w_a = w ? w[k] : 1, w_b = k + 1 == n ? 0 : w ? w[k + 1] : 1;
-        if (w_a != 0)
-            LANE(l) a[l] += w_a * gap(z[k * LANES + l], m[l]);
-        if (w_b != 0)
-            LANE(l) b[l] += w_b * gap(z[(k + 1) * LANES + l], m[l]);
-    }
-    LANE(l) sum[l] += 0x1p16 * (double)(a[l] + b[l]);
-}
-
-/* Sums of u over n classes, see total. */
-static void panel_shares(const real *u, int64_t n, double *sum)
-{
-    double  lost[LANES] = { 0 };
-    int64_t k = 0;
-
-    LANE(l) sum[l] = 0;
-    if (REAL_TYPE == CE_FLOAT64)
-        for (; k + 4 <= n; k += 4)
-            LANE(l) add_exactly(&sum[l], &lost[l], sum_of_four(u + k * LANES + l));
-    for (; k < n; k++)
-        LANE(l) sum[l] += (double)u[k * LANES + l];
-    if (REAL_TYPE == CE_FLOAT64)
-        for (int l = 0; l < LANES; l++) sum[l] = with_lost(sum[l], lost[l]);
-}
-
-/* Sums of u (m - z), and of u, over n classes. */
-static void panel_gaps(const panel_task *task, const real *z, int64_t n, const real *m, const lane_sums *to)
-{
-    const double all = task->shares ? 0 : task->w ? total(task->w, n) : (double)n;
-
-    for (int64_t k = 0; k < n; k += GROUP) {
-        const int64_t some = smaller(n - k, GROUP);
-        if (task->shares)
-            group_gaps_by_shares(z + k * LANES, task->shares + k * LANES, some, m, to->gap_sum);
-        else
-            group_gaps_by_weights(z + k * LANES, task->w ? task->w + k : NULL, some, m, to->gap_sum);
-    }
-    LANE(l) to->share_sum[l] = all;
-    if (task->shares)
-        panel_shares(task->shares, n, to->share_sum);
-}
 
 static void panel_max(const real *z, int64_t n, real *top)
 {
@@ -111,9 +35,9 @@ static void panel_max(const real *z, int64_t n, real *top)
 /* Of the n classes of one panel; z_t: where the targets' logits go. */
 static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_sums *to, real *z_t)
 {
-    real      top[LANES], from[LANES];
-    real_bits ones[LANES] = { 0 };
-    double   *s = to->s;
+    real       top[LANES], from[LANES], sum[LANES], ones[LANES] = { 0 };
+    double    *s = to->s;
+    group_sums group = { sum, ones, task->reads, task->writes };
 
     panel_max(z, n, top);
     LANE(l) from[l] = top[l] > -INFINITY ? top[l] : 0;
@@ -125,12 +49,13 @@ static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_su
         panel_gaps(task, z, n, from, to);
     for (int64_t k = 0; k < n; k += GROUP) {
         const int64_t some = smaller(n - k, GROUP);
-        real          sum[LANES];
         if (task->keep)
-            sum_group(z + k * LANES, some, from, sum, ones, true);
+            sum_group(z + k * LANES, some, from, &group, true);
         else
-            sum_group(z + k * LANES, some, from, sum, ones, false);
+            sum_group(z + k * LANES, some, from, &group, false);
         LANE(l) s[l] += (double)sum[l];
+        group.reads.next += (uintptr_t)some * group.reads.apart;
+        group.writes.next += (uintptr_t)some * group.writes.apart;
     }
     LANE(l) s[l] = unscaled(s[l]) + (ones[l] > 0 ? (double)ones[l] - 1 : 0);
 }
@@ -175,11 +100,12 @@ static void add_lost(tile *x, const lane_sums *lost)
 }
 
 /* The logits and the second input. */
-static void load_panels(panels *p, const ce_grid *grid, const tile *x, class_range classes)
+static void load_panels(panels *p, const softmax_call *call, const tile *x, class_range classes)
 {
+    const ce_grid     *grid = call->grid;
     const tile_numbers z = { grid, x, CE_Z, classes }, other = { grid, x, CE_OTHER, classes };
 
-    load_panel(&z, p->staged, p->z, true);
+    load_panel(&z, p->staged, p->z, is_class_sum(call->link->emits) || classes.n < grid->classes);
     if (grid->data[CE_OTHER])
         load_panel(&other, p->staged, p->other, true);
 }
@@ -217,18 +143,26 @@ static void pick_targets(const real *panel, const real *z_t, tile *x)
     for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e_t[l] * 0x1p-64;
 }
 
+/* Where the numbers of the targets stand in a panel of all n classes. */
+static void set_spots(tile *x, int64_t n)
+{
+    for (int l = 0; l < x->width; l++) x->spot[l] = (int32_t)(l / LANES * n + x->t[l]) * LANES + l % LANES;
+}
+
 /* All classes are in the panel. */
 static void scan_whole(const softmax_call *call, panels *p, tile *x)
 {
-    const ce_grid *grid = call->grid;
-    const emission emits = call->link->emits;
-    const int64_t  n = grid->classes;
-    const bool     aims = grid->data[CE_TARGET] && n > 0;
-    panel_task     task = { NULL, call->plan->job->w, sums_gaps(call), emits == LOG_PROBS, p->z, NULL };
-    real           z_t[ITEMS];
+    const ce_grid     *grid = call->grid;
+    const emission     emits = call->link->emits;
+    const int64_t      n = grid->classes;
+    const bool         aims = grid->data[CE_TARGET] && n > 0;
+    const tile_numbers in = { grid, x, CE_Z, { 0, n } },
+                       out = { grid, x, grid->data[CE_GRAD] ? CE_GRAD : CE_Z, { 0, n } };
+    panel_task task = { NULL, call->plan->job->w, sums_gaps(call), emits == LOG_PROBS, p->z, NULL, { 0 }, { 0 } };
+    real       z_t[ITEMS];
 
     if (aims)
-        for (int l = 0; l < x->width; l++) x->spot[l] = (int32_t)(l / LANES * n + x->t[l]) * LANES + l % LANES;
+        set_spots(x, n);
     else if (grid->data[CE_TARGET]) /* of no classes: no item is live */
         for (int l = 0; l < x->width; l++) x->e_t[l] = x->z_t[l] = 0;
     for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->class_sum[l] = x->lost[l] = 0;
@@ -243,6 +177,7 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
             prepare_panel(call, x, at, z, other, (class_range){ 0, n });
         task.shares = emits == SHARES ? other : NULL;
         task.spot = aims ? x->spot + at : NULL;
+        task.reads = next_tile(&in, at), task.writes = next_tile(&out, at);
         if (is_class_sum(emits))
             panel_class_sum(call->link, z, grid->data[CE_OTHER] ? other : NULL, n, x, at);
         else
@@ -262,6 +197,7 @@ static void scan_long(const softmax_call *call, panels *p, tile *x)
     const real     *w = call->plan->job->w;
     double          gap_lost[LANES] = { 0 }, share_lost[LANES] = { 0 };
     const lane_sums lost = { NULL, NULL, gap_lost, share_lost };
+    const ahead_of  none = { (uintptr_t)p, 0 };
     real            e[LANES];
 
     read_target_logits(grid, x);
@@ -274,9 +210,9 @@ static void scan_long(const softmax_call *call, panels *p, tile *x)
         double            m[LANES], s[LANES], gap_sum[LANES], share_sum[LANES];
         const lane_sums   to = { m, s, gap_sum, share_sum };
         const panel_task  task = {
-            emits == SHARES ? p->other : NULL, w ? w + k : NULL, sums_gaps(call), true, NULL, NULL
+            emits == SHARES ? p->other : NULL, w ? w + k : NULL, sums_gaps(call), true, NULL, NULL, none, none
         };
-        load_panels(p, grid, x, classes);
+        load_panels(p, call, x, classes);
         prepare_panel(call, x, 0, p->z, p->other, classes);
         if (is_class_sum(emits)) {
             panel_class_sum(call->link, p->z, grid->data[CE_OTHER] ? p->other : NULL, classes.n, x, 0);

@@ -21,6 +21,17 @@ static inline void fetch_four(uintptr_t address, uintptr_t apart)
     for (uintptr_t i = 0; i < 4; i++) __builtin_prefetch((const void *)(address + i * apart), 0, 2);
 }
 
+/* For four places that will be written. */
+static inline void claim_four(uintptr_t address, uintptr_t apart)
+{
+    for (uintptr_t i = 0; i < 4; i++) __builtin_prefetch((const void *)(address + i * apart), 1, 2);
+}
+
+/* What memory brings while exponentials are computed: places from `next` on, so many bytes apart. */
+typedef struct {
+    uintptr_t next, apart;
+} ahead_of;
+
 /* REGISTER: the bytes of a vector register. MAX_32(a, b), MAX_64: of a register's numbers a those larger than b, else
  * b. EQUAL_32(z, x), EQUAL_64: a bit for each of the 64 bytes' numbers that equal x. */
 #if defined(__AVX512F__)

@@ -107,11 +107,6 @@ static void add_gaps(const long_row *row, const real *z, int64_t first, int64_t 
     sums->share_sum = with_lost(sums->share_sum, share_lost);
 }
 
-/* What memory brings meanwhile: from `next` on, with each step four lines or halves of them. */
-typedef struct {
-    uintptr_t next, apart;
-} ahead_of;
-
 /* A block of a row on its way: n numbers, at least LANES, their maximum m, or 0, and where it stands, -1 if it is not
  * to be left out; others: the whole step around it, where there is one, without it. kept: where the exponentials go,
  * maybe in place of z. */
