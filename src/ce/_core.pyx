@@ -777,6 +777,7 @@ def normalise(int loss, x, axis, out):
     try:
         z = begin(&c, "x", x, axis)
         result = take_out(&c, CE_GRAD, "out", out, z)
+        c.job.fresh = out is None
         fill(&c)
         return deliver(&c, CE_GRAD, result)
     finally:
@@ -797,6 +798,7 @@ def normalise_backward(int loss, grad_output, output, axis, out):
             _check.bad_shape("grad_output", shape_of(&c.view[CE_OTHER]), c_shape(&c))
         c.other_may_be_out = True
         result = take_out(&c, CE_GRAD, "out", out, y)
+        c.job.fresh = out is None
         fill(&c)
         return deliver(&c, CE_GRAD, result)
     finally:
@@ -844,6 +846,7 @@ def logsumexp_backward(int loss, grad_output, x, axis, keepdims, out):
                                 reduced_shape(&c, keepdims), c.job.class_axis if keepdims else None)
         take_items(&c, CE_UPSTREAM, "grad_output", g, False)
         result = take_out(&c, CE_GRAD, "out", out, z)
+        c.job.fresh = out is None
         fill(&c)
         return deliver(&c, CE_GRAD, result)
     finally:

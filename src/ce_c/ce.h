@@ -64,7 +64,7 @@ typedef struct {
     int64_t        ignore_index;
     CE_OPTIONS(CE_FIELD_OF_NUMBER, CE_FIELD_OF_OTHER)
     double grad_output;   /* what multiplies the gradient, beside the array CE_UPSTREAM */
-    int    valued, fresh; /* the loss is asked for; nobody minds what a job that is refused leaves in its outputs */
+    int    valued, fresh; /* the loss is asked for; the outputs are new: nobody minds what a refused job leaves there */
     int    threads;       /* asked for; then the most that will work */
     void  *scratch;
     int (*stop)(void); /* the calling thread asks it now and then: leave off? May be NULL */

@@ -27,7 +27,7 @@ typedef struct {
     int           curves;  /* the Hessian is */
     unsigned      in_use;  /* bits of the options */
     int           checks;  /* element-wise: numbers are checked as they are computed with */
-    int           streams; /* of few classes: the gradient is stored past the caches */
+    int           streams; /* the gradient is stored past the caches */
     ce_block     *blocks;  /* scratch, one for each block of items */
     ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
     int64_t       parts;   /* blocks of a row */

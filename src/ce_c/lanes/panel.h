@@ -227,7 +227,7 @@ static void store_lines(const tile_numbers *of, const real *panel, int from, int
     for (int64_t k = 0; k < n; k++) {
         real *const to = (real *)(of->x->at[of->array][0] + k * of->grid->class_stride[of->array]);
         if (from == 0 && end == width)
-            for (int64_t j = 0; j < width / LANES; j++) stream(to + j * LANES, panel + (j * n + k) * LANES, LINE);
+            for (int64_t j = 0; j < width / LANES; j++) STREAM_LINE(to + j * LANES, panel + (j * n + k) * LANES);
         else
             for (int l = from; l < end; l++) to[l] = panel[k * LANES + l];
     }

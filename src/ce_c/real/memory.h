@@ -76,11 +76,11 @@ static inline unsigned equal_64(const double *z, double x)
 
 #if defined(__AVX512F__)
 #define STREAMS               1
-#define STREAM_LINE(to, from) _mm512_stream_si512((void *)(to), _mm512_load_si512((const void *)(from)))
+#define STREAM_LINE(to, from) _mm512_stream_si512((void *)(to), _mm512_loadu_si512((const void *)(from)))
 #define STREAM_END()          _mm_sfence()
 #elif defined(__AVX__)
 #define STREAMS               1
-#define STREAM_HALF(to, from) _mm256_stream_si256((__m256i *)(to), _mm256_load_si256((const __m256i *)(from)))
+#define STREAM_HALF(to, from) _mm256_stream_si256((__m256i *)(to), _mm256_loadu_si256((const __m256i *)(from)))
 #define STREAM_LINE(to, from) (STREAM_HALF(to, from), STREAM_HALF((char *)(to) + 32, (const char *)(from) + 32))
 #define STREAM_END()          _mm_sfence()
 #else
@@ -89,10 +89,15 @@ static inline unsigned equal_64(const double *z, double x)
 #define STREAM_END()          ((void)0)
 #endif
 
-/* Copies whole lines, both ends aligned to a line, without reading the lines that are overwritten. */
+/* Copies bytes without reading the lines that are overwritten, but for parts of lines at both ends. */
 static inline void stream(void *to, const void *from, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i += LINE) STREAM_LINE((char *)to + i, (const char *)from + i);
+    const size_t before = -(uintptr_t)to % LINE;
+    size_t       i = before < bytes ? before : bytes;
+
+    memcpy(to, from, i);
+    for (; i + LINE <= bytes; i += LINE) STREAM_LINE((char *)to + i, (const char *)from + i);
+    memcpy((char *)to + i, (const char *)from + i, bytes - i);
 }
 
 /* A vector register of four places of 16 bytes, and the halves of two vectors' places, number by number in turn. */

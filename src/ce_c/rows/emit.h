@@ -134,7 +134,8 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
     const bool     wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS];
     char *const    grad_row = wants_grad ? item_at(grid, x, CE_GRAD, at) : NULL;
     char *const    hess_row = wants_hess ? item_at(grid, x, CE_HESS, at) : NULL;
-    const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real);
+    const bool     streams = call->plan->streams;
+    const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real) && !streams;
 
     for (int64_t i = first, n; i < last; i += n) {
         n = smaller(last - i, CHUNK);
@@ -147,7 +148,9 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
             grad[t - i] = normal((real)x->grad_t[at]);
         if (wants_hess && t >= i && t < i + n)
             to.hess[t - i] = normal((real)x->hess_t[at]);
-        if (wants_grad && !direct)
+        if (streams)
+            stream(grad_row + i * step, grad, (size_t)n * sizeof(real));
+        else if (wants_grad && !direct)
             write_numbers(grad_row + i * step, grid->type[CE_GRAD], step, grad, n);
         if (wants_hess)
             write_numbers(hess_row + i * hess_step, grid->type[CE_HESS], hess_step, to.hess, n);

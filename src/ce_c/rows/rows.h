@@ -147,7 +147,7 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
     worker.work = buffer, worker.kept = buffer + 4 * CHUNK;
     worker.keeps = call->plan->derives && is_by_e(call->link->emits) && grid->classes <= KEPT;
     worker.direct = worker.keeps && call->link->emits == PROBABILITIES && is_row_of_real(grid, CE_Z) &&
-                    is_row_of_real(grid, CE_GRAD);
+                    is_row_of_real(grid, CE_GRAD) && !call->plan->streams;
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block;
         double        sums[LANES] = { 0 };
@@ -155,6 +155,8 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
         run_rows_of_block(call, &worker, from, smaller(from + grid->block, grid->items), sums);
         call->plan->blocks[b].loss = tree_sum(sums, LANES);
     }
+    if (call->plan->streams)
+        STREAM_END();
 }
 
 #endif

@@ -79,6 +79,8 @@ static void emit_parts(const softmax_call *call, real *buffer, int64_t first, in
         answer_rows(call, &x);
         emit_row(call, &x, 0, &source, from, to);
     }
+    if (call->plan->streams)
+        STREAM_END();
 }
 
 #endif

@@ -1,0 +1,55 @@
+"""Large gradients into another array are stored past the caches: the same bits as in place.
+
+Lines of memory that are written in part, at both ends, are those of neighbours, too.
+"""
+
+import numpy as np
+import pytest
+
+import ce
+
+BYTES = 1 << 25  # see STREAM_BYTES in plan.c
+SHAPES = {  # of float32: logits of more than that, rows or few classes whose items are neighbours
+    "rows": ((4100, 2051), 1),
+    "long rows": ((3, 3_000_001), 1),
+    "few classes": ((2, 11, 400_003), 1),
+}
+
+
+def criteria(classes):
+    yield ce.CrossEntropyLoss(ignore_index=1)
+    if classes > 100:
+        weight = np.linspace(0.5, 2, classes, dtype=np.float32)
+        yield ce.CrossEntropyLoss(weight=weight, label_smoothing=0.1, reduction="sum")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("offset", [0, 1, 15])
+def test_same_bits_as_in_place(name, offset, threads, rng):
+    shape, axis = SHAPES[name]
+    z = rng.standard_normal(shape, dtype=np.float32)
+    assert z.nbytes > BYTES
+    target = rng.integers(0, shape[axis], shape[:axis] + shape[axis + 1 :])
+    target[0] = 1
+    memory = np.empty(z.size + 64, np.float32)
+    begin = -memory.ctypes.data // 4 % 16 + offset  # numbers behind the begin of a line
+    out = memory[begin : begin + z.size].reshape(shape)
+    for criterion in criteria(shape[axis]):
+        memory[:] = 7
+        place = z.copy()
+        with ce.threads(threads):
+            criterion.grad(place, target, out=place)
+            criterion.grad(z, target, out=out)
+        np.testing.assert_array_equal(out.view(np.int32), place.view(np.int32))
+        assert np.all(memory[:begin] == 7)
+        assert np.all(memory[begin + z.size :] == 7)
+
+
+@pytest.mark.parametrize("function", [ce.softmax, ce.log_softmax])
+def test_softmax(function, rng):
+    z = rng.standard_normal((4100, 2051), dtype=np.float32)
+    place = z.copy()
+    function(place, out=place)
+    np.testing.assert_array_equal(function(z, out=np.empty_like(z)), place)
+    np.testing.assert_array_equal(function(z), place)
