@@ -2,6 +2,23 @@
 
 # -- views ----------------------------------------------------------------------------------------
 
+cdef extern from *:
+    """
+    /* 1: a view is taken; 0: x has none that can be described, as dates and records; -1: an error.
+     * In C, since Cython's `except` does not bear a traceback that could not be had. */
+    static int take_view(PyObject *x, Py_buffer *view)
+    {
+        if (PyObject_GetBuffer(x, view, PyBUF_STRIDES | PyBUF_FORMAT) == 0)
+            return 1;
+        if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_TypeError)
+            && !PyErr_ExceptionMatches(PyExc_ValueError))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    """
+    int take_view(PyObject *x, Py_buffer *view) except -1
+
 # What is held of a view stands in `held`, `kept` and `shared` where its bit in `views` is set.
 
 cdef void release(Call *c) noexcept:
@@ -61,9 +78,7 @@ cdef int look(Call *c, int which, object x) except -1:
     let_go(c, which)
     c.type[which] = -1
     c.owner[which] = NULL
-    try:
-        PyObject_GetBuffer(x, &c.view[which], PyBUF_STRIDES | PyBUF_FORMAT)
-    except (BufferError, TypeError, ValueError):  # dates, records and the like
+    if not take_view(<PyObject *>x, &c.view[which]):
         take_hold(c, which, NOTHING, NULL)
         return 0
     note_owner(c, which, x)
@@ -77,16 +92,12 @@ cdef int look(Call *c, int which, object x) except -1:
 
 cdef int replace(Call *c, int which, object x, object copy) except -1:
     """The view becomes that of a copy of x, which can be computed with."""
-    cdef PyObject *shared = c.shared[which] if is_held(c, which) else NULL
-    if shared == NULL:
-        shared = <PyObject *>x
-    Py_INCREF(<object>shared)
-    try:
-        look(c, which, copy)
-    except BaseException:
-        Py_DECREF(<object>shared)
-        raise
-    c.shared[which] = shared
+    cdef object shared = x
+    if is_held(c, which) and c.shared[which] != NULL:
+        shared = <object>c.shared[which]
+    look(c, which, copy)
+    Py_INCREF(shared)
+    c.shared[which] = <PyObject *>shared
     if c.type[which] < 0:
         raise TypeError(f"{<object>c.name[which]} cannot be read as numbers")
     return 0
@@ -178,12 +189,10 @@ cdef int confirm_view(Call *c, int which) except -1:
         alike = is_as_viewed(<const Ndarray *>c.kept[which], &c.view[which], c.flags[which],
                              c.met[which])
     elif c.held[which] == A_BUFFER:
-        try:
-            PyObject_GetBuffer(<object>c.kept[which], &now, PyBUF_STRIDES | PyBUF_FORMAT)
+        alike = take_view(c.kept[which], &now)  # if not, it has a dtype by now that has no format
+        if alike:
             alike = same_buffer(&now, &c.view[which])
             PyBuffer_Release(&now)
-        except (BufferError, ValueError):  # it has a dtype by now that has no format
-            alike = False
     if not alike:
         _check.changed(<object>c.name[which])
     return 0

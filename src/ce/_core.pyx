@@ -8,8 +8,8 @@ Every check that the common call passes is made here, on raw buffers; whatever f
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_RECORDS_RO, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous,
-    PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_RECORDS_RO, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
+    PyObject_GetBuffer,
 )
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_SetName
@@ -29,6 +29,10 @@ from ce import _arrays, _check
 
 cdef extern from *:
     """
+    /* Where memory runs out while a traceback is made, Cython's own code goes on with NULL. */
+    #define PyException_SetTraceback(x, tb) ((x) ? (PyException_SetTraceback)(x, tb) : 0)
+    #define PyDict_SetItemString(dict, key, x) \\
+        ((dict) ? (PyDict_SetItemString)(dict, key, x) : -1)
     _Static_assert(sizeof(Py_ssize_t) == sizeof(int64_t), "ce needs a 64-bit machine");
     #if defined(__clang__)
     #define CE_COMPILER "Clang " __clang_version__

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 from helpers.calls import CALLS
+from helpers.interpreter import printed
 
 import ce
 
@@ -136,3 +137,41 @@ def test_references_where_memory_runs_out():
             grown.append(at)
     assert failed > 100
     assert not grown
+
+
+FAILING = """
+import gc
+import _testcapi
+import numpy as np
+import ce
+
+z, dates = np.ones((4, 5)), np.zeros(4, "M8[s]")
+calls = [
+    lambda: ce.cross_entropy(z, np.zeros(3, int)),
+    lambda: ce.cross_entropy(z, np.full(4, 9)),
+    lambda: ce.cross_entropy(z, dates),
+    lambda: ce.softmax(z, axis=7),
+    lambda: ce.softmax(z, axis=(0, 1), out=dates),
+    lambda: ce.CrossEntropyLoss().grad(z, np.zeros(4, int), out=dates),
+    lambda: ce.mse_loss(z, z, normalizer=-1.0),
+]
+outcomes = {}
+for call in calls:
+    for at in range(1, 80):
+        gc.collect()  # it empties the lists of objects that are kept to be used again
+        _testcapi.set_nomemory(at, at + 1)
+        try:
+            call()
+        except Exception as error:
+            _testcapi.remove_mem_hooks()
+            outcomes[type(error).__name__] = outcomes.get(type(error).__name__, 0) + 1
+        finally:
+            _testcapi.remove_mem_hooks()
+assert outcomes["MemoryError"] > 50 and outcomes["ValueError"] > 50, outcomes
+"""
+
+
+def test_errors_where_memory_runs_out():
+    """One allocation fails while an error is on its way: that one, or another, never a crash."""
+    pytest.importorskip("_testcapi", reason="this Python cannot let allocations fail")
+    printed(FAILING)
