@@ -25,12 +25,13 @@ int64_t ce_work_of(const ce_grid *grid, const ce_job *job)
  * with zeros. Not in place: there the lines are. */
 static int streams(const ce_grid *grid, const ce_job *job)
 {
+    if (!grid->data[CE_GRAD])
+        return 0;
     const int64_t size = size_of(job->real), classes = grid->classes;
     const int64_t step = grid->by_rows ? grid->class_stride[CE_GRAD] : grid->stride[CE_GRAD][grid->axes - 1];
 
-    return ce_kernels_of(job)->streams && !ce_is_element_wise(job) && grid->data[CE_GRAD] &&
-           grid->type[CE_GRAD] == job->real && step == size &&
-           (!grid->by_rows || (classes >= STREAM_CLASSES && !job->fresh)) &&
+    return ce_kernels_of(job)->streams && !ce_is_element_wise(job) && grid->type[CE_GRAD] == job->real &&
+           step == size && (!grid->by_rows || (classes >= STREAM_CLASSES && !job->fresh)) &&
            grid->items * classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z];
 }
 
