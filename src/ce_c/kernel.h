@@ -31,11 +31,11 @@ typedef struct {
     ce_block     *blocks;  /* scratch, one for each block of items */
     ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
     int64_t       parts;   /* blocks of a row */
-    char         *buffers; /* for rows: one for each worker */
+    char         *buffers; /* one for each worker */
     size_t        buffer;  /* bytes of it */
 } ce_plan;
 
-/* Units first to last: blocks of items, rows, or blocks of rows. buffer: the worker's own, for rows. */
+/* Units first to last: blocks of items, rows, or blocks of rows. buffer: the worker's own. */
 typedef void (*ce_kernel)(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last);
 
 typedef struct {
@@ -45,9 +45,10 @@ typedef struct {
     ce_kernel check, run;
     ce_kernel split_scan, split_merge, split_emit; /* run in three phases: over blocks of rows, rows, blocks of rows */
     int64_t   part;                                /* classes in a block of a row */
-    int64_t (*buffer_numbers)(int64_t classes, int derives); /* of the computing type, in a buffer for rows */
-    double (*total)(const void *x, int64_t n);               /* the sum of n computing-type numbers */
-    double (*exp)(double x); /* e^x, in float64: with fma or without, as the kernels' own */
+    int64_t (*numbers_for_rows)(int64_t classes, int derives); /* of the computing type, in a worker's buffer */
+    int64_t (*numbers_for_lanes)(int64_t classes);
+    double (*total)(const void *x, int64_t n); /* the sum of n computing-type numbers */
+    double (*exp)(double x);                   /* e^x, in float64: with fma or without, as the kernels' own */
 } ce_kernels;
 
 /* Does what the mean divides by hang on weights? */

@@ -57,6 +57,10 @@ static void run(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t 
         run_rows(&call, buffer, first, last);
         return;
     }
+    if (!loop && !serves_few_classes(grid, plan)) {
+        run_lanes(&call, buffer, first, last);
+        return;
+    }
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block, to = smaller(from + grid->block, grid->items);
         double        sums[LANES] = { 0 };
@@ -65,10 +69,8 @@ static void run(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t 
             plan->blocks[b].z = (double)(to - from);
         if (loop)
             plan->blocks[b].bad = run_elements(grid, plan, loop, from, to, sums);
-        else if (serves_few_classes(grid, plan))
-            run_few_classes(&call, from, to, sums);
         else
-            run_lanes(&call, from, to, sums);
+            run_few_classes(&call, from, to, sums);
         plan->blocks[b].loss = tree_sum(sums, LANES);
     }
 }
@@ -108,7 +110,8 @@ const ce_kernels        CE_TABLE = {
     .split_merge = split_merge,
     .split_emit = split_emit,
     .part = BLOCK,
-    .buffer_numbers = buffer_numbers,
+    .numbers_for_rows = numbers_for_rows,
+    .numbers_for_lanes = numbers_in_panels,
     .total = total,
     .exp = exp_of,
 };

@@ -64,7 +64,9 @@ size_t ce_plan_bytes(ce_job *job)
         block = ce_block_items(K, ce_is_by_rows(job));
     if (ce_is_by_rows(job)) {
         parts = items <= SPLIT_ITEMS ? K / kernels->part + 2 : 0;
-        numbers = derives || job->array[CE_Z].type != job->real ? kernels->buffer_numbers(K, derives) : 0;
+        numbers = derives || job->array[CE_Z].type != job->real ? kernels->numbers_for_rows(K, derives) : 0;
+    } else if (!ce_is_element_wise(job)) {
+        numbers = kernels->numbers_for_lanes(K);
     }
     job->pairs = (size_t)quotient(items + block - 1, block) * sizeof(ce_block);
     job->buffers = up_to_line(job->pairs + (size_t)(items * parts) * sizeof(ce_pair));

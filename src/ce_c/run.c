@@ -10,7 +10,8 @@ enum {
     WORK_OF_PIECE = 1 << 22, /* that of some milliseconds: a call can be stopped between two pieces */
     FAR = 600,               /* powers of 2 that weights are scaled by: where their sum is 0 or infinite, and at most */
     MOST = 1020,
-    TRIES = 4, /* to find such a power */
+    TRIES = 4,    /* to find such a power */
+    TOGETHER = 4, /* blocks that go through two kernels: by lanes as many as a tile may have items of */
 };
 
 size_t ce_scratch_bytes(ce_job *job)
@@ -20,11 +21,11 @@ size_t ce_scratch_bytes(ce_job *job)
     return ce_plan_bytes(job);
 }
 
-/* Units of work gone through by one kernel, or by two, unit by unit. */
+/* Units of work gone through by one kernel, or by two, some units at a time. */
 typedef struct {
     const ce_grid *grid;
     const ce_plan *plan;
-    ce_kernel      kernel, before; /* before: unit by unit, or NULL */
+    ce_kernel      kernel, before; /* before: some units at a time, or NULL */
 } phase;
 
 static void run_range(void *context, int worker, int64_t first, int64_t last)
@@ -36,9 +37,9 @@ static void run_range(void *context, int worker, int64_t first, int64_t last)
         p->kernel(p->grid, p->plan, buffer, first, last);
         return;
     }
-    for (int64_t b = first; b < last; b++) {
-        p->before(p->grid, p->plan, buffer, b, b + 1);
-        p->kernel(p->grid, p->plan, buffer, b, b + 1);
+    for (int64_t b = first; b < last; b += TOGETHER) {
+        p->before(p->grid, p->plan, buffer, b, smaller(b + TOGETHER, last));
+        p->kernel(p->grid, p->plan, buffer, b, smaller(b + TOGETHER, last));
     }
 }
 
@@ -169,7 +170,7 @@ static void run_job(ce_job *job)
     phase         run = { &grid, &plan, kernels->run, NULL };
     if (!split && checks_on_the_way(&grid, job, writes)) {
         plan.checks = ce_is_element_wise(job);
-        run.before = plan.checks ? NULL : kernels->check; /* a block is computed right after its check */
+        run.before = plan.checks ? NULL : kernels->check; /* blocks are computed right after their check */
         plan.c = job->grad_output / (job->reduction >= CE_MEAN ? divisor_of(job, (double)grid.items) : 1);
         do share_out(&run, job, grid.blocks, work);
         while (!job->stopped && take_check(&grid, &plan, job) && tries-- > 0 && rescales(&plan, job));

@@ -41,7 +41,7 @@ from oracle import FUNCTIONS, LOSSES
 from helpers.problems import DTYPES, criterion_of, problem
 
 SMALL = (1, 3, 9, 17, 33, 65)
-LARGE = [(1, 513), (2, 4097), (1, 513, 19)]
+LARGE = [(1, 513), (2, 4097), (1, 45, 70), (1, 513, 19), (1, 2049, 36)]
 STREAMED = (1, 5, 2**21 + 1)  # a gradient so large that it goes past the caches
 
 def shapes():

@@ -164,9 +164,9 @@ static void emit_whole(const softmax_call *call, panels *p, real *to, const tile
 /* What the targets' places receive, of those that are in the panel. */
 static void put_targets(panels *p, real *to, const tile *x, class_range classes, bool curves)
 {
-    for (int l = 0; l < LANES; l++) {
-        const int64_t spot = (x->t[l] - classes.first) * LANES + l;
-        if (spot < 0 || spot >= classes.n * LANES)
+    for (int l = 0; l < x->width; l++) {
+        const int64_t k = x->t[l] - classes.first, spot = (l / LANES * classes.n + k) * LANES + l % LANES;
+        if (k < 0 || k >= classes.n)
             continue;
         to[spot] = normal((real)x->grad_t[l]);
         if (curves)
@@ -174,24 +174,44 @@ static void put_targets(panels *p, real *to, const tile *x, class_range classes,
     }
 }
 
-/* Panel by panel, of LANES items: logits are read again and turned into exponentials. */
-static void emit_long(const softmax_call *call, panels *p, real *to, const tile *x)
+/* Turns the logits of LANES items in the panel into exponentials; memory brings what is read next, and where they go.
+ */
+static void raise_panel(const softmax_call *call, real *z, class_range classes, const tile *x, int at)
 {
     const ce_grid     *grid = call->grid;
-    const emission     emits = call->link->emits;
-    const panel_places places = { p->z, p->other, to };
-    real               m[LANES];
+    const tile_numbers in = { grid, x, CE_Z, classes },
+                       out = { grid, x, grid->data[CE_GRAD] ? CE_GRAD : CE_Z, classes };
+    real               m[LANES], sum[LANES], ones[LANES] = { 0 };
+    const tile_ahead   reads = tile_further(&in, bytes_to_next(&in)), writes = tile_further(&out, 0);
+    group_sums         group = { sum, ones, of_vector(&reads, at / LANES), of_vector(&writes, at / LANES) };
 
-    LANE(l) m[l] = (real)x->m[l];
+    LANE(l) m[l] = (real)x->m[at + l];
+    for (int64_t k = 0; k < classes.n; k += GROUP) {
+        sum_group(z + k * LANES, smaller(classes.n - k, GROUP), m, &group, false);
+        group.reads.next += GROUP * group.reads.apart;
+        group.writes.next += GROUP * group.writes.apart;
+    }
+}
+
+/* Panel by panel: logits are read again and turned into exponentials. */
+static void emit_long(const softmax_call *call, panels *p, real *to, const tile *x)
+{
+    const ce_grid *grid = call->grid;
+    const emission emits = call->link->emits;
+
     for (int64_t k = 0; k < grid->classes; k += PANEL) {
         const class_range classes = { k, smaller(grid->classes - k, PANEL) };
-        if (emits != ONE_HOT) {
+        if (emits != ONE_HOT)
             load_panels(p, call, x, classes);
-            prepare_panel(call, x, 0, p->z, p->other, classes);
+        for (int at = 0; at < x->width; at += LANES) {
+            real *const z = p->z + at * classes.n, *const other = p->other + at * classes.n;
+            const panel_places places = { z, other, to + at * classes.n };
+            if (emits != ONE_HOT)
+                prepare_panel(call, x, at, z, other, classes);
+            if (is_by_e(emits))
+                raise_panel(call, z, classes, x, at);
+            emit_panel(call, &places, classes, x, at);
         }
-        if (is_by_e(emits))
-            PANEL_EACH(i, l, classes.n) p->z[i + l] = EXP_2_64(p->z[i + l] - m[l]);
-        emit_panel(call, &places, classes, x, 0);
         if (grid->data[CE_TARGET])
             put_targets(p, to, x, classes, call->plan->curves);
         store_panels(p, to, grid, x, classes);

@@ -6,6 +6,15 @@
 
 enum { GROUP = 32 }; /* classes summed in the computing type */
 
+/* Adds what a group of classes adds up to. Of float32 roundings take nothing that counts. */
+INLINE void add_group(double *sum, double *lost, double x)
+{
+    if (REAL_TYPE == CE_FLOAT64)
+        add_exactly(sum, lost, x);
+    else
+        *sum += x;
+}
+
 /* The lanes of some vectors, side by side. */
 #define EACH(l, some)                                                                                                  \
     SIMD                                                                                                               \

@@ -118,7 +118,9 @@ INLINE void find_few_maxima(real *panel, const char *from, int64_t step, few_til
 
 static void scan_few(real *panel, few_tile *x)
 {
-    const int64_t n = x->n;
+    const int64_t    n = x->n;
+    const tile_ahead reads = tile_further(&x->z, bytes_to_next(&x->z)),
+                     writes = tile_further(&x->grads, bytes_to_next(&x->grads));
 
     for (int at = 0; at < x->width; at += LANES) {
         real *const       z = panel + at * n;
@@ -131,7 +133,8 @@ static void scan_few(real *panel, few_tile *x)
         for (int at = 0; at < x->width; at += LANES)
             LANE(l) x->e_t[at + l] = EXP_2_64(x->z_t[at + l] - x->log_S[at + l]);
     for (int at = 0; at < x->width; at += LANES) {
-        const group_sums to = { x->sum + at, x->ones + at, next_tile(&x->z, at), next_tile(&x->grads, at) };
+        const group_sums to = { x->sum + at, x->ones + at, of_vector(&reads, at / LANES),
+                                of_vector(&writes, at / LANES) };
         if (x->derives)
             sum_group(panel + at * n, n, x->log_S + at, &to, false);
         else
@@ -208,22 +211,6 @@ static void emit_few(real *panel, const few_tile *x)
     }
 }
 
-/* Losses of a tile whose first item is at `place` in its block. The order of the sums hangs on places in the block. */
-static void add_few(const double *loss, int width, int place, double *sums)
-{
-    double    turned[LANES];
-    const int turn = place % LANES;
-
-    LANE(l) turned[l] = sums[l];
-    if (turn != 0)
-        for (int l = 0; l < LANES; l++) turned[l] = sums[(turn + l) % LANES];
-    for (int at = 0; at < width; at += LANES)
-        LANE(l) turned[l] += loss[at + l];
-    LANE(l) sums[l] = turned[l];
-    if (turn != 0)
-        for (int l = 0; l < LANES; l++) sums[(turn + l) % LANES] = turned[l];
-}
-
 /* Loads a tile and computes what is asked for: losses in few->s, gradients in the panel. */
 static void run_few_tile(const softmax_call *call, const tile *x, real *panel, real *staged, few_tile *few)
 {
@@ -276,9 +263,7 @@ OUTLINE void run_few_classes(const softmax_call *call, int64_t first, int64_t la
             store_lines(&of, panel, skip, x.count);
         else if (derives)
             store_panel(&of, staged, panel);
-        for (int l = 0; l < skip; l++) few.s[l] = 0;
-        for (int l = x.count; l < x.width; l++) few.s[l] = 0;
-        add_few(few.s, x.width, (int)(from - first), sums);
+        add_losses(few.s + skip, x.count - skip, i - first, sums);
         write_losses(grid, few.s, &x, skip);
     }
     if (call->plan->streams)

@@ -22,7 +22,7 @@ typedef struct {
 } lane_sums;
 
 /* sum += u (m - z) over at most GROUP classes, each with shares of its own. */
-static void group_gaps_by_shares(const real *z, const real *u, int64_t n, const real *m, double *sum)
+static void group_gaps_by_shares(const real *z, const real *u, int64_t n, const real *m, double *sum, double *lost)
 {
     real a[LANES] = { 0 }, b[LANES] = { 0 };
 
@@ -31,11 +31,11 @@ static void group_gaps_by_shares(const real *z, const real *u, int64_t n, const 
         if (k + 1 < n)
             LANE(l) b[l] += weighted_gap(z[(k + 1) * LANES + l], u[(k + 1) * LANES + l], m[l]);
     }
-    LANE(l) sum[l] += 0x1p16 * (double)(a[l] + b[l]);
+    LANE(l) add_group(&sum[l], &lost[l], 0x1p16 * (double)(a[l] + b[l]));
 }
 
 /* The same with weights of the classes, if any. */
-static void group_gaps_by_weights(const real *z, const real *w, int64_t n, const real *m, double *sum)
+static void group_gaps_by_weights(const real *z, const real *w, int64_t n, const real *m, double *sum, double *lost)
 {
     real a[LANES] = { 0 }, b[LANES] = { 0 };
 
@@ -46,7 +46,7 @@ static void group_gaps_by_weights(const real *z, const real *w, int64_t n, const
         if (w_b != 0)
             LANE(l) b[l] += w_b * gap(z[(k + 1) * LANES + l], m[l]);
     }
-    LANE(l) sum[l] += 0x1p16 * (double)(a[l] + b[l]);
+    LANE(l) add_group(&sum[l], &lost[l], 0x1p16 * (double)(a[l] + b[l]));
 }
 
 /* Sums of u over n classes, see total. */
@@ -69,14 +69,17 @@ static void panel_shares(const real *u, int64_t n, double *sum)
 static void panel_gaps(const panel_task *task, const real *z, int64_t n, const real *m, const lane_sums *to)
 {
     const double all = task->shares ? 0 : task->w ? total(task->w, n) : (double)n;
+    double       lost[LANES] = { 0 };
 
     for (int64_t k = 0; k < n; k += GROUP) {
         const int64_t some = smaller(n - k, GROUP);
         if (task->shares)
-            group_gaps_by_shares(z + k * LANES, task->shares + k * LANES, some, m, to->gap_sum);
+            group_gaps_by_shares(z + k * LANES, task->shares + k * LANES, some, m, to->gap_sum, lost);
         else
-            group_gaps_by_weights(z + k * LANES, task->w ? task->w + k : NULL, some, m, to->gap_sum);
+            group_gaps_by_weights(z + k * LANES, task->w ? task->w + k : NULL, some, m, to->gap_sum, lost);
     }
+    if (REAL_TYPE == CE_FLOAT64)
+        LANE(l) to->gap_sum[l] = with_lost(to->gap_sum[l], lost[l]);
     LANE(l) to->share_sum[l] = all;
     if (task->shares)
         panel_shares(task->shares, n, to->share_sum);

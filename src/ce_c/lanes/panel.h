@@ -1,4 +1,4 @@
-/* panel.h - the classes of a tile in L1: to and from memory, whatever their layout there.
+/* panel.h - the classes of a tile close by: to and from memory, whatever their layout there.
  *
  * Of vector j of the tile's items, class k stands at (j n + k) LANES, n the classes in the panel. Where neighbouring
  * items are neighbours in memory they come and go in whole stretches of a few lines, however far apart the classes lie.
@@ -10,13 +10,29 @@
 #include "real/numbers.h"
 #include "softmax/tile.h"
 
-enum { PANEL = 10240 / (LANES * sizeof(real)) }; /* classes in a panel: three panels of 10 KiB fit a small L1 */
+enum {
+    PANEL = 10240 / (LANES * sizeof(real)), /* classes of one vector of items: three panels of 10 KiB fit a small L1 */
+    SMALL = PANEL / WIDE,                   /* of the widest tile */
+    WHOLE = (1 << 19) / (WIDE * 64),        /* the most classes that are there at once: of that tile 512 KiB, in L2 */
+};
 
 typedef struct {
-    _Alignas(64) real z[PANEL * LANES];      /* logits, then exponentials, then Hessians or gradients */
-    _Alignas(64) real other[PANEL * LANES];  /* the second input, then gradients */
-    _Alignas(64) real staged[PANEL * LANES]; /* what does not lie in memory as numbers to compute with */
+    real *z;      /* logits, then exponentials, then Hessians or gradients */
+    real *staged; /* what does not lie in memory as numbers to compute with */
+    real *other;  /* the second input, then gradients */
 } panels;
+
+/* Numbers in each panel of a tile of items with K classes. */
+static int64_t numbers_in_panel(int64_t K)
+{
+    return (K <= SMALL ? SMALL : K <= WHOLE ? K : PANEL) * WIDE * LANES;
+}
+
+/* Numbers in all of them, where they are too large for a stack. */
+static int64_t numbers_in_panels(int64_t K)
+{
+    return K <= SMALL ? 0 : 3 * numbers_in_panel(K);
+}
 
 /* n classes from class `first` on. */
 typedef struct {
@@ -62,32 +78,54 @@ static bool is_plain(const tile_numbers *of)
     return of->x->even && of->grid->type[of->array] == REAL_TYPE && of->grid->class_stride[of->array] == sizeof(real);
 }
 
-/* The numbers of the next tile's items that stand where those from item `at` of this one on do, one place per class: by
- * them memory can bring them. Where no one can say where they are, it is a place that is there already. */
-static ahead_of next_tile(const tile_numbers *of, int at)
+/* Bytes from the numbers of a class in the panel to those that are read there next: of the next tile's items, or, where
+ * not all classes are in the panel, of a class behind them. */
+static int64_t bytes_to_next(const tile_numbers *of)
 {
-    const int64_t   size = size_of(of->grid->type[of->array]);
-    const uintptr_t here = (uintptr_t)of->x->at[of->array][0];
-
-    if (is_unit(of))
-        return (ahead_of){ here + (uintptr_t)((at + of->x->width) * size),
-                           (uintptr_t)of->grid->class_stride[of->array] };
-    if (is_solid(of))
-        return (ahead_of){ here + (uintptr_t)((at + of->x->width) * of->classes.n * size), (uintptr_t)(LANES * size) };
-    return (ahead_of){ here, 0 };
+    if (of->classes.n == of->grid->classes)
+        return of->x->width * item_step(of);
+    return of->classes.n * of->grid->class_stride[of->array];
 }
 
-/* Items that are neighbours, class by class. */
+/* Places by which memory can bring numbers of the tile's items: the first vector's, and from vector to vector. */
+typedef struct {
+    ahead_of  first;
+    uintptr_t step;
+} tile_ahead;
+
+/* Those of the numbers `further` bytes on: where the vector's items of each class end. (Where they do not begin with a
+ * line, the first line of all has been there for the tile before.) Where no one can say where they are, it is a place
+ * that is there already. */
+static tile_ahead tile_further(const tile_numbers *of, int64_t further)
+{
+    const int64_t   bytes = LANES * size_of(of->grid->type[of->array]);
+    const uintptr_t end = (uintptr_t)numbers_at(of, 0) + (uintptr_t)(further + bytes - 1);
+
+    if (is_unit(of))
+        return (tile_ahead){ { end, (uintptr_t)of->grid->class_stride[of->array] }, (uintptr_t)bytes };
+    if (is_solid(of))
+        return (tile_ahead){ { end, (uintptr_t)bytes }, (uintptr_t)(of->classes.n * bytes) };
+    return (tile_ahead){ { (uintptr_t)of->x, 0 }, 0 };
+}
+
+static inline ahead_of of_vector(const tile_ahead *all, int j)
+{
+    return (ahead_of){ all->first.next + (uintptr_t)j * all->step, all->first.apart };
+}
+
+/* Items that are neighbours, class by class. Of what is read next memory brings all, if asked to, or else, where it
+ * follows far behind, the lines that tile_further leaves out. */
 static void load_units(const tile_numbers *of, real *staged, real *panel, bool fetches)
 {
-    const int64_t step = of->grid->class_stride[of->array], n = of->classes.n, width = of->x->width;
-    const ce_type type = of->grid->type[of->array];
-    const char   *at = numbers_at(of, 0);
+    const int64_t   step = of->grid->class_stride[of->array], n = of->classes.n, width = of->x->width;
+    const ce_type   type = of->grid->type[of->array];
+    const uintptr_t further = (uintptr_t)bytes_to_next(of);
+    const size_t    fetched = fetches ? (size_t)(width * size_of(type)) : n < of->grid->classes;
+    const char     *at = numbers_at(of, 0);
 
     for (int64_t k = 0; k < n; k++, at += step) {
         const real *from = view_numbers(at, type, width, staged);
-        if (fetches)
-            fetch((uintptr_t)at + (uintptr_t)(width * size_of(type)), (size_t)(width * size_of(type)));
+        fetch((uintptr_t)at + further, fetched);
         for (int64_t j = 0; j < width / LANES; j++)
             LANE(l) panel[(j * n + k) * LANES + l] = from[j * LANES + l];
     }

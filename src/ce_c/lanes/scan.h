@@ -1,8 +1,8 @@
 /* scan.h - (m, s) of LANES items side by side, one in each lane.
  *
- * It serves class axes that are not contiguous, and short rows. The classes go through a panel of PANEL classes
- * by LANES items in L1, whatever their layout in memory: with K up to PANEL, memory is read once. Longer items
- * are scanned panel by panel, merged lane by lane as the blocks of rows are.
+ * It serves class axes that are not contiguous, and short rows. The classes go through a panel, whatever their layout
+ * in memory: with K up to WHOLE, memory is read once. Longer items are scanned PANEL classes at a time, merged lane by
+ * lane as the blocks of rows are.
  */
 #ifndef CE_LANES_SCAN_H
 #define CE_LANES_SCAN_H
@@ -36,7 +36,7 @@ static void panel_max(const real *z, int64_t n, real *top)
 static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_sums *to, real *z_t)
 {
     real       top[LANES], from[LANES], sum[LANES], ones[LANES] = { 0 };
-    double    *s = to->s;
+    double    *s = to->s, lost[LANES] = { 0 };
     group_sums group = { sum, ones, task->reads, task->writes };
 
     panel_max(z, n, top);
@@ -53,46 +53,53 @@ static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_su
             sum_group(z + k * LANES, some, from, &group, true);
         else
             sum_group(z + k * LANES, some, from, &group, false);
-        LANE(l) s[l] += (double)sum[l];
+        LANE(l) add_group(&s[l], &lost[l], (double)sum[l]);
         group.reads.next += (uintptr_t)some * group.reads.apart;
         group.writes.next += (uintptr_t)some * group.writes.apart;
     }
-    LANE(l) s[l] = unscaled(s[l]) + (ones[l] > 0 ? (double)ones[l] - 1 : 0);
+    LANE(l)
+        s[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(s[l], lost[l]) : s[l]) +
+               (ones[l] > 0 ? (double)ones[l] - 1 : 0);
 }
 
 /* (m, s) of one panel joins that of the classes before it. */
-static void merge_lanes(tile *x, const double *m, const double *s)
+static void merge_lanes(tile *x, int at, const double *m, const double *s)
 {
+    double *const all_m = x->m + at, *const all_s = x->s + at, *const all_lost = x->lost + at;
+
+    SIMD
     for (int l = 0; l < LANES; l++) {
-        const bool   grows = m[l] > x->m[l];
-        const double high = grows ? m[l] : x->m[l], low = grows ? x->m[l] : m[l];
-        const double s_high = grows ? s[l] : x->s[l], s_low = grows ? x->s[l] : s[l];
+        const double m_a = all_m[l], m_b = m[l], s_a = all_s[l], s_b = s[l], lost_a = all_lost[l];
+        const bool   grows = m_b > m_a;
+        const double high = grows ? m_b : m_a, low = grows ? m_a : m_b;
+        const double s_high = grows ? s_b : s_a, s_low = grows ? s_a : s_b;
         const double e = exp_f64(low - high, BY_1_F64, EXP_LO_F64), faded = low == -INFINITY ? 0 : e;
-        double       sum = s_high, lost = grows ? x->lost[l] * faded : x->lost[l];
+        double       sum = s_high, lost = grows ? lost_a * faded : lost_a;
         add_exactly(&sum, &lost, low == -INFINITY ? s_low : (s_low + 1) * e);
-        x->s[l] = sum;
-        x->lost[l] = lost;
-        x->m[l] = high;
+        all_s[l] = sum;
+        all_lost[l] = lost;
+        all_m[l] = high;
     }
 }
 
 /* What the gaps of one panel add to those before it: each is taken from its own maximum. What roundings take is added
  * to lost. */
-static void merge_gaps(tile *x, const lane_sums *of, const lane_sums *lost)
+static void merge_gaps(tile *x, int at, const lane_sums *of, const lane_sums *lost)
 {
     for (int l = 0; l < LANES; l++) {
-        const bool   grows = of->m[l] > x->m[l];
-        const double fallen = grows ? x->share_sum[l] : of->share_sum[l];
-        const double by = grows ? of->m[l] - x->m[l] : x->m[l] - of->m[l];
-        add_exactly(&x->gap_sum[l], &lost->gap_sum[l],
-                    of->gap_sum[l] + (fallen == 0 || of->m[l] == x->m[l] ? 0 : fallen * by));
-        add_exactly(&x->share_sum[l], &lost->share_sum[l], of->share_sum[l]);
+        const int    i = at + l;
+        const bool   grows = of->m[l] > x->m[i];
+        const double fallen = grows ? x->share_sum[i] : of->share_sum[l];
+        const double by = grows ? of->m[l] - x->m[i] : x->m[i] - of->m[l];
+        add_exactly(&x->gap_sum[i], &lost->gap_sum[i],
+                    of->gap_sum[l] + (fallen == 0 || of->m[l] == x->m[i] ? 0 : fallen * by));
+        add_exactly(&x->share_sum[i], &lost->share_sum[i], of->share_sum[l]);
     }
 }
 
 static void add_lost(tile *x, const lane_sums *lost)
 {
-    for (int l = 0; l < LANES; l++) {
+    for (int l = 0; l < x->width; l++) {
         x->s[l] = with_lost(x->s[l], x->lost[l]);
         x->gap_sum[l] = with_lost(x->gap_sum[l], lost->gap_sum[l]);
         x->share_sum[l] = with_lost(x->share_sum[l], lost->share_sum[l]);
@@ -105,7 +112,7 @@ static void load_panels(panels *p, const softmax_call *call, const tile *x, clas
     const ce_grid     *grid = call->grid;
     const tile_numbers z = { grid, x, CE_Z, classes }, other = { grid, x, CE_OTHER, classes };
 
-    load_panel(&z, p->staged, p->z, is_class_sum(call->link->emits) || classes.n < grid->classes);
+    load_panel(&z, p->staged, p->z, is_class_sum(call->link->emits));
     if (grid->data[CE_OTHER])
         load_panel(&other, p->staged, p->other, true);
 }
@@ -149,6 +156,14 @@ static void set_spots(tile *x, int64_t n)
     for (int l = 0; l < x->width; l++) x->spot[l] = (int32_t)(l / LANES * n + x->t[l]) * LANES + l % LANES;
 }
 
+/* The class sums of LANES items: what roundings take is kept after every PANEL classes. */
+static void add_class_sums(const softmax_call *call, const real *z, const real *other, int64_t n, tile *x, int at)
+{
+    for (int64_t k = 0; k < n; k += PANEL)
+        panel_class_sum(call->link, z + k * LANES, call->grid->data[CE_OTHER] ? other + k * LANES : NULL,
+                        smaller(n - k, PANEL), x, at);
+}
+
 /* All classes are in the panel. */
 static void scan_whole(const softmax_call *call, panels *p, tile *x)
 {
@@ -158,6 +173,7 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
     const bool         aims = grid->data[CE_TARGET] && n > 0;
     const tile_numbers in = { grid, x, CE_Z, { 0, n } },
                        out = { grid, x, grid->data[CE_GRAD] ? CE_GRAD : CE_Z, { 0, n } };
+    const tile_ahead   reads = tile_further(&in, bytes_to_next(&in)), writes = tile_further(&out, bytes_to_next(&out));
     panel_task task = { NULL, call->plan->job->w, sums_gaps(call), emits == LOG_PROBS, p->z, NULL, { 0 }, { 0 } };
     real       z_t[ITEMS];
 
@@ -177,9 +193,9 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
             prepare_panel(call, x, at, z, other, (class_range){ 0, n });
         task.shares = emits == SHARES ? other : NULL;
         task.spot = aims ? x->spot + at : NULL;
-        task.reads = next_tile(&in, at), task.writes = next_tile(&out, at);
+        task.reads = of_vector(&reads, at / LANES), task.writes = of_vector(&writes, at / LANES);
         if (is_class_sum(emits))
-            panel_class_sum(call->link, z, grid->data[CE_OTHER] ? other : NULL, n, x, at);
+            add_class_sums(call, z, other, n, x, at);
         else
             scan_panel(&task, z, n, &to, z_t + at);
     }
@@ -189,48 +205,58 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
         pick_targets(p->z, z_t, x);
 }
 
-/* Panel by panel, of LANES items. */
+/* The classes in the panel, of the tile's items from item `at` on. */
+static void scan_some(const softmax_call *call, panels *p, class_range classes, tile *x, int at, const lane_sums *lost)
+{
+    const emission     emits = call->link->emits;
+    const real *const  w = call->plan->job->w;
+    const tile_numbers in = { call->grid, x, CE_Z, classes };
+    const tile_ahead   reads = tile_further(&in, bytes_to_next(&in));
+    real *const z = p->z + at * classes.n, *const other = p->other + at * classes.n;
+    double           m[LANES], s[LANES], gap_sum[LANES], share_sum[LANES];
+    const lane_sums  to = { m, s, gap_sum, share_sum };
+    const panel_task task = {
+        emits == SHARES ? other : NULL, w ? w + classes.first : NULL, sums_gaps(call), true, NULL, NULL,
+        of_vector(&reads, at / LANES),  { (uintptr_t)p, 0 }
+    };
+
+    prepare_panel(call, x, at, z, other, classes);
+    if (is_class_sum(emits)) {
+        add_class_sums(call, z, other, classes.n, x, at);
+        return;
+    }
+    scan_panel(&task, z, classes.n, &to, NULL);
+    if (task.gaps)
+        merge_gaps(x, at, &to, lost);
+    merge_lanes(x, at, m, s);
+}
+
+/* Panel by panel. */
 static void scan_long(const softmax_call *call, panels *p, tile *x)
 {
     const ce_grid  *grid = call->grid;
     const emission  emits = call->link->emits;
-    const real     *w = call->plan->job->w;
-    double          gap_lost[LANES] = { 0 }, share_lost[LANES] = { 0 };
+    double          gap_lost[ITEMS] = { 0 }, share_lost[ITEMS] = { 0 };
     const lane_sums lost = { NULL, NULL, gap_lost, share_lost };
-    const ahead_of  none = { (uintptr_t)p, 0 };
-    real            e[LANES];
 
     read_target_logits(grid, x);
-    LANE(l) x->m[l] = -INFINITY;
-    LANE(l) x->s[l] = x->gap_sum[l] = x->share_sum[l] = x->class_sum[l] = x->lost[l] = 0;
+    for (int l = 0; l < x->width; l++) {
+        x->m[l] = -INFINITY;
+        x->s[l] = x->gap_sum[l] = x->share_sum[l] = x->class_sum[l] = x->lost[l] = 0;
+    }
     if (emits == ONE_HOT)
         return;
     for (int64_t k = 0; k < grid->classes; k += PANEL) {
         const class_range classes = { k, smaller(grid->classes - k, PANEL) };
-        double            m[LANES], s[LANES], gap_sum[LANES], share_sum[LANES];
-        const lane_sums   to = { m, s, gap_sum, share_sum };
-        const panel_task  task = {
-            emits == SHARES ? p->other : NULL, w ? w + k : NULL, sums_gaps(call), true, NULL, NULL, none, none
-        };
         load_panels(p, call, x, classes);
-        prepare_panel(call, x, 0, p->z, p->other, classes);
-        if (is_class_sum(emits)) {
-            panel_class_sum(call->link, p->z, grid->data[CE_OTHER] ? p->other : NULL, classes.n, x, 0);
-            continue;
-        }
-        scan_panel(&task, p->z, classes.n, &to, NULL);
-        if (task.gaps)
-            merge_gaps(x, &to, &lost);
-        merge_lanes(x, m, s);
+        for (int at = 0; at < x->width; at += LANES) scan_some(call, p, classes, x, at, &lost);
     }
     if (is_class_sum(emits))
-        LANE(l) x->class_sum[l] = with_lost(x->class_sum[l], x->lost[l]);
+        for (int l = 0; l < x->width; l++) x->class_sum[l] = with_lost(x->class_sum[l], x->lost[l]);
     else
         add_lost(x, &lost);
-    if (!grid->data[CE_TARGET])
-        return;
-    LANE(l) e[l] = EXP((real)x->z_t[l] - (real)x->m[l]);
-    LANE(l) x->e_t[l] = (double)e[l];
+    if (grid->data[CE_TARGET])
+        raise_targets(x);
 }
 
 #endif

@@ -12,7 +12,8 @@ enum { LINE = 64 }; /* bytes in a cache line */
 /* Asks for some bytes that will be read soon: into the second-level cache, so that they push nothing out. */
 static inline void fetch(uintptr_t address, size_t bytes) /* beyond an array's end, too */
 {
-    for (size_t i = 0; i < bytes; i += LINE) __builtin_prefetch((const void *)(address + i), 0, 2);
+    const uintptr_t end = address + bytes;
+    for (address -= address % LINE; address < end; address += LINE) __builtin_prefetch((const void *)address, 0, 2);
 }
 
 /* The same for four places. */

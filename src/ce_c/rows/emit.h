@@ -83,7 +83,7 @@ static void emit_linear(const real *z, const real *y, real *to, emission emits, 
 }
 
 /* Where the results of a row come from: kept, its exponentials, or NULL; pairs, the maxima of the blocks that they are
- * relative to, or NULL: to that of the row; work: see buffer_numbers. */
+ * relative to, or NULL: to that of the row; work: see numbers_for_rows. */
 typedef struct {
     const real    *kept;
     const ce_pair *pairs;

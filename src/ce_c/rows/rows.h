@@ -24,25 +24,14 @@ static void set_sums(tile *x, int l, ce_pair all)
 
 static void answer_rows(const softmax_call *call, tile *x)
 {
-    real e_t[ITEMS];
-
-    SIMD
-    for (int l = 0; l < x->width; l++) e_t[l] = EXP((real)x->z_t[l] - (real)x->m[l]);
     if (call->grid->data[CE_TARGET])
-        for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e_t[l];
+        raise_targets(x);
     answer_items(call, x);
-}
-
-/* The items' losses go into the sums, that of item i of the block to lane i modulo LANES, and to their array. */
-static void close_rows(const ce_grid *grid, const tile *x, int64_t item, double *sums)
-{
-    for (int l = 0; l < x->width; l++) sums[(item + l) % LANES] += x->loss[l];
-    write_losses(grid, x->loss, x, 0);
 }
 
 /* Of K classes: how many numbers the worker's buffer takes, to keep exponentials or else to convert one block, and for
  * an emission to work in. */
-static int64_t buffer_numbers(int64_t K, int derives)
+static int64_t numbers_for_rows(int64_t K, int derives)
 {
     return (derives && K > BLOCK && K <= KEPT ? up_to_step(K) : BLOCK) + 4 * CHUNK;
 }
@@ -135,7 +124,8 @@ static void run_rows_of_block(const softmax_call *call, row_worker *worker, int6
         answer_rows(call, &x);
         if (call->plan->derives)
             for (int l = 0; l < x.width; l++) finish_row(call, worker, &x, l);
-        close_rows(call->grid, &x, i - first, sums);
+        add_losses(x.loss, x.width, i - first, sums);
+        write_losses(call->grid, x.loss, &x, 0);
     }
 }
 

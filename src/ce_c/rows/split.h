@@ -34,7 +34,6 @@ static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
 
     for (int64_t i = first; i < last; i++) {
         ce_pair *const pairs = plan->pairs + i * (plan->parts + 1);
-        double         sums[LANES] = { 0 };
         tile           x;
         pair_list      all;
 
@@ -49,7 +48,7 @@ static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
             set_sums(&x, 0, pairs[plan->parts]);
             answer_rows(call, &x);
         }
-        close_rows(call->grid, &x, 0, sums);
+        write_losses(call->grid, x.loss, &x, 0);
         plan->blocks[i].loss = x.loss[0];
         plan->blocks[i].z = x.all_live ? x.z_t[0] : 0;
     }

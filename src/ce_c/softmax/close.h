@@ -148,14 +148,33 @@ static inline void write_losses(const ce_grid *grid, const double *loss, const t
     for (int l = first; l < x->count; l++) *(real *)item_at(grid, x, CE_VALUE, l) = normal((real)loss[l]);
 }
 
-/* The items' losses go into the block's sums, and to their array. */
-static void close_tile(const ce_grid *grid, const tile *x, double *sums)
+/* The losses of n items go into their block's sums, that of item i of the block to lane i modulo LANES. */
+static void add_losses(const double *loss, int64_t n, int64_t item, double *sums)
 {
-    int whole = 0;
+    int64_t i = 0;
 
-    for (; whole + LANES <= x->count; whole += LANES)
-        LANE(l) sums[l] += x->loss[whole + l];
-    for (int l = whole; l < x->count; l++) sums[l - whole] += x->loss[l];
+    for (; i < n && (item + i) % LANES != 0; i++) sums[(item + i) % LANES] += loss[i];
+    for (; i + LANES <= n; i += LANES)
+        LANE(l) sums[l] += loss[i + l];
+    for (int l = 0; i + l < n; l++) sums[l] += loss[i + l];
+}
+
+/* The losses of a tile from item `item` on go into the sums of their blocks, and to their array. sums: of the block
+ * that is not complete. */
+static void close_tile(const softmax_call *call, const tile *x, int64_t item, double *sums)
+{
+    const ce_grid *grid = call->grid;
+
+    for (int64_t l = 0, n; l < x->count; l += n) {
+        const int64_t b = quotient(item + l, grid->block), from = item + l - b * grid->block;
+        const int64_t left = smaller(grid->block, grid->items - b * grid->block) - from;
+        n = smaller(x->count - l, left);
+        add_losses(x->loss + l, n, from, sums);
+        if (n < left)
+            continue;
+        call->plan->blocks[b].loss = tree_sum(sums, LANES);
+        memset(sums, 0, LANES * sizeof *sums);
+    }
     write_losses(grid, x->loss, x, 0);
 }
 

@@ -107,6 +107,16 @@ static void open_tile(const softmax_call *call, tile *x)
         open_items(call, x, x->width);
 }
 
+/* The exponentials of the targets' logits. */
+static void raise_targets(tile *x)
+{
+    real e_t[ITEMS];
+
+    SIMD
+    for (int l = 0; l < x->width; l++) e_t[l] = EXP((real)x->z_t[l] - (real)x->m[l]);
+    for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e_t[l];
+}
+
 /* The targets' logits, from memory. */
 static void read_target_logits(const ce_grid *grid, tile *x)
 {
