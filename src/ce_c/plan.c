@@ -6,7 +6,6 @@
 
 enum {
     STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
-    STREAM_CLASSES = 2048,  /* of shorter rows too many lines are written in two parts */
     SPLIT_ITEMS = 64,       /* the most rows that threads share block by block */
     SPLIT_SHARE = 8,        /* rows for each thread that share well by themselves */
     WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
@@ -20,9 +19,9 @@ int64_t ce_work_of(const ce_grid *grid, const ce_job *job)
 }
 
 /* Stores past the caches pay where the gradient is too large to stay in the caches: of few classes, where items of a
- * class are neighbours, since classes far apart would push each other's lines out half written; and of long rows, whose
- * lines would be read first, but for memory that is new: its pages are in the caches, where the kernel has filled them
- * with zeros. Not in place: there the lines are. */
+ * class are neighbours; and of rows, whose lines would be read first, but for memory that is new: its pages are in the
+ * caches, where the kernel has filled them with zeros. Not in place: there the lines are. Not of many classes far apart:
+ * where tiles do not begin with lines, these would be written in two parts. */
 static int streams(const ce_grid *grid, const ce_job *job)
 {
     if (!grid->data[CE_GRAD])
@@ -31,8 +30,8 @@ static int streams(const ce_grid *grid, const ce_job *job)
     const int64_t step = grid->by_rows ? grid->class_stride[CE_GRAD] : grid->stride[CE_GRAD][grid->axes - 1];
 
     return ce_kernels_of(job)->streams && !ce_is_element_wise(job) && grid->type[CE_GRAD] == job->real &&
-           step == size && (!grid->by_rows || (classes >= STREAM_CLASSES && !job->fresh)) &&
-           grid->items * classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z];
+           step == size && (!grid->by_rows || !job->fresh) && grid->items * classes * size >= STREAM_BYTES &&
+           grid->data[CE_GRAD] != grid->data[CE_Z];
 }
 
 /* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */

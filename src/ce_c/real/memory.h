@@ -78,27 +78,62 @@ static inline unsigned equal_64(const double *z, double x)
 #if defined(__AVX512F__)
 #define STREAMS               1
 #define STREAM_LINE(to, from) _mm512_stream_si512((void *)(to), _mm512_loadu_si512((const void *)(from)))
+#define STREAM_PART(to, x)    _mm512_stream_si512((void *)(to), (__m512i)(x))
 #define STREAM_END()          _mm_sfence()
 #elif defined(__AVX__)
 #define STREAMS               1
 #define STREAM_HALF(to, from) _mm256_stream_si256((__m256i *)(to), _mm256_loadu_si256((const __m256i *)(from)))
 #define STREAM_LINE(to, from) (STREAM_HALF(to, from), STREAM_HALF((char *)(to) + 32, (const char *)(from) + 32))
+#define STREAM_PART(to, x)    _mm256_stream_si256((__m256i *)(to), (__m256i)(x))
 #define STREAM_END()          _mm_sfence()
 #else
 #define STREAMS               0
 #define STREAM_LINE(to, from) memcpy(to, from, LINE)
+#define STREAM_PART(to, x)    memcpy(to, &(x), REGISTER)
 #define STREAM_END()          ((void)0)
 #endif
 
-/* Copies bytes without reading the lines that are overwritten, but for parts of lines at both ends. */
-static inline void stream(void *to, const void *from, size_t bytes)
-{
-    const size_t before = -(uintptr_t)to % LINE;
-    size_t       i = before < bytes ? before : bytes;
+/* What goes past the caches: bytes that follow each other in memory are gathered until lines of it are full. */
+typedef struct {
+    char  *line;     /* the first that is not full, or NULL */
+    size_t from, to; /* the bytes of it that are there */
+    char  *gathered; /* the line's bytes, and room for more; where a line begins */
+} line_writer;
 
-    memcpy(to, from, i);
-    for (; i + LINE <= bytes; i += LINE) STREAM_LINE((char *)to + i, (const char *)from + i);
-    memcpy((char *)to + i, (const char *)from + i, bytes - i);
+/* Writes what there is of a line that will not be full. */
+static inline void end_lines(line_writer *w)
+{
+    if (w->from < w->to)
+        memcpy(w->line + w->from, w->gathered + w->from, w->to - w->from);
+    w->from = w->to;
+}
+
+/* The room for bytes that go to a place in memory. */
+static inline void *room_for(line_writer *w, char *place)
+{
+    if (!w->line || w->line + w->to != place) {
+        end_lines(w);
+        w->from = w->to = (uintptr_t)place % LINE;
+        w->line = place - w->to;
+    }
+    return w->gathered + w->to;
+}
+
+/* So many are there now. */
+static inline void add_to_lines(line_writer *w, size_t bytes)
+{
+    size_t done = 0;
+
+    w->to += bytes;
+    if (w->to < LINE)
+        return;
+    if (w->from > 0) {
+        memcpy(w->line + w->from, w->gathered + w->from, LINE - w->from);
+        w->from = 0, done = LINE;
+    }
+    for (; done + LINE <= w->to; done += LINE) STREAM_LINE(w->line + done, w->gathered + done);
+    memcpy(w->gathered, w->gathered + done, LINE);
+    w->line += done, w->to -= done;
 }
 
 /* A vector register of four places of 16 bytes, and the halves of two vectors' places, number by number in turn. */

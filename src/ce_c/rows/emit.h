@@ -83,14 +83,18 @@ static void emit_linear(const real *z, const real *y, real *to, emission emits, 
 }
 
 /* Where the results of a row come from: kept, its exponentials, or NULL; pairs, the maxima of the blocks that they are
- * relative to, or NULL: to that of the row; work: see numbers_for_rows. */
+ * relative to, or NULL: to that of the row; work: see numbers_for_rows; lines: where the gradient goes past the caches,
+ * or NULL. */
 typedef struct {
     const real    *kept;
     const ce_pair *pairs;
     real          *work;
+    line_writer   *lines;
 } row_source;
 
-/* The buffers of an emission, CHUNK numbers each. */
+/* The buffers of an emission, CHUNK numbers each; of the gradient, if it goes past the caches, a line more. */
+enum { LINES = CHUNK + LANES, WORK = LINES + 3 * CHUNK };
+
 typedef struct {
     real *grad, *hess, *z, *u;
 } emit_buffers;
@@ -134,13 +138,14 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
     const bool     wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS];
     char *const    grad_row = wants_grad ? item_at(grid, x, CE_GRAD, at) : NULL;
     char *const    hess_row = wants_hess ? item_at(grid, x, CE_HESS, at) : NULL;
-    const bool     streams = call->plan->streams;
-    const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real) && !streams;
+    const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real) && !from->lines;
 
     for (int64_t i = first, n; i < last; i += n) {
         n = smaller(last - i, CHUNK);
-        real *const        grad = direct ? (real *)(grad_row + i * step) : work;
-        const emit_buffers to = { grad, work + CHUNK, work + 2 * CHUNK, work + 3 * CHUNK };
+        real *const        grad = direct        ? (real *)(grad_row + i * step)
+                                  : from->lines ? room_for(from->lines, grad_row + i * step)
+                                                : work;
+        const emit_buffers to = { grad, work + LINES, work + LINES + CHUNK, work + LINES + 2 * CHUNK };
         chunk              c = { x, at, n, 1 };
 
         emit_chunk(call, &row, from, i, &c, &to);
@@ -148,8 +153,8 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
             grad[t - i] = normal((real)x->grad_t[at]);
         if (wants_hess && t >= i && t < i + n)
             to.hess[t - i] = normal((real)x->hess_t[at]);
-        if (streams)
-            stream(grad_row + i * step, grad, (size_t)n * sizeof(real));
+        if (from->lines)
+            add_to_lines(from->lines, (size_t)n * sizeof(real));
         else if (wants_grad && !direct)
             write_numbers(grad_row + i * step, grid->type[CE_GRAD], step, grad, n);
         if (wants_hess)
@@ -171,6 +176,57 @@ static void scale_row(const softmax_call *call, const tile *x, int l, const ce_p
     }
     if (grid->data[CE_TARGET])
         to[x->t[l]] = normal((real)x->grad_t[l]);
+}
+
+/* n numbers e times a factor, whole lines of memory, past the caches. */
+static void stream_scaled(const real *e, char *to, int64_t n, e_scale f)
+{
+    for (int64_t i = 0; i < n; i += WIDTH) {
+        const packed x = PART(e + i), y = (packed)((packed_bits)((x * f.a) * f.b) & ~(packed_bits)(x < f.least));
+        STREAM_PART(to + i * (int64_t)sizeof(real), y);
+    }
+}
+
+/* What exponentials become: e times a factor, but for number t, if it is one of them. */
+typedef struct {
+    e_scale f;
+    int64_t t;
+    real    grad_t;
+} one_hot_gradient;
+
+/* n numbers: lines but for t's go where they belong right away. */
+static void stream_gradients(const real *e, char *to, int64_t n, const one_hot_gradient *of, line_writer *lines)
+{
+    const int64_t t = of->t;
+
+    for (int64_t i = 0, some; i < n; i += some) {
+        real *const   room = room_for(lines, to + i * (int64_t)sizeof(real));
+        const int64_t before = (t >= i && t < n ? t : n) - i, whole = lines->to == 0 ? before / LANES : 0;
+
+        some = whole > 0 ? whole * LANES : smaller(n - i, LANES - (int64_t)(lines->to / sizeof(real)));
+        if (whole > 0) {
+            stream_scaled(e + i, lines->line, some, of->f);
+            lines->line += some * (int64_t)sizeof(real);
+            continue;
+        }
+        scale_exps(e + i, NULL, room, some, of->f, 0);
+        if (t >= i && t < i + some)
+            room[t - i] = of->grad_t;
+        add_to_lines(lines, (size_t)some * sizeof(real));
+    }
+}
+
+/* The gradient of item l's row, of exponentials that are kept, where it needs nothing else, past the caches. */
+static void stream_row(const softmax_call *call, const tile *x, int l, const row_source *from)
+{
+    const int64_t K = call->grid->classes, t = call->grid->data[CE_TARGET] ? x->t[l] : -1;
+    char *const   to = item_at(call->grid, x, CE_GRAD, l);
+
+    for (int64_t k = 0; k < K; k += BLOCK) {
+        const double           fade = from->pairs ? fade_of(from->pairs[k / BLOCK].m, x->m[l]) : 1;
+        const one_hot_gradient of = { e_scale_of(x->per_e[l], fade), t - k, normal((real)x->grad_t[l]) };
+        stream_gradients(from->kept + k, to + k * (int64_t)sizeof(real), smaller(K - k, BLOCK), &of, from->lines);
+    }
 }
 
 /* An ignored item's logits are never read. */

@@ -4,9 +4,8 @@
 
 #include "softmax/steps.h"
 
-/* The maxima of n numbers, at least LANES, by lanes: of each chunk, which follow each other in `top`, and of all.
- * Memory brings meanwhile what stands so many bytes ahead, unless that is 0. */
-static void find_maxima(real *top, real *all, const real *z, int64_t n, uintptr_t ahead)
+/* The maxima of n numbers, at least LANES, by lanes: of each chunk, which follow each other in `top`, and of all. */
+static void find_maxima(real *top, real *all, const real *z, int64_t n)
 {
     LANE(l) all[l] = -INFINITY;
     for (int64_t c = 0; c < n; c += CHUNK, top += LANES) {
@@ -17,11 +16,7 @@ static void find_maxima(real *top, real *all, const real *z, int64_t n, uintptr_
 
         STEPS(l) max[l] = -INFINITY;
         EACH_PART(j) a[j] = PART(max + j * WIDTH);
-        for (; i + STEP <= end; i += STEP) {
-            if (ahead > 0)
-                fetch_four((uintptr_t)(z + i) + ahead, LINE);
-            EACH_PART(j) a[j] = MAX(PART(z + i + j * WIDTH), a[j]);
-        }
+        for (; i + STEP <= end; i += STEP) EACH_PART(j) a[j] = MAX(PART(z + i + j * WIDTH), a[j]);
         for (; i < end; i += LANES)
             for (int j = 0; j < PARTS / 4; j++) a[j] = MAX(PART(z + vector_at(i, n) + j * WIDTH), a[j]);
         for (int j = 0; j < PARTS / 4; j++) {

@@ -33,7 +33,7 @@ static void answer_rows(const softmax_call *call, tile *x)
  * an emission to work in. */
 static int64_t numbers_for_rows(int64_t K, int derives)
 {
-    return (derives && K > BLOCK && K <= KEPT ? up_to_step(K) : BLOCK) + 4 * CHUNK;
+    return (derives && K > BLOCK && K <= KEPT ? up_to_step(K) : BLOCK) + WORK;
 }
 
 /* Does the class axis of an array lie side by side, as numbers to compute with? */
@@ -45,8 +45,9 @@ static inline bool is_row_of_real(const ce_grid *grid, int array)
 /* What a worker takes along from row to row. */
 typedef struct {
     real     *work, *kept;
-    bool      keeps, direct; /* the exponentials; where the gradient goes */
+    bool      keeps, direct, streams; /* the exponentials; where the gradient goes; of nothing else, past the caches */
     pair_list all;
+    line_writer lines;
 } row_worker;
 
 /* Where the exponentials of row l of the tile are kept, or one block is converted. */
@@ -101,12 +102,15 @@ static void finish_row(const softmax_call *call, row_worker *worker, const tile 
 {
     const int64_t    K = call->grid->classes;
     const ce_pair   *pairs = worker->keeps && K > BLOCK ? worker->all.pairs : NULL;
-    const row_source from = { worker->keeps ? kept_of(call, worker, x, l) : NULL, pairs, worker->work };
+    const row_source from = { worker->keeps ? kept_of(call, worker, x, l) : NULL, pairs, worker->work,
+                              call->plan->streams ? &worker->lines : NULL };
 
     if (!x->live[l])
         write_zeros(call->grid, x, l, 0, K);
     else if (worker->direct && !call->plan->curves)
         scale_row(call, x, l, pairs);
+    else if (worker->streams && x->subtract[l] == 0)
+        stream_row(call, x, l, &from);
     else
         emit_row(call, x, l, &from, 0, K);
 }
@@ -134,10 +138,12 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
     const ce_grid *grid = call->grid;
     row_worker     worker;
 
-    worker.work = buffer, worker.kept = buffer + 4 * CHUNK;
+    worker.lines = (line_writer){ NULL, 0, 0, (char *)buffer };
+    worker.work = buffer, worker.kept = buffer + WORK;
     worker.keeps = call->plan->derives && is_by_e(call->link->emits) && grid->classes <= KEPT;
     worker.direct = worker.keeps && call->link->emits == PROBABILITIES && is_row_of_real(grid, CE_Z) &&
                     is_row_of_real(grid, CE_GRAD) && !call->plan->streams;
+    worker.streams = worker.keeps && call->link->emits == PROBABILITIES && call->plan->streams && !call->plan->curves;
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block;
         double        sums[LANES] = { 0 };
@@ -145,8 +151,10 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
         run_rows_of_block(call, &worker, from, smaller(from + grid->block, grid->items), sums);
         call->plan->blocks[b].loss = tree_sum(sums, LANES);
     }
-    if (call->plan->streams)
+    if (call->plan->streams) {
+        end_lines(&worker.lines);
         STREAM_END();
+    }
 }
 
 #endif

@@ -169,6 +169,8 @@ INLINE void sum_exps(const exp_block *b, double *to, bool keeps)
             end_of_block(b, last, some, met, keeps);
         LANE(l) sums[l] += (double)((some[l] + some[LANES + l]) + (some[2 * LANES + l] + some[3 * LANES + l]));
     }
+    if (n % STEP)
+        fetch_four(next, apart);
     if (keeps && b->at >= 0)
         kept[b->at] = (real)0x1p64;
     LANE(l) to[l] = sums[l];
@@ -187,7 +189,6 @@ typedef struct {
 } row_parts;
 
 enum { TOPS = LANES + BLOCK / CHUNK }; /* chunks of all rows */
-enum { HALF_BLOCK = BLOCK * sizeof(real) / 2 };
 
 /* Where the numbers of row r are. Fewer than LANES, at a long row's end, are filled up in `few`. */
 static exp_block block_of(const row_parts *p, int r, real *few)
@@ -219,16 +220,14 @@ static void leave_out_maximum(exp_block *b, const real *top, real *others)
 /* The pairs of some rows. Each stage goes through all of them: in one row every stage waits for the one before. */
 static void softmax_parts(row_parts *p, ce_pair *pairs)
 {
-    const int64_t   chunks = (p->n + CHUNK - 1) / CHUNK;
-    const uintptr_t ahead =
-        p->n < BLOCK && p->row[0].type == REAL_TYPE ? HALF_BLOCK : 0; /* of short rows: the next ones */
-    real      top[TOPS][LANES], all[LANES][LANES], others[LANES][STEP], few[LANES], m[LANES];
-    double    sums[LANES][LANES];
-    exp_block blocks[LANES];
+    const int64_t chunks = (p->n + CHUNK - 1) / CHUNK;
+    real          top[TOPS][LANES], all[LANES][LANES], others[LANES][STEP], few[LANES], m[LANES];
+    double        sums[LANES][LANES];
+    exp_block     blocks[LANES];
 
     for (int r = 0; r < p->rows; r++) {
         blocks[r] = block_of(p, r, few);
-        find_maxima(top[r * chunks], all[r], blocks[r].z, blocks[r].n, ahead);
+        find_maxima(top[r * chunks], all[r], blocks[r].z, blocks[r].n);
     }
     for (int r = 0; r < p->rows; r++) {
         m[r] = largest(all[r]);

@@ -59,11 +59,13 @@ static void emit_parts(const softmax_call *call, real *buffer, int64_t first, in
 {
     const ce_grid *grid = call->grid;
     const int64_t  parts = call->plan->parts;
+    line_writer    lines = { NULL, 0, 0, (char *)buffer };
 
     for (int64_t i = first, n; i < last; i += n) {
         const int64_t        item = i / parts, from = i % parts * BLOCK;
         const ce_pair *const pairs = call->plan->pairs + item * (parts + 1);
-        const row_source     source = { NULL, grid->classes <= KEPT ? pairs : NULL, buffer };
+        const row_source     source = { NULL, grid->classes <= KEPT ? pairs : NULL, buffer,
+                                        call->plan->streams ? &lines : NULL };
         tile                 x;
 
         n = smaller(parts - i % parts, last - i);
@@ -78,8 +80,10 @@ static void emit_parts(const softmax_call *call, real *buffer, int64_t first, in
         answer_rows(call, &x);
         emit_row(call, &x, 0, &source, from, to);
     }
-    if (call->plan->streams)
+    if (call->plan->streams) {
+        end_lines(&lines);
         STREAM_END();
+    }
 }
 
 #endif
