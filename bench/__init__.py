@@ -9,11 +9,13 @@ LIBRARIES = {  # what is timed, and the package it needs
     "torch": "torch",
     "compile": "torch",
     "jax": "jax",
+    "onnxruntime": "onnxruntime",
     "sklearn": "sklearn",
     "scipy": "scipy",
     "numpy": "numpy",
 }
 LABELS = {"compile": "torch.compile", "jax": "JAX", "sklearn": "scikit-learn"}
+LABELS |= {"onnxruntime": "ONNX Runtime"}
 LABELS |= {"scipy": "SciPy", "numpy": "NumPy"}
 
 
@@ -31,4 +33,6 @@ def missing(library: str) -> str | None:
         return f"{package} is not installed"
     if library == "compile" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         return "there is no C++ compiler"
+    if library == "onnxruntime" and importlib.util.find_spec("onnx") is None:
+        return "onnx, which makes its models, is not installed"
     return None

@@ -1,6 +1,6 @@
 """Measure `ce` beside its rivals and beside the memory: ``python -m bench`` in the repository.
 
-    python -m bench                  everything, ten to twenty minutes on two CPUs
+    python -m bench                  everything, half an hour on two CPUs
     python -m bench --quick          fewer cases, libraries and rounds: below two minutes
     python -m bench --case NAME      the speed of that case only; may be repeated
     python -m bench --write          write tables and plots into docs/speed.md and beside it, too
@@ -8,19 +8,21 @@
     python -m bench --targets        say, too, which rows fall short of what we want (targets.toml)
     python -m bench.scaling          time per element over the sizes of a problem, and its cliffs
     python -m bench.memory           memory beyond the inputs
+    python -m bench.plain            one thread beside the plain loop of the processor
     pytest bench --library torch     one library, with all the figures of pytest-benchmark
 
-Every case is run by `ce`, torch, torch.compile, JAX, scikit-learn, SciPy and NumPy written by
-hand, as far as they are installed and know the loss, with the same number of threads. Each library
-lives in a process of its own, since the threads of one go on spinning after their work and would
-slow another down; the processes wait for each other. Before a call is timed, its result is compared
-with a float64 reference. Figures are medians; `ce` and torch take two turns at every case, and the
-better turn counts, because the speed of shared machines changes within minutes. For the same reason
-the memory is measured, by roofline.c, beside every case that is large enough.
+Every case is run by `ce`, torch, torch.compile, JAX, ONNX Runtime, scikit-learn, SciPy and NumPy
+written by hand, as far as they are installed and know the loss, with the same number of threads.
+Each library lives in a process of its own, since the threads of one go on spinning after their work
+and would slow another down; the processes wait for each other. Before a call is timed, its result
+is compared with a float64 reference. Figures are medians; `ce` and torch take two turns at every
+case, and the better turn counts, because the speed of shared machines changes within minutes. For
+the same reason the memory is measured, by roofline.c, beside every case that is large enough.
 
 Needs the `bench` extra. Writes speed.json (the format of pytest-benchmark and the roofline),
-scaling.json, memory.json, a Markdown file for each, and the plots. Leave the machine alone while it
-runs: one busy core makes two threads wait for each other and can slow a short call a hundredfold.
+scaling.json, memory.json, plain.json, a Markdown file for each, and the plots. Leave the machine
+alone while it runs: one busy core makes two threads wait for each other and can slow a short call a
+hundredfold.
 """
 
 import argparse
@@ -39,7 +41,7 @@ from bench.worker import ROOT, Worker, limited
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "speed.md"
 TWICE = "ce", "torch"  # the libraries that take two turns
-SLOW = "compile", "sklearn", "scipy"  # not in a quick run
+SLOW = "compile", "onnxruntime", "sklearn", "scipy"  # not in a quick run
 
 
 def arguments() -> argparse.Namespace:
@@ -165,7 +167,7 @@ def main() -> int:
     if not options.case:
         common = ["--output", str(options.output), *(["--quick"] if options.quick else [])]
         environment = os.environ | limited(options.threads)
-        for module in ("bench.scaling", "bench.memory"):
+        for module in ("bench.scaling", "bench.memory", "bench.plain"):
             command = [sys.executable, "-m", module, *common]
             failed |= subprocess.run(command, cwd=ROOT, env=environment).returncode
     if options.targets:

@@ -21,6 +21,7 @@ LOSS_LABELS = {
     "mse_loss": "MSE",
     "huber_loss": "Huber",
 }
+NORMALISED = "softmax", "log_softmax"  # as large as their input
 SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -79,13 +80,13 @@ class Case:
     def modes(self) -> tuple[str, ...]:
         """In place is measured where memory matters: from 16 MB on."""
         if not self.is_loss:
-            return (FORWARD, FORWARD_OUT) if self.loss == "softmax" else (FORWARD,)
+            return (FORWARD, FORWARD_OUT) if self.loss in NORMALISED else (FORWARD,)
         large = self.size * SIZES[self.dtype] >= 2**24
         return (FORWARD, FUSED, FUSED_OUT, IN_PLACE)[: 4 if large else 3]
 
     def pattern(self, mode: str) -> str:
         """How memory is used: "copy" where an array as large as the input is written."""
-        return "copy" if mode != FORWARD or self.loss == "softmax" else "read"
+        return "copy" if mode != FORWARD or self.loss in NORMALISED else "read"
 
     def bytes_moved(self, mode: str) -> int:
         """What must cross the memory bus: inputs read once, and the array written once."""
@@ -100,6 +101,8 @@ class Case:
 
 
 CE, BCE = "cross_entropy", "binary_cross_entropy_with_logits"
+SHAPES = [(1_000_000, 2), (1_000_000, 10), (400_000, 21), (300_000, 33)]
+SHAPES += [(2000, 100), (8192, 1000), (512, 32_000), (64, 1000), (256, 1000), (64, 128_256)]
 SMOOTHING, WORDS, MANY = {"label_smoothing": 0.1}, (512, 32_000), (10_000_000,)
 
 CASES = [
@@ -124,5 +127,6 @@ CASES = [
     Case("mse_loss", MANY, target="real"),
     Case("huber_loss", MANY, target="real"),
     Case("logsumexp", WORDS, target="none"),
-    Case("softmax", WORDS, target="none"),
+    *(Case("softmax", shape, target="none") for shape in SHAPES),
+    *(Case("log_softmax", shape, target="none") for shape in SHAPES[4:7]),
 ]

@@ -60,6 +60,7 @@ LOSSES = {
     "huber_loss": huber_loss,
     "logsumexp": partial(jax.nn.logsumexp, axis=1),
     "softmax": partial(jax.nn.softmax, axis=1),
+    "log_softmax": partial(jax.nn.log_softmax, axis=1),
 }
 
 

@@ -82,6 +82,12 @@ def softmax(z, out=None):
     return g
 
 
+def log_softmax(z, out=None):
+    g = np.subtract(z, z.max(axis=1, keepdims=True), out=out)
+    g -= np.log(np.exp(g).sum(axis=1, keepdims=True))
+    return g
+
+
 def modes(case: Case) -> tuple[str, ...]:
     if case.loss not in globals() or case.dtype not in ("float32", "float64"):
         return ()

@@ -21,6 +21,7 @@ LOSSES = {
     "huber_loss": lambda x, t: special.huber(np.float32(1), x - t).mean(),
     "logsumexp": lambda z: special.logsumexp(z, axis=1),
     "softmax": lambda z: special.softmax(z, axis=1),
+    "log_softmax": lambda z: special.log_softmax(z, axis=1),
 }
 
 

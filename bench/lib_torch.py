@@ -31,6 +31,7 @@ LOSSES = {
     "sigmoid_focal_loss": sigmoid_focal_loss,
     "logsumexp": partial(torch.logsumexp, dim=1),
     "softmax": partial(torch.softmax, dim=1),
+    "log_softmax": partial(torch.log_softmax, dim=1),
 }
 
 
@@ -57,8 +58,9 @@ def prepare(case: Case, mode: str, *arrays, wrap=lambda function: function):
     logits, *target = map(_tensor, arrays)
     if mode == FORWARD:
         return partial(torch.no_grad()(loss), logits, *target)
-    if mode == FORWARD_OUT:
-        return partial(loss, logits, out=torch.empty_like(logits))
+    if mode == FORWARD_OUT:  # torch.log_softmax itself takes no `out`
+        into = {"softmax": torch._softmax, "log_softmax": torch._log_softmax}[case.loss]
+        return partial(into, logits, 1, False, out=torch.empty_like(logits))
     logits.requires_grad_()
 
     def value_and_grad():

@@ -119,6 +119,7 @@ REFERENCES = {
     "huber_loss": _huber,
     "logsumexp": lambda z: (_logsumexp(z)[:, 0], None),
     "softmax": lambda z: (np.exp(z - _logsumexp(z)), None),
+    "log_softmax": lambda z: (z - _logsumexp(z), None),
 }
 
 

@@ -181,11 +181,12 @@ def write(measured: dict, folder: Path) -> bool:
 
 def into_page(folder: Path, path: Path) -> None:
     """Put the tables between the markers of the page, and the plots beside it."""
-    speed, scaling, memory = (
+    speed, plain, scaling, memory = (
         (folder / f"{name}.md").read_text(encoding="utf-8")
-        for name in ("speed", "scaling", "memory")
+        for name in ("speed", "plain", "scaling", "memory")
     )
     parts = [speed, "![Fraction of what the memory allows](limit.png)"]
+    parts += ["## Beside the plain loop", plain]
     parts += ["## Over the sizes", "![Time per element](scaling.png)", scaling]
     parts += ["## Memory", memory]
     page.rewrite(path, "speed", parts)

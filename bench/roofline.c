@@ -5,18 +5,13 @@
  * A copy of BYTES reads one half of them and writes the other. Prints the median over the rounds, in 1e9 bytes per
  * second. Threads take contiguous parts and touch them first.
  */
-#define _GNU_SOURCE
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <time.h>
+#include "rounds.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-enum { LINE = 64, HUGE_PAGE = 1 << 21, MAX_ROUNDS = 2000 };
+enum { LINE = 64 };
 
 typedef uint64_t line __attribute__((vector_size(LINE)));
 
@@ -79,51 +74,31 @@ static uint64_t visit(line *out, line *x, int64_t n, int threads, int first)
     return sum;
 }
 
-static line *allocate(int64_t lines)
+typedef struct {
+    line    *x, *out;
+    int64_t  lines;
+    int      threads;
+    uint64_t sum; /* it is used, or the reads are left out */
+} problem;
+
+static void once(void *given)
 {
-    const size_t bytes = ((size_t)lines * LINE + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    void        *p = aligned_alloc(HUGE_PAGE, bytes);
+    problem *p = given;
 
-    if (!p)
-        exit(2);
-#ifdef MADV_HUGEPAGE
-    madvise(p, bytes, MADV_HUGEPAGE); /* as NumPy does for its arrays */
-#endif
-    return p;
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+    p->sum += visit(p->out, p->x, p->lines, p->threads, 0);
 }
 
 int main(int argc, char **argv)
 {
-    static double rounds[MAX_ROUNDS];
-    int           n = 0;
-
     if (argc != 5)
         return 1;
     const int     copy = !strcmp(argv[1], "copy"), threads = atoi(argv[3]);
     const int64_t lines = atoll(argv[2]) / LINE / (copy ? 2 : 1);
-    line         *x = allocate(lines), *out = copy ? allocate(lines) : NULL;
-    uint64_t      sum = visit(out, x, lines, threads, 1) + visit(out, x, lines, threads, 0);
+    const size_t  bytes = (size_t)lines * LINE;
+    problem       p = { allocate(bytes), copy ? allocate(bytes) : NULL, lines, threads, 0 };
 
-    for (const double end = now() + atof(argv[4]); n < MAX_ROUNDS && (n < 5 || now() < end); n++) {
-        const double start = now();
-
-        sum += visit(out, x, lines, threads, 0);
-        rounds[n] = now() - start;
-    }
-    qsort(rounds, (size_t)n, sizeof *rounds, ascending);
-    printf("%.3f\n", (double)lines * LINE * (copy ? 2 : 1) / rounds[n / 2] / 1e9);
-    return sum == 42; /* the sum must be used, or the reads are left out */
+    p.sum = visit(p.out, p.x, lines, threads, 1);
+    once(&p);
+    printf("%.3f\n", (double)bytes * (copy ? 2 : 1) / median_of_rounds(once, &p, atof(argv[4])) / 1e9);
+    return p.sum == 42;
 }

@@ -197,7 +197,7 @@ def test_ctrl_c_ends_it_without_a_traceback():
         [*COMMAND, "--rows", "2e3", "--classes", "2e4"], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs of a shell ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's jobs ignore it
     )  # fmt: skip
     with process:
         assert any(line.startswith(b"Errors") for line in process.stdout)
