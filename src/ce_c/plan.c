@@ -20,8 +20,8 @@ int64_t ce_work_of(const ce_grid *grid, const ce_job *job)
 
 /* Stores past the caches pay where the gradient is too large to stay in the caches: of few classes, where items of a
  * class are neighbours; and of rows, whose lines would be read first, but for memory that is new: its pages are in the
- * caches, where the kernel has filled them with zeros. Not in place: there the lines are. Not of many classes far apart:
- * where tiles do not begin with lines, these would be written in two parts. */
+ * caches, where the kernel has filled them with zeros. Not in place: there the lines are. Not of many classes far
+ * apart: where tiles do not begin with lines, these would be written in two parts. */
 static int streams(const ce_grid *grid, const ce_job *job)
 {
     if (!grid->data[CE_GRAD])

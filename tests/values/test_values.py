@@ -39,7 +39,7 @@ compared_dtypes = pytest.mark.parametrize("dtype", COMPARED_DTYPES)
 # each of them another case of the traversals: single classes, tiles, vectors, chunks, and tails
 SOME_LENGTHS = [1, 2, 3, 8, 15, 31, 32, 33, 65, 129, 500, 513, 1025, 4097]
 NUMBERS = [31, 32, 33, 63, 64, 65, 127, 128, 129, 511, 512, 513, 1023, 1024, 1025, 4095, 4096, 4097]
-TILES = [(1, 45, 70), (2, 170, 21), (1, 2049, 36)]  # by lanes: of four vectors; of few items; panel by panel
+TILES = [(1, 45, 70), (2, 170, 21), (1, 2049, 36)]  # of four vectors; few items; panel by panel
 WITH_OPTIONS = [((19, 10), None), ((2, 515), None), ((2, 3, 33), -1)]
 
 
