@@ -34,14 +34,22 @@ static int streams(const ce_grid *grid, const ce_job *job)
            grid->data[CE_GRAD] != grid->data[CE_Z];
 }
 
+/* Are rows so few that threads are done earlier if they share each? Gradients are then written after a second start, in
+ * the time of which half a row is done: whole rows do where they leave threads idle for less than a third of it all. */
+static int are_few(const ce_grid *grid, const ce_job *job)
+{
+    const int64_t items = grid->items, threads = job->threads, turns = quotient(items + threads - 1, threads);
+    const int     derives = grid->data[CE_GRAD] || grid->data[CE_HESS];
+
+    return threads > 1 && items < SPLIT_SHARE * threads && (!derives || 2 * turns * threads >= 3 * items);
+}
+
 /* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */
 int ce_splits_rows(const ce_grid *grid, const ce_job *job)
 {
-    const int few = job->threads > 1 && grid->items < SPLIT_SHARE * (int64_t)job->threads;
-
     return grid->by_rows && grid->block == 1 && grid->items <= SPLIT_ITEMS &&
            grid->classes > ce_kernels_of(job)->part && grid->items * grid->classes >= CE_WORK_ALONE &&
-           (few || grid->classes >= ENDLESS_ROW);
+           (grid->classes >= ENDLESS_ROW || are_few(grid, job));
 }
 
 static size_t up_to_line(size_t bytes)

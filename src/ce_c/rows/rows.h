@@ -42,6 +42,15 @@ static inline bool is_row_of_real(const ce_grid *grid, int array)
     return grid->data[array] && grid->type[array] == REAL_TYPE && grid->class_stride[array] == sizeof(real);
 }
 
+/* Are exponentials kept where the gradient goes? */
+static bool keeps_in_place(const softmax_call *call)
+{
+    const ce_grid *grid = call->grid;
+
+    return call->plan->derives && call->link->emits == PROBABILITIES && grid->classes <= KEPT &&
+           is_row_of_real(grid, CE_Z) && is_row_of_real(grid, CE_GRAD) && !call->plan->streams;
+}
+
 /* What a worker takes along from row to row. */
 typedef struct {
     real     *work, *kept;
@@ -141,8 +150,7 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
     worker.lines = (line_writer){ NULL, 0, 0, (char *)buffer };
     worker.work = buffer, worker.kept = buffer + WORK;
     worker.keeps = call->plan->derives && is_by_e(call->link->emits) && grid->classes <= KEPT;
-    worker.direct = worker.keeps && call->link->emits == PROBABILITIES && is_row_of_real(grid, CE_Z) &&
-                    is_row_of_real(grid, CE_GRAD) && !call->plan->streams;
+    worker.direct = keeps_in_place(call);
     worker.streams = worker.keeps && call->link->emits == PROBABILITIES && call->plan->streams && !call->plan->curves;
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block;

@@ -4,11 +4,13 @@
 
 #include "rows/rows.h"
 
-/* First each block of a row becomes a pair. Blocks first to last, of all rows, one after the other. Each phase asks
+/* First each block of a row becomes a pair, and the exponentials may be kept where the gradient goes: maybe in place of
+ * the logits, so that of the target is noted. Blocks first to last, of all rows, one after the other. Each phase asks
  * anew whether an item is live, and another thread may have changed that since: what one of them leaves out is 0. */
 static void scan_parts(const softmax_call *call, real *buffer, int64_t first, int64_t last)
 {
     const ce_plan *plan = call->plan;
+    const bool     keeps = keeps_in_place(call), aims = keeps && call->grid->data[CE_TARGET];
 
     for (int64_t i = first; i < last; i++) {
         const int64_t item = i / plan->parts, k = i % plan->parts * BLOCK;
@@ -20,17 +22,21 @@ static void scan_parts(const softmax_call *call, real *buffer, int64_t first, in
         if (!x.all_live)
             continue;
         p.first = k, p.n = smaller(call->grid->classes - k, BLOCK), p.rows = 1;
-        p.keeps = false, p.gaps = sums_gaps(call);
-        p.row[0] = row_at(call, &x, 0), p.t[0] = -1, p.room[0] = buffer;
+        p.keeps = keeps, p.gaps = sums_gaps(call);
+        p.row[0] = row_at(call, &x, 0), p.t[0] = aims ? x.t[0] : -1;
+        p.room[0] = keeps ? (real *)item_at(call->grid, &x, CE_GRAD, 0) + k : buffer;
         scan_parts_of_rows(call->link, &p, &plan->pairs[i + item]);
+        if (p.t[0] >= k && p.t[0] < k + p.n)
+            plan->blocks[item].z = (double)p.z_t[0];
     }
 }
 
-/* Then the pairs of each row are merged, into one behind them. The target's logit stays with the item's sums: an
- * emission in place may overwrite it before the row's other parts are begun. */
+/* Then the pairs of each row are merged, into one behind them. The target's logit stays with the item's sums: it may be
+ * overwritten. */
 static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
 {
     const ce_plan *plan = call->plan;
+    const bool     noted = keeps_in_place(call) && call->grid->data[CE_TARGET];
 
     for (int64_t i = first; i < last; i++) {
         ce_pair *const pairs = plan->pairs + i * (plan->parts + 1);
@@ -38,7 +44,10 @@ static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
         pair_list      all;
 
         open_rows(call, i, i + 1, 1, &x);
-        read_target_logits(call->grid, &x);
+        if (noted)
+            x.z_t[0] = plan->blocks[i].z;
+        else
+            read_target_logits(call->grid, &x);
         x.loss[0] = 0;
         pairs[plan->parts] = (ce_pair){ 0, 0, 0, 0 };
         if (x.all_live) {
@@ -59,18 +68,19 @@ static void emit_parts(const softmax_call *call, real *buffer, int64_t first, in
 {
     const ce_grid *grid = call->grid;
     const int64_t  parts = call->plan->parts;
+    const bool     kept = keeps_in_place(call);
     line_writer    lines = { NULL, 0, 0, (char *)buffer };
 
     for (int64_t i = first, n; i < last; i += n) {
         const int64_t        item = i / parts, from = i % parts * BLOCK;
         const ce_pair *const pairs = call->plan->pairs + item * (parts + 1);
-        const row_source     source = { NULL, grid->classes <= KEPT ? pairs : NULL, buffer,
-                                        call->plan->streams ? &lines : NULL };
         tile                 x;
 
         n = smaller(parts - i % parts, last - i);
         const int64_t to = smaller(from + n * BLOCK, grid->classes);
         open_rows(call, item, item + 1, 1, &x);
+        const row_source source = { kept ? (const real *)item_at(grid, &x, CE_GRAD, 0) : NULL,
+                                    grid->classes <= KEPT ? pairs : NULL, buffer, call->plan->streams ? &lines : NULL };
         if (!x.all_live) {
             write_zeros(grid, &x, 0, from, to);
             continue;
