@@ -26,12 +26,12 @@ static int streams(const ce_grid *grid, const ce_job *job)
 {
     if (!grid->data[CE_GRAD])
         return 0;
-    const int64_t size = size_of(job->real), classes = grid->classes;
+    const int64_t size = size_of(grid->type[CE_GRAD]);
     const int64_t step = grid->by_rows ? grid->class_stride[CE_GRAD] : grid->stride[CE_GRAD][grid->axes - 1];
 
-    return ce_kernels_of(job)->streams && !ce_is_element_wise(job) && grid->type[CE_GRAD] == job->real &&
-           step == size && (!grid->by_rows || !job->fresh) && grid->items * classes * size >= STREAM_BYTES &&
-           grid->data[CE_GRAD] != grid->data[CE_Z];
+    return ce_kernels_of(job)->streams && !ce_is_element_wise(job) && step == size &&
+           (grid->by_rows ? !job->fresh : grid->type[CE_GRAD] == job->real) &&
+           grid->items * grid->classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z];
 }
 
 /* Are rows so few that threads are done earlier if they share each? Gradients are then written after a second start, in

@@ -15,6 +15,7 @@ SHAPES = {  # of float32: logits of more than that, rows or few classes whose it
     "long rows": ((3, 3_000_001), 1),
     "few classes": ((2, 11, 400_003), 1),
 }
+HALVES = {"rows": ((9000, 2051), 1), "short rows": ((99_000, 187), 1)}  # of 16 bits
 
 
 def criteria(classes):
@@ -43,6 +44,27 @@ def test_same_bits_as_in_place(name, offset, threads, rng):
             criterion.grad(place, target, out=place)
             criterion.grad(z, target, out=out)
         np.testing.assert_array_equal(out.view(np.int32), place.view(np.int32))
+        assert np.all(memory[:begin] == 7)
+        assert np.all(memory[begin + z.size :] == 7)
+
+
+@pytest.mark.parametrize("name", HALVES)
+@pytest.mark.parametrize("offset", [0, 1, 31])
+def test_halves(name, offset, rng):
+    shape, axis = HALVES[name]
+    z = rng.standard_normal(shape, dtype=np.float32).astype(np.float16)
+    assert z.nbytes > BYTES
+    target = rng.integers(0, shape[axis], shape[0])
+    target[2::7] = 1
+    memory = np.empty(z.size + 128, np.float16)
+    begin = -memory.ctypes.data // 2 % 32 + offset
+    out = memory[begin : begin + z.size].reshape(shape)
+    for criterion in criteria(shape[axis]):
+        memory[:] = 7
+        place = z.copy()
+        criterion.grad(place, target, out=place)
+        criterion.grad(z, target, out=out)
+        np.testing.assert_array_equal(out.view(np.int16), place.view(np.int16))
         assert np.all(memory[:begin] == 7)
         assert np.all(memory[begin + z.size :] == 7)
 

@@ -92,8 +92,8 @@ typedef struct {
     line_writer   *lines;
 } row_source;
 
-/* The buffers of an emission, CHUNK numbers each; of the gradient, if it goes past the caches, a line more. */
-enum { LINES = CHUNK + LANES, WORK = LINES + 3 * CHUNK };
+/* The buffers of an emission: of lines that go past the caches, and for CHUNK numbers each. */
+enum { LINES = CHUNK + LANES, WORK = LINES + 4 * CHUNK };
 
 typedef struct {
     real *grad, *hess, *z, *u;
@@ -138,14 +138,14 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
     const bool     wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS];
     char *const    grad_row = wants_grad ? item_at(grid, x, CE_GRAD, at) : NULL;
     char *const    hess_row = wants_hess ? item_at(grid, x, CE_HESS, at) : NULL;
-    const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real) && !from->lines;
+    const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real);
 
     for (int64_t i = first, n; i < last; i += n) {
         n = smaller(last - i, CHUNK);
-        real *const        grad = direct        ? (real *)(grad_row + i * step)
-                                  : from->lines ? room_for(from->lines, grad_row + i * step)
-                                                : work;
-        const emit_buffers to = { grad, work + LINES, work + LINES + CHUNK, work + LINES + 2 * CHUNK };
+        char *const        to_grad = wants_grad ? grad_row + i * step : NULL;
+        char *const        place = from->lines ? room_for(from->lines, to_grad) : to_grad;
+        real *const        grad = direct ? (real *)place : work;
+        const emit_buffers to = { grad, work + CHUNK, work + 2 * CHUNK, work + 3 * CHUNK };
         chunk              c = { x, at, n, 1 };
 
         emit_chunk(call, &row, from, i, &c, &to);
@@ -153,10 +153,10 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
             grad[t - i] = normal((real)x->grad_t[at]);
         if (wants_hess && t >= i && t < i + n)
             to.hess[t - i] = normal((real)x->hess_t[at]);
+        if (wants_grad && !direct)
+            write_numbers(place, grid->type[CE_GRAD], step, grad, n);
         if (from->lines)
-            add_to_lines(from->lines, (size_t)n * sizeof(real));
-        else if (wants_grad && !direct)
-            write_numbers(grad_row + i * step, grid->type[CE_GRAD], step, grad, n);
+            add_to_lines(from->lines, (size_t)(n * step));
         if (wants_hess)
             write_numbers(hess_row + i * hess_step, grid->type[CE_HESS], hess_step, to.hess, n);
     }

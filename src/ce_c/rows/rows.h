@@ -148,10 +148,11 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
     row_worker     worker;
 
     worker.lines = (line_writer){ NULL, 0, 0, (char *)buffer };
-    worker.work = buffer, worker.kept = buffer + WORK;
+    worker.work = buffer + LINES, worker.kept = buffer + WORK;
     worker.keeps = call->plan->derives && is_by_e(call->link->emits) && grid->classes <= KEPT;
     worker.direct = keeps_in_place(call);
-    worker.streams = worker.keeps && call->link->emits == PROBABILITIES && call->plan->streams && !call->plan->curves;
+    worker.streams = worker.keeps && call->link->emits == PROBABILITIES && call->plan->streams && !call->plan->curves &&
+                     is_row_of_real(grid, CE_GRAD);
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block;
         double        sums[LANES] = { 0 };
