@@ -21,13 +21,17 @@ static bool any_nan(const char *z, ce_type type, int64_t step, int64_t n)
     return false;
 }
 
-/* A maximum that is not finite leaves no s; is there a NaN among the logits? */
-static void note_not_finite(const ce_grid *grid, tile *x)
+/* A maximum that is not finite leaves no s; is there a NaN among the logits, which nothing has overwritten? */
+static void note_not_finite(const softmax_call *call, tile *x)
 {
+    const ce_grid *grid = call->grid;
+    const bool     asked = !grid->data[CE_TARGET] && !call->plan->derives;
+
     for (int l = 0; l < x->width; l++) {
         if (fabs(x->m[l]) < INFINITY || !x->live[l])
             continue;
-        x->has_nan[l] = any_nan(item_at(grid, x, CE_Z, l), grid->type[CE_Z], grid->class_stride[CE_Z], grid->classes);
+        x->has_nan[l] =
+            asked && any_nan(item_at(grid, x, CE_Z, l), grid->type[CE_Z], grid->class_stride[CE_Z], grid->classes);
         x->s[l] = NAN;
     }
 }
@@ -123,7 +127,7 @@ static void answer_items(const softmax_call *call, tile *x)
 
     for (int l = 0; l < x->width; l++) finite &= fabs(x->m[l]) < INFINITY;
     if (!finite && (is_by_e(emits) || emits == LOG_PROBS))
-        note_not_finite(call->grid, x);
+        note_not_finite(call, x);
     if (x->width == 1)
         fill_logs(x, call->grid->classes, 1);
     else

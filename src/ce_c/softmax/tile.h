@@ -13,7 +13,8 @@
  * is.
  *
  * PROBABILITIES, gradients made of probabilities
- *     may read    m, s, log_S, inv_S, has_nan; with a target z_t, e_t; with label smoothing gap_sum, of u = w
+ *     may read    m, s, log_S, inv_S; with a target z_t, e_t; with label smoothing gap_sum, of u = w; with neither a
+ *                 target nor a gradient has_nan
  *     gradient    must fill per_e, subtract and, with a target, grad_t:
  *                     grad_k = per_e e_k - subtract w_k, where label smoothing is in use (w_k = 1 without weights),
  *                     grad_k = per_e e_k, where it is not; and grad_t at the target
@@ -78,7 +79,7 @@ typedef struct {
     double share_sum[ITEMS]; /* sum of u_k */
     double lost[ITEMS];      /* by lanes: what roundings took from the running s or class_sum */
     double class_sum[ITEMS]; /* of DOT, DOT_EXP, TERMS */
-    bool   has_nan[ITEMS];   /* looked for only where m is not finite */
+    bool   has_nan[ITEMS];   /* looked for only where m is not finite, see above */
 
     /* answers, filled by the link */
     double loss[ITEMS];
