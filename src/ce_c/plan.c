@@ -13,9 +13,14 @@ enum {
     ENDLESS_ROW = 1 << 24,  /* a row that is itself cut into pieces */
 };
 
+static int64_t work_of(const ce_job *job, int64_t items, int64_t classes)
+{
+    return items * (ce_is_element_wise(job) ? WORK_OF_ELEMENT : classes + WORK_OF_ITEM);
+}
+
 int64_t ce_work_of(const ce_grid *grid, const ce_job *job)
 {
-    return grid->items * (ce_is_element_wise(job) ? WORK_OF_ELEMENT : grid->classes + WORK_OF_ITEM);
+    return work_of(job, grid->items, grid->classes);
 }
 
 /* Stores past the caches pay where the gradient is too large to stay in the caches: of few classes, where items of a
@@ -75,6 +80,8 @@ size_t ce_plan_bytes(ce_job *job)
     } else if (!ce_is_element_wise(job)) {
         numbers = kernels->numbers_for_lanes(K);
     }
+    if (work_of(job, items, K) < CE_WORK_ALONE)
+        job->threads = 1;
     job->pairs = (size_t)quotient(items + block - 1, block) * sizeof(ce_block);
     job->buffers = up_to_line(job->pairs + (size_t)(items * parts) * sizeof(ce_pair));
     job->buffer = up_to_line((size_t)(numbers * size_of(job->real)));
