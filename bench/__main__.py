@@ -1,6 +1,6 @@
 """Measure `ce` beside its rivals and beside the memory: ``python -m bench`` in the repository.
 
-    python -m bench                  everything, half an hour on two CPUs
+    python -m bench                  everything: leave it an hour on two CPUs
     python -m bench --quick          fewer cases, libraries and rounds: below two minutes
     python -m bench --case NAME      the speed of that case only; may be repeated
     python -m bench --write          write tables and plots into docs/speed.md and beside it, too
