@@ -84,7 +84,8 @@ def test_speed(drawn, tmp_path):
         words = dict(zip(cases, words_right_of(axes), strict=True))["CE 512 x 32 000"]
         found = [float(word.rstrip("x")) for word in words.split() if word[0].isdigit()]
         assert found == pytest.approx(numbers, rel=0.04)
-    assert "JAX" in words
+    assert plain.rival in words
+    assert best.rival in words
     assert_fits(figure)
 
 
@@ -96,8 +97,7 @@ def test_limit(drawn, tmp_path):
     assert_fits(figure)
 
 
-def test_more_than_the_limit_is_explained_where_it_appears():
-    assert any(x.fraction and x.fraction > 1 for x in report.lines_of(PAGE))
+def test_more_than_the_limit_is_explained():
     assert "It can be above 1:" in report.EXPLANATION
     assert report.EXPLANATION in PAGE
 
