@@ -103,6 +103,15 @@ assert_type(ce.L1Loss().grad(logits, 0.0, sample_weight=1, normalizer=2), Array)
 assert_type(ce.BCELoss().grad_and_hess(logits, 1, sample_weight=1), tuple[Array, Array])
 assert_type(ce.SigmoidFocalLoss().grad_and_hess(logits, 1, normalizer=2), tuple[Array, Array])
 
+# Hessians, sums.
+pair = (logits, np.empty_like(logits))
+assert_type(
+    ce.MSELoss().grad_and_hess(logits, 0.0, hessian="bound", hess_scale=2, hess_floor=0, out=pair),
+    tuple[Array, Array],
+)
+assert_type(ce.FocalLoss().hess_vec(logits, target, logits, hessian="gauss_newton"), Array)
+assert_type(ce.MSELoss().sums(logits, 0.0), tuple[np.float64, np.float64])
+
 # Names of such types.
 default: ce.CrossEntropyLoss = ce.CrossEntropyLoss()
 by_item: ce.CrossEntropyLoss[Literal["none"]] = ce.CrossEntropyLoss(reduction="none")
@@ -130,5 +139,5 @@ ce.MSELoss()(logits, 0.0, normalizer="1")  # type: ignore[call-overload]  # pyri
 ce.MSELoss().grad(logits, 0.0, normalizer="1")  # type: ignore[arg-type]  # pyright: ignore
 ce.MSELoss(sample_weight=1)  # type: ignore[call-arg]  # pyright: ignore
 ce.FocalLoss().grad_and_hess(logits, target, hessian="x")  # type: ignore[arg-type]  # pyright: ignore
-ce.MSELoss().grad_and_hess(logits, 0.0, hessian="abs")  # type: ignore[call-arg]  # pyright: ignore
+ce.MSELoss().hess_vec(logits, 0.0, logits, hessian="abs")  # type: ignore[arg-type]  # pyright: ignore
 default.reduction = "mean"  # type: ignore[misc]  # pyright: ignore

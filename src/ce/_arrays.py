@@ -126,7 +126,7 @@ def _read(name: str, x: Any) -> NDArray[Any]:
     if issubclass(kind, np.ndarray):
         if any(kind is bits for bits in FOREIGN.values()) and x.dtype.num == _UINT16:
             return x  # type: ignore[no-any-return]
-        _refuse_mask(name, x, _MASKS)
+        refuse_mask(name, x, _MASKS)
     elif not issubclass(kind, _NUMPYS_OWN):
         _refuse_kind(name, kind)
         array = _of_tensor(name, x) if _is_tensor(kind) else _lent(name, x)
@@ -146,7 +146,8 @@ def _unreadable(name: str, kind: type, error: Exception) -> str:
     return f"{name} of type {kind.__module__}.{kind.__name__} cannot be read as an array: {error}"
 
 
-def _refuse_mask(name: str, x: NDArray[Any], hint: str) -> None:
+def refuse_mask(name: str, x: Any, hint: str = "") -> None:
+    """Raise an error if it is an array of which some is masked."""
     ma = sys.modules.get("numpy.ma")
     if ma is None or not issubclass(type(x), ma.MaskedArray):
         return
@@ -327,7 +328,7 @@ def as_out(name: str, out: Any) -> NDArray[Any]:
     """The memory of an output as such an array, writeable."""
     kind = type(out)
     if issubclass(kind, np.ndarray):
-        _refuse_mask(name, out, "")
+        refuse_mask(name, out, "")
         array = np.asarray(out)
     else:
         lent = _of_tensor(name, out, True) if _is_tensor(kind) else _lent(name, out, True)

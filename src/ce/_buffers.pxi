@@ -327,7 +327,7 @@ cdef object take_elements(Call *c, int which, str name, object x):
     for i in range(c.job.axes):
         alike = alike and v.shape[i] == c.job.shape[i]
     if not alike:
-        if which == CE_OTHER or which == CE_UPSTREAM:
+        if which == CE_OTHER or which == CE_UPSTREAM or which == CE_VECTOR:
             if v.ndim:
                 _check.bad_shape(name, shape_of(v), c_shape(c))
         array = _check.broadcast(name, bits(x), c_shape(c))
@@ -487,7 +487,7 @@ cdef inline bint is_foreign(int type) noexcept:
 cdef bint may_be(const Call *c, int which, int input) noexcept:
     """True if an output may be that input."""
     return which != CE_VALUE and (
-        input == CE_Z or (input == CE_OTHER and c.other_may_be_out))
+        input == CE_Z or input == CE_VECTOR or (input == CE_OTHER and c.other_may_be_out))
 
 
 cdef inline int behind(int which) noexcept:
@@ -529,6 +529,7 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     """
     cdef Py_buffer *v = &c.view[which]
     cdef int type = type_of_output(c, which)
+    cdef bint may_be_narrow = c.prepared != NULL and which != CE_VALUE and type == CE_FLOAT64
     if out is None:
         return fresh(c, which, z)
     c.name[which] = <PyObject *>name
@@ -536,15 +537,17 @@ cdef object take_out(Call *c, int which, str name, object out, object z):
     if not see(c, which, out):
         array = _arrays.as_out(name, out)
     look(c, which, array)
+    if may_be_narrow and c.type[which] == CE_FLOAT32:
+        type = CE_FLOAT32
     if not (c.held[which] != NOTHING and not v.readonly and holds(c, which, type)
             and fits(c, v, which) and PyBuffer_IsContiguous(v, c'A')):
         c.name[behind(which)] = <PyObject *>name
         look(c, behind(which), array)
         array = array.view()  # which nobody else can change: what is judged is what is written to
         look(c, which, array)
-        _check.out(name, array, output_shape(c, which), type)
+        type = _check.out(name, array, output_shape(c, which), type, may_be_narrow)
         if not holds(c, which, type):
-            return stand_in_for(c, which, name, array, out)
+            return stand_in_for(c, which, name, array, out, type)
     check_overlap(c, which, name, array)
     if v.readonly or not fits(c, v, which):
         _check.changed(name)
@@ -556,9 +559,8 @@ cdef inline tuple output_shape(const Call *c, int which):
     return items_shape(c) if which == CE_VALUE and c.job.class_axis >= 0 else c_shape(c)
 
 
-cdef tuple stand_in_for(Call *c, int which, str name, object place, object out):
+cdef tuple stand_in_for(Call *c, int which, str name, object place, object out, int type):
     """An array that can be filled, where the results go afterwards, and what the caller gets."""
-    cdef int type = type_of_output(c, which)
     confirm(c)
     _check.overlaps(name, place, others(c, which))
     place = _check.plain(place)

@@ -21,7 +21,7 @@ from ce._arrays import FOREIGN, Bits, as_array
 
 Shape = tuple[int, ...]
 
-HESSIANS = ("exact", "gauss_newton", "abs")
+HESSIANS = ("exact", "gauss_newton", "abs", "bound")
 NAMES: tuple[str, ...] = ()  # of the dtypes, by ce_type
 INTEGERS = "any integer dtype, or whole floating numbers (class indices)"
 
@@ -162,6 +162,11 @@ def broadcast(name: str, array: NDArray[Any], shape: Shape) -> NDArray[Any]:
         ) from None
 
 
+def rows(array: NDArray[Any], axis: int) -> NDArray[Any]:
+    """A copy in which the elements along that axis are neighbours."""
+    return np.moveaxis(np.moveaxis(array, axis, -1).copy(), -1, axis)
+
+
 def without_axis(name: str, array: NDArray[Any], shape: Shape, axis: int | None) -> NDArray[Any]:
     """The array seen without an axis of length 1 that keepdims left in it."""
     if array.shape != shape:
@@ -294,11 +299,16 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def hessian(value: Any) -> int:
-    text = _text(value)
-    if text not in HESSIANS:
-        raise ValueError(f"hessian is {shown(value)}; it must be one of {', '.join(HESSIANS)}")
-    return HESSIANS.index(text)
+def hessian(value: Any, count: int, also: str = "") -> int:
+    """Its place among the first `count` names, those that the loss has."""
+    text, names = _text(value), HESSIANS[:count]
+    if text not in names:
+        hint = "; this loss has no bound" if text == "bound" and count > 2 else ""
+        hint = "; that is a diagonal alone" if text in HESSIANS[2:] and count == 2 else hint
+        raise ValueError(
+            f"hessian is {shown(value)}; it must be one of {also}{', '.join(names)}{hint}"
+        )
+    return names.index(text)
 
 
 def ignore_index(value: Any) -> int:
@@ -449,19 +459,25 @@ def plain(array: NDArray[Any]) -> NDArray[Any]:
     return array.view(np.uint16) if array.dtype.name in FOREIGN else array
 
 
-def out(name: str, array: NDArray[Any], shape: Shape, type: int) -> None:
-    """Raises an error if results of that ce_type cannot go there."""
+def out(
+    name: str, array: NDArray[Any], shape: Shape, type: int, may_be_narrow: bool = False
+) -> int:
+    """The ce_type of the results that go there, that one or maybe float32, or an error."""
+    if may_be_narrow and array.dtype.newbyteorder("=") == np.float32:
+        type = NAMES.index("float32")
     wanted, met = NAMES[type], _dtype_of(array)
+    either = " or float32" if may_be_narrow else ""
     if wanted in FOREIGN and met not in (wanted, "uint16"):
         raise TypeError(f"{name} has dtype {met}; it must be {wanted} (or uint16, its bits)")
     if wanted not in FOREIGN and array.dtype.newbyteorder("=") != np.dtype(wanted):
-        raise TypeError(f"{name} has dtype {met}; it must be {wanted}")
+        raise TypeError(f"{name} has dtype {met}; it must be {wanted}{either}")
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; it must have shape {shape}")
     if not array.flags.writeable:
         raise ValueError(f"{name} is read-only; it must be writeable")
     if _crosses_itself(array):
         raise ValueError(f"{name} overlaps itself: some of its elements share memory")
+    return type
 
 
 def _crosses_itself(array: NDArray[Any]) -> bool:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 VALUE: int
 GRAD: int
 HESS: int
+SUMS: int
+PRODUCT: int
 PERPLEXITY: object
 
 @final

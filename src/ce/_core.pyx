@@ -48,6 +48,8 @@ cdef enum:
     WANTS_VALUE = 1
     WANTS_GRAD = 2
     WANTS_HESS = 4
+    WANTS_SUMS = 8       # of the losses, and what their mean divides by: alone
+    WANTS_PRODUCT = 16   # of the Hessian and a vector: alone
     # Views beyond those of the job's arrays: the class weights; the caller's own outputs (gradient,
     # Hessian, value) where a job fills other views of them, or stand-ins.
     WEIGHT = CE_ARRAYS
@@ -57,7 +59,8 @@ cdef enum:
     AXIS = CE_OPTION_COUNT
     GRAD_OUTPUT = CE_OPTION_COUNT + 1
     OUT = CE_OPTION_COUNT + 2
-    KEYWORDS = CE_OPTION_COUNT + 3
+    VECTOR = CE_OPTION_COUNT + 3
+    KEYWORDS = CE_OPTION_COUNT + 4
     FEW = 64             # numbers of 8 bytes of scratch that need no allocation
     AXES = 64            # NumPy's limit
     FEW_AXES = 8         # of arrays that are looked into
@@ -65,8 +68,9 @@ cdef enum:
 
 cdef str result_name = "the result"
 
-# What a call asks for: a sum of these.
+# What a call asks for: a sum of the first three, or one of the others.
 VALUE, GRAD, HESS = WANTS_VALUE, WANTS_GRAD, WANTS_HESS
+SUMS, PRODUCT = WANTS_SUMS, WANTS_PRODUCT
 # The reduction that is no public one: exp of the mean.
 PERPLEXITY = object()
 
@@ -286,7 +290,7 @@ cdef Setter setter[KEYWORDS]
 cdef bint takes_array[KEYWORDS]
 cdef bint may_be_none[KEYWORDS]  # which is as if it had not been given
 cdef tuple keyword = tuple([keyword_of(i) for i in range(CE_OPTION_COUNT)])
-keyword += ("axis", "grad_output", "out")
+keyword += ("axis", "grad_output", "out", "vector")
 cdef tuple reductions = ("none", "sum", "mean", "batchmean", "perplexity")  # by ce_reduction
 cdef object none = reductions[0], total = reductions[1], mean = reductions[2]
 cdef object exact = _check.HESSIANS[0]
@@ -321,7 +325,10 @@ cdef object set_reduction(Call *c, int place, object x):
 
 
 cdef object set_hessian(Call *c, int place, object x):
-    c.job.hessian = CE_EXACT if x is exact else <ce_hessian><int>_check.hessian(x)
+    cdef int count = CE_BOUND + 1 if ce_loss_row(c.job.loss).options & CE_BOUNDED else CE_BOUND
+    if c.given[VECTOR] != NULL:
+        count = CE_ABS  # the others are diagonals alone
+    c.job.hessian = CE_EXACT if x is exact else <ce_hessian><int>_check.hessian(x, count)
     return _check.HESSIANS[c.job.hessian]
 
 
@@ -601,6 +608,46 @@ cdef int take_grad_output(Call *c, object grad_output) except -1:
     return 0
 
 
+cdef int take_rows(Call *c, int which) except -1:
+    """The classes of an array side by side: in a copy, where they are not."""
+    cdef Py_buffer *v = &c.view[which]
+    cdef int64_t shape[AXES]
+    cdef int i, type = c.job.array[which].type, axis = c.job.class_axis
+    cdef bint alike
+    if c.job.array[which].data == NULL or v.len == 0 or v.shape[axis] < 2 or (
+            v.strides[axis] == v.itemsize):
+        return 0
+    for i in range(c.job.axes):
+        shape[i] = c.job.shape[i]
+    confirm_view(c, which)
+    x = <object>c.kept[which]
+    replace(c, which, x, _check.rows(bits(x), axis))
+    alike = v.ndim == c.job.axes and c.type[which] == type and v.strides[axis] == v.itemsize
+    for i in range(v.ndim if alike else 0):
+        alike = alike and v.shape[i] == shape[i]
+    if not alike:
+        _check.changed(<object>c.name[which])
+    if which == CE_Z:
+        c.job.shape = <const int64_t *>v.shape
+    point_to(c, which, type)
+    return 0
+
+
+cdef int take_vector(Call *c) except -1:
+    """What the Hessian is multiplied by: the shape of the input. Long rows must be contiguous."""
+    cdef int which
+    if c.job.class_axis < 0:
+        take_elements(c, CE_VECTOR, "vector", option(c, VECTOR))
+        return 0
+    take_numbers(c, CE_VECTOR, "vector", option(c, VECTOR), True, False)
+    if not fits(c, &c.view[CE_VECTOR], CE_VECTOR):
+        _check.bad_shape("vector", shape_of(&c.view[CE_VECTOR]), c_shape(c))
+    for which in (CE_Z, CE_OTHER, CE_VECTOR):
+        if c.job.shape[c.job.class_axis] > CE_PANEL_CLASSES:
+            take_rows(c, which)
+    return 0
+
+
 cdef object answer(Call *c, int what, object z, object out, object target):
     """Outputs, the call, and what the caller gets of `what`."""
     cdef const ce_loss *row
@@ -611,13 +658,16 @@ cdef object answer(Call *c, int what, object z, object out, object target):
         grad = take_out(c, CE_GRAD, "out[0]", grad_out, z)
         hess = take_out(c, CE_HESS, "out[1]", hess_out, z)
         c.job.fresh = grad_out is None and hess_out is None
-    elif what & WANTS_GRAD:
+    elif what & (WANTS_GRAD | WANTS_PRODUCT):
         grad = take_out(c, CE_GRAD, "out", out, z)
         c.job.fresh = out is None
     if what & WANTS_VALUE and c.job.reduction == CE_NONE and items > 0:
         losses = fresh(c, CE_VALUE, z)
-    c.job.valued = what & WANTS_VALUE
-    if what == WANTS_VALUE:
+    c.job.valued = what & (WANTS_VALUE | WANTS_SUMS)
+    if what & WANTS_SUMS:
+        c.job.whole = True
+        c.job.reduction = max(c.job.reduction, CE_MEAN)
+    if what == WANTS_VALUE or what == WANTS_SUMS:
         c.job.fresh = True
     execute(c)
     if c.job.bad >= 0 and c.job.class_axis < 0:
@@ -631,10 +681,12 @@ cdef object answer(Call *c, int what, object z, object out, object target):
                          c.job.ignore_index)
     if what & WANTS_HESS:
         return deliver(c, CE_GRAD, grad), deliver(c, CE_HESS, hess)
-    if what & WANTS_GRAD:
+    if what & (WANTS_GRAD | WANTS_PRODUCT):
         grad = deliver(c, CE_GRAD, grad)
-    if what == WANTS_GRAD:
+    if what == WANTS_GRAD or what == WANTS_PRODUCT:
         return grad
+    if what == WANTS_SUMS:
+        return float64(c.job.value), float64(c.job.z)
     value = scalar(c, c.job.value) if losses is None else losses
     return value if what == WANTS_VALUE else PyTuple_Pack(
         2, <PyObject *>value, <PyObject *>grad)
@@ -666,6 +718,8 @@ cdef object run_loss(Prepared p, int what, object x, object target, PyObject **v
         set_options(&c, p)
         if c.given[GRAD_OUTPUT] != NULL:
             take_grad_output(&c, option(&c, GRAD_OUTPUT))
+        if what == WANTS_PRODUCT:
+            take_vector(&c)
         return answer(&c, what, z, option(&c, OUT), y)
     finally:
         release(&c)
@@ -698,7 +752,7 @@ cdef PyMethodDef call_method = PyMethodDef(
     "call", <PyCFunction>call_loss, METH_FASTCALL | METH_KEYWORDS,
     b"call(prepared, what, x, target, sample_weight=None, normalizer=None, grad_output=None, "
     b"out=None, /, **options)\n--\n\n"
-    b"Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss.")
+    b"Value, gradient, Hessian (`what`: a sum of VALUE, GRAD, HESS) of a loss; SUMS or PRODUCT.")
 
 call = PyCFunction_NewEx(&call_method, NULL, NULL)
 

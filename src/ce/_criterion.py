@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, dataclass_transform, ov
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ce._core import GRAD, HESS, VALUE, Prepared, call
+from ce._core import GRAD, HESS, PRODUCT, SUMS, VALUE, Prepared, call
 
 Array = NDArray[Any]
 Scalar = np.floating[Any]
 Reduced = Literal["mean"] | Literal["sum"]
-Hessian = Literal["exact"] | Literal["gauss_newton"] | Literal["abs"]
+Curvature = Literal["exact"] | Literal["gauss_newton"]
+Hessian = Curvature | Literal["abs"] | Literal["bound"]
 
 # The reduction of a criterion is part of its type: so its loss is known as a scalar or an array.
 if TYPE_CHECKING:
@@ -188,12 +189,12 @@ class Loss(Generic[B]):
         out : ndarray, optional
             Receives the gradient: shape and dtype of `input`, any strides. It may be `input`
             itself, which is then overwritten and needs no further memory. Any other overlap is a
-            ValueError.
+            ValueError. For a float64 `input` it may be float32: each number is rounded once.
 
         Returns
         -------
         loss : as the function
-        grad : ndarray of the shape and dtype of `input`
+        grad : ndarray of the shape and dtype of `input`, or of `out`
             That of half types is computed in float32 and rounded once. Exactly 0 for ignored
             items, whatever their logits hold, and for elements of weight 0.
 
@@ -253,16 +254,42 @@ class Loss(Generic[B]):
         sample_weight: ArrayLike | None = None,
         normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
+        hessian: Hessian = "exact",
+        hess_scale: float = 1.0,
+        hess_floor: float | None = None,
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
-        """Return the gradient and the diagonal of the Hessian, for boosting and Newton steps.
+        r"""Return the gradient and the diagonal of a Hessian, for boosting and Newton steps.
 
-        Parameters and errors are those of `value_and_grad`; `out` is a pair of arrays, apart from
-        each other, either of which may be `input` itself.
+        Parameters
+        ----------
+        input, target, sample_weight, normalizer, grad_output
+            As in `value_and_grad`.
+        hessian : {"exact", "gauss_newton", "abs", "bound"}, optional
+            "exact" is the second derivative. "gauss_newton" is never negative where weights are
+            not: of `FocalLoss` its term :math:`v \alpha_t A\, p_k (1 - p_k)`, of
+            `SigmoidFocalLoss` the size of the gradient times 1 - R, of all others the exact one.
+            "abs" is the size of the gradient. "bound" is a diagonal that the whole Hessian never
+            exceeds, so that steps by it do not overshoot: of `CrossEntropyLoss` twice the exact
+            one, of `BCEWithLogitsLoss` and `MSELoss` the exact one, of `HuberLoss` w, of
+            `SmoothL1Loss` w / beta, of `L1Loss` by convention w; other losses have none.
+        hess_scale : float, optional
+            What the Hessian is multiplied by, in [1e-30, 1e30].
+        hess_floor : float, optional
+            No element of the Hessian is less, at least 0; but those of items that are ignored or
+            of weight 0, which are 0.
+        out : pair of ndarrays, optional
+            Receive gradient and Hessian: as in `value_and_grad`, apart from each other; either may
+            be `input` itself.
 
         Returns
         -------
-        grad, hess : ndarrays of the shape and dtype of `input`
+        grad, hess : ndarrays of the shape and dtype of `input`, or of `out`
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As the function, before anything is written.
 
         Examples
         --------
@@ -270,12 +297,114 @@ class Loss(Generic[B]):
         >>> import ce
         >>> ce.CrossEntropyLoss().grad_and_hess(np.zeros(2), 0)
         (array([-0.5,  0.5]), array([0.25, 0.25]))
-        >>> ce.MSELoss(reduction="sum").grad_and_hess(np.ones(2), [0.0, 3.0])
-        (array([ 2., -4.]), array([2., 2.]))
+        >>> criterion = ce.HuberLoss(reduction="sum")
+        >>> criterion.grad_and_hess(np.array([0.5, 3.0]), 0)
+        (array([0.5, 1. ]), array([1., 0.]))
+        >>> criterion.grad_and_hess(np.array([0.5, 3.0]), 0, hessian="bound")[1]
+        array([1., 1.])
+        >>> logits, focal = np.array([0.0, 4.0]), ce.FocalLoss()
+        >>> focal.grad_and_hess(logits, 0)[1].round(3)
+        array([-0.047, -0.047])
+        >>> focal.grad_and_hess(logits, 0, hessian="gauss_newton", hess_scale=2)[1].round(3)
+        array([0.039, 0.039])
         """
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD | HESS, input, target, sample_weight, normalizer, grad_output, out
-        )
+            self._prepared, GRAD | HESS, input, target, sample_weight, normalizer, grad_output, out,
+            hessian=hessian, hess_scale=hess_scale, hess_floor=hess_floor,
+        )  # fmt: skip
+
+    def hess_vec(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        vector: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        grad_output: ArrayLike | None = None,
+        hessian: Curvature = "exact",
+        out: Array | None = None,
+    ) -> Array:
+        r"""Return the product of the whole Hessian and a vector: for Newton's method by products.
+
+        The Hessian is that of the loss with respect to the input. Where items are rows of classes,
+        it has a block for each item: with :math:`p = \mathrm{softmax}(z)` that of cross-entropy
+        is :math:`\mathrm{diag}(p) - p p^T` times the weights of the item. Products are exact where
+        p is all but 1, too.
+
+        Parameters
+        ----------
+        input, target, sample_weight, normalizer, grad_output
+            As in `value_and_grad`.
+        vector : array_like of any real dtype, shape of `input`
+            What the Hessian is multiplied by.
+        hessian : {"exact", "gauss_newton"}, optional
+            As in `grad_and_hess`: the latter is never negative, so conjugate gradients go through.
+        out : ndarray, optional
+            Receives the product, as in `value_and_grad`; it may be `vector` itself, too.
+
+        Returns
+        -------
+        ndarray of the shape and dtype of `input`, or of `out`
+            Exactly 0 for ignored items and for elements of weight 0.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As the function, before anything is written.
+
+        References
+        ----------
+        Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6 (1994).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ce
+        >>> ce.CrossEntropyLoss().hess_vec(np.zeros(2), 0, [1.0, 0.0])
+        array([ 0.25, -0.25])
+        >>> ce.MSELoss(reduction="sum").hess_vec(np.zeros(2), [1.0, 2.0], [1.0, 3.0])
+        array([2., 6.])
+        """
+        return call(  # type: ignore[no-any-return]
+            self._prepared, PRODUCT, input, target, sample_weight, normalizer, grad_output, out,
+            hessian=hessian, vector=vector,
+        )  # fmt: skip
+
+    def sums(
+        self, input: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> tuple[np.float64, np.float64]:
+        """Return the sum of the losses and what their mean divides by, for sums over many calls.
+
+        Parameters
+        ----------
+        input, target, sample_weight
+            As in the function that the class names.
+
+        Returns
+        -------
+        total : float64, whatever the input
+            The sum over the items, for every `reduction`.
+        divisor : float64
+            What `reduction` "mean" divides by (or "batchmean", where the criterion has that): the
+            number of items that count, or the sum of their weights.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As the function.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ce
+        >>> criterion, logits, target = ce.CrossEntropyLoss(), np.eye(4), np.array([0, 1, -100, 3])
+        >>> halves = [criterion.sums(logits[i : i + 2], target[i : i + 2]) for i in (0, 2)]
+        >>> total, divisor = np.sum(halves, axis=0)
+        >>> divisor, bool(np.isclose(total / divisor, criterion(logits, target)))
+        (np.float64(3.0), True)
+        """
+        return call(self._prepared, SUMS, input, target, sample_weight)  # type: ignore[no-any-return]
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=True)
@@ -424,12 +553,39 @@ class ItemLoss(Loss[R]):
         sample_weight: ArrayLike | None = None,
         normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
+        hessian: Hessian = "exact",
+        hess_scale: float = 1.0,
+        hess_floor: float | None = None,
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
         return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD | HESS, logits, target, sample_weight, normalizer, grad_output, out
-        )
+            self._prepared, GRAD | HESS, logits, target, sample_weight, normalizer, grad_output,
+            out, hessian=hessian, hess_scale=hess_scale, hess_floor=hess_floor,
+        )  # fmt: skip
+
+    def hess_vec(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        vector: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        grad_output: ArrayLike | None = None,
+        hessian: Curvature = "exact",
+        out: Array | None = None,
+    ) -> Array:
+        return call(  # type: ignore[no-any-return]
+            self._prepared, PRODUCT, logits, target, sample_weight, normalizer, grad_output, out,
+            hessian=hessian, vector=vector,
+        )  # fmt: skip
+
+    def sums(
+        self, logits: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> tuple[np.float64, np.float64]:
+        return call(self._prepared, SUMS, logits, target, sample_weight)  # type: ignore[no-any-return]
 
 
-for _method in (ItemLoss.__call__, ItemLoss.value_and_grad, ItemLoss.grad, ItemLoss.grad_and_hess):
-    _method.__qualname__ = f"Loss.{_method.__name__}"  # as Python's errors call it
+for _name, _method in list(vars(ItemLoss).items()):
+    if callable(_method) and hasattr(Loss, _name):
+        _method.__qualname__ = f"Loss.{_name}"  # as Python's errors call it

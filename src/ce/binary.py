@@ -6,8 +6,8 @@ from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
-from ce._core import GRAD, HESS, VALUE, Prepared, call
-from ce._criterion import Array, Hessian, Loss, R, Reduced, Scalar, criterion
+from ce._core import VALUE, Prepared, call
+from ce._criterion import Array, Loss, R, Reduced, Scalar, criterion
 
 _BCE = Prepared("bce")
 
@@ -412,7 +412,7 @@ class SigmoidFocalLoss(Loss[R]):
             + 2 \gamma\, E\, (s - y)
             + \gamma\, c\, \big( (\gamma - 1) E^2 + E\, (n - s) \big) \big]
 
-    The Hessian is negative on hard elements; `grad_and_hess` has two others that are not. Small
+    The Hessian is negative on hard elements; `grad_and_hess` has others that are not. Small
     gradients are exact, and finite for every gamma.
 
     Parameters
@@ -444,46 +444,3 @@ class SigmoidFocalLoss(Loss[R]):
     alpha: float | None = 0.25
     weight: ArrayLike | None = None
     reduction: R = "mean"  # type: ignore[assignment]
-
-    def grad_and_hess(
-        self,
-        input: ArrayLike,
-        target: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        normalizer: float | None = None,
-        grad_output: ArrayLike | None = None,
-        hessian: Hessian = "exact",
-        out: tuple[Array, Array] | None = None,
-    ) -> tuple[Array, Array]:
-        r"""Return the gradient and the diagonal of a Hessian, for boosting and Newton steps.
-
-        Parameters
-        ----------
-        input, target, sample_weight, normalizer, grad_output
-            As in `value_and_grad`.
-        hessian : {"exact", "gauss_newton", "abs"}, optional
-            "exact" is the second derivative, negative on hard elements. "gauss_newton" is the
-            absolute gradient times 1 - R, not negative where weights are not, and "abs" the
-            absolute gradient.
-        out : pair of ndarrays, optional
-            Receive gradient and Hessian: apart from each other, either may be `input` itself.
-
-        Returns
-        -------
-        grad, hess : ndarrays of the shape and dtype of `input`
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import ce
-        >>> x, criterion = np.array([-4.0, 1.0]), ce.SigmoidFocalLoss(alpha=None, reduction="sum")
-        >>> criterion.grad_and_hess(x, 1)[1].round(3)
-        array([-0.047,  0.111])
-        >>> criterion.grad_and_hess(x, 1, hessian="gauss_newton")[1].round(3)
-        array([0.02 , 0.038])
-        """
-        return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD | HESS, input, target, sample_weight, normalizer,
-            grad_output, out, hessian=hessian,
-        )  # fmt: skip

@@ -5,12 +5,12 @@ from libc.stdint cimport int64_t
 cdef extern from "ce.h":
     # Rows of losses.def and dtypes.def that are known by name; all others are found by counting.
     ctypedef enum ce_type: CE_FLOAT32, CE_FLOAT64, CE_INT8, CE_UINT8, CE_UINT16, CE_TYPES
-    enum: CE_REALS
+    enum: CE_REALS, CE_PANEL_CLASSES
     ctypedef enum ce_reduction: CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY
-    ctypedef enum ce_hessian: CE_EXACT
+    ctypedef enum ce_hessian: CE_EXACT, CE_ABS, CE_BOUND
     enum: CE_FORKED
     enum: CE_Z, CE_GRAD, CE_HESS, CE_OTHER, CE_TARGET, CE_V, CE_POS, CE_UPSTREAM, CE_VALUE
-    enum: CE_WEIGHT
+    enum: CE_WEIGHT, CE_VECTOR
     enum: CE_ARRAYS
     ctypedef enum ce_content:
         CE_NOTHING, CE_LOGITS, CE_LOG_PROBS, CE_PROBS, CE_UNIT, CE_NUMBERS, CE_CLASSES
@@ -19,7 +19,7 @@ cdef extern from "ce.h":
     enum:
         CE_CLASS_WEIGHT_PLACE, CE_CLASS_ALPHA_PLACE, CE_SAMPLE_WEIGHT_PLACE, CE_ELEMENT_WEIGHT_PLACE
         CE_POS_WEIGHT_PLACE, CE_IGNORE_INDEX_PLACE, CE_HESSIAN_PLACE, CE_BATCH_MEAN_PLACE
-        CE_NORMALIZER_PLACE, CE_OPTION_COUNT
+        CE_NORMALIZER_PLACE, CE_OPTION_COUNT, CE_BOUNDED
 
     ctypedef struct ce_array:
         char *data
@@ -36,11 +36,11 @@ cdef extern from "ce.h":
         const void *w
         int64_t ignore_index
         double grad_output, normalizer
-        int valued, fresh
+        int valued, fresh, whole
         int threads
         int (*stop)() noexcept nogil
         void *scratch
-        double value
+        double value, z
         int64_t bad
         int stopped
     ctypedef struct ce_loss:

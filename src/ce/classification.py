@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ce import _check
-from ce._core import GRAD, HESS, PERPLEXITY, VALUE, Prepared, call
-from ce._criterion import Array, Hessian, ItemLoss, R, Reduced, Scalar, criterion
+from ce._core import PERPLEXITY, VALUE, Prepared, call
+from ce._criterion import Array, ItemLoss, R, Reduced, Scalar, criterion
 
 _CROSS_ENTROPY = Prepared("cross_entropy")
 
@@ -494,7 +494,7 @@ class FocalLoss(ItemLoss[R]):
         \frac{\partial^2 \ell}{\partial z_k^2} &= v\, \alpha_t \big[ A\, p_k (1 - p_k)
             + D\, (p_k - [k = t])^2 \big]
 
-    The Hessian is negative on hard items; `grad_and_hess` has two others that are not. Small
+    The Hessian is negative on hard items; `grad_and_hess` has others that are not. Small
     gradients are exact, and finite for every gamma: all tend to 0 as p tends to 1.
 
     Parameters
@@ -528,49 +528,6 @@ class FocalLoss(ItemLoss[R]):
     ignore_index: int = -100
     reduction: R = "mean"  # type: ignore[assignment]
     axis: int | None = None
-
-    def grad_and_hess(
-        self,
-        logits: ArrayLike,
-        target: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        normalizer: float | None = None,
-        grad_output: ArrayLike | None = None,
-        hessian: Hessian = "exact",
-        out: tuple[Array, Array] | None = None,
-    ) -> tuple[Array, Array]:
-        r"""Return the gradient and the diagonal of a Hessian, for boosting and Newton steps.
-
-        Parameters
-        ----------
-        logits, target, sample_weight, normalizer, grad_output
-            As in `value_and_grad`.
-        hessian : {"exact", "gauss_newton", "abs"}, optional
-            "exact" is the second derivative, negative on hard items. "gauss_newton" is its first
-            term, :math:`v \alpha_t A p_k (1 - p_k)`, and "abs" the absolute gradient: neither is
-            negative where weights are not.
-        out : pair of ndarrays, optional
-            Receive gradient and Hessian: apart from each other, either may be `logits` itself.
-
-        Returns
-        -------
-        grad, hess : ndarrays of the shape and dtype of `logits`
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import ce
-        >>> logits, criterion = np.array([0.0, 4.0]), ce.FocalLoss()
-        >>> criterion.grad_and_hess(logits, 0)[1].round(3)
-        array([-0.047, -0.047])
-        >>> criterion.grad_and_hess(logits, 0, hessian="gauss_newton")[1].round(3)
-        array([0.02, 0.02])
-        """
-        return call(  # type: ignore[no-any-return]
-            self._prepared, GRAD | HESS, logits, target, sample_weight, normalizer,
-            grad_output, out, hessian=hessian,
-        )  # fmt: skip
 
 
 _PERPLEXITY = Prepared("cross_entropy", reduction=PERPLEXITY)

@@ -17,20 +17,25 @@
 #include "dtypes.def"
 #include "losses.def"
 
-enum { CE_MAX_AXES = 64, CE_IGNORED = -100, CE_REALS = 2 }; /* NumPy's limit; torch's ignore_index; computing types */
+enum {
+    CE_MAX_AXES = 64,
+    CE_IGNORED = -100,
+    CE_REALS = 2,
+    CE_PANEL_CLASSES = 2048
+}; /* NumPy's limit; torch's ignore_index; computing types */
 
 /* How a number lies in memory: CE_FLOAT32, CE_FLOAT64, then those of 16 bits, then the integers. */
 #define CE_FIRST(first, ...) first,
 typedef enum { CE_DTYPES(CE_FIRST, CE_FIRST, CE_FIRST) CE_TYPES } ce_type;
 
 typedef enum { CE_NONE, CE_SUM, CE_MEAN, CE_BATCHMEAN, CE_PERPLEXITY } ce_reduction;
-typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS } ce_hessian;
+typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS, CE_BOUND } ce_hessian;
 /* Why a call left off: stop said so; or stop forked, and this is the child, without the other threads of the call. */
 enum { CE_STOPPED = 1, CE_FORKED };
 
-/* The arrays of a job. The first four have the axes of the logits, the others those of the items (the logits' axes
- * less the class axis). Element-wise, where each number is an item, all have the axes of the input, and any of them may
- * be of float32 or 16 bits where float64 is computed with. */
+/* The arrays of a job. The first four and CE_VECTOR have the axes of the logits, the others those of the
+ * items (the logits' axes less the class axis). Element-wise, where each number is an item, all have the axes of the
+ * input, and any of them may be of float32 or 16 bits where float64 is computed with. */
 enum {
     CE_Z,        /* logits; input */
     CE_GRAD,     /* out, and the next; in place of CE_Z they may be the same memory */
@@ -42,6 +47,8 @@ enum {
     CE_UPSTREAM, /* grad_output, where it is not one number */
     CE_VALUE,    /* out: the losses, of the computing type, or element-wise of any */
     CE_WEIGHT,   /* weights of elements; of the dtypes of CE_V, or 16 bits */
+    CE_VECTOR,   /* CE_GRAD receives the Hessian times this; beyond CE_PANEL_CLASSES, where the classes are
+                    contiguous in CE_Z, CE_OTHER and here */
     CE_ARRAYS
 };
 
@@ -65,6 +72,7 @@ typedef struct {
     CE_OPTIONS(CE_FIELD_OF_NUMBER, CE_FIELD_OF_OTHER)
     double grad_output;   /* what multiplies the gradient, beside the array CE_UPSTREAM */
     int    valued, fresh; /* the loss is asked for; the outputs are new: nobody minds what a refused job leaves there */
+    int    whole;         /* the value is the sum of the losses in float64, whatever the reduction, and the mean's Z */
     int    threads;       /* asked for; then the most that will work */
     void  *scratch;
     int (*stop)(void); /* the calling thread asks it now and then: leave off? May be NULL */
@@ -93,7 +101,10 @@ typedef enum { CE_BY_COUNT, CE_BY_WEIGHT } ce_divisor;
 #define CE_PLACE_OF_OPTION(bit, ...) bit##_PLACE,
 #define CE_BIT_OF_OPTION(bit, ...)   bit = 1 << bit##_PLACE,
 enum { CE_OPTIONS(CE_PLACE_OF_OPTION, CE_PLACE_OF_OPTION) CE_OPTION_COUNT };
-enum { CE_OPTIONS(CE_BIT_OF_OPTION, CE_BIT_OF_OPTION) CE_FEW_CLASSES = 1 << CE_OPTION_COUNT };
+enum {
+    CE_OPTIONS(CE_BIT_OF_OPTION, CE_BIT_OF_OPTION) CE_FEW_CLASSES = 1 << CE_OPTION_COUNT,
+    CE_BOUNDED = CE_FEW_CLASSES << 1
+};
 
 typedef struct {
     const char *name;

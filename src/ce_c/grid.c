@@ -21,6 +21,12 @@ int64_t ce_block_items(int64_t classes, int by_rows)
     return fit > TILE_ITEMS ? fit - fit % TILE_ITEMS : TILE_ITEMS;
 }
 
+/* Has an array the axis of the classes? */
+static int has_classes(int array)
+{
+    return array < CE_TARGET || array == CE_VECTOR;
+}
+
 /* Appends an axis, or merges it into the one before it where every array steps alike. */
 static void add_axis(ce_grid *grid, const ce_job *job, int axis)
 {
@@ -32,7 +38,7 @@ static void add_axis(ce_grid *grid, const ce_job *job, int axis)
     for (int a = 0; a < CE_ARRAYS; a++) {
         if (!grid->data[a])
             continue;
-        stride[a] = job->array[a].strides[a >= CE_TARGET && after_class ? axis - 1 : axis];
+        stride[a] = job->array[a].strides[after_class && !has_classes(a) ? axis - 1 : axis];
         mergeable = mergeable && grid->stride[a][last] == stride[a] * n;
     }
     const int into = mergeable ? last : grid->axes++;
@@ -81,7 +87,7 @@ static int is_row(const ce_job *job, int array)
 int ce_is_by_rows(const ce_job *job)
 {
     return !ce_is_element_wise(job) && job->shape[job->class_axis] >= ROW_MIN && is_row(job, CE_Z) &&
-           is_row(job, CE_OTHER);
+           is_row(job, CE_OTHER) && is_row(job, CE_VECTOR);
 }
 
 void ce_make_grid(ce_grid *grid, const ce_job *job, ce_order order)
@@ -95,7 +101,7 @@ void ce_make_grid(ce_grid *grid, const ce_job *job, ce_order order)
     for (int a = 0; a < CE_ARRAYS; a++) {
         grid->data[a] = job->array[a].data;
         grid->type[a] = job->array[a].type;
-        const int by_class = grid->data[a] && a < CE_TARGET && !ce_is_element_wise(job);
+        const int by_class = grid->data[a] && has_classes(a) && !ce_is_element_wise(job);
         grid->class_stride[a] = by_class ? job->array[a].strides[job->class_axis] : 0;
     }
     for (int i = 0; i < n; i++) {

@@ -25,14 +25,15 @@ typedef struct {
     double        w_sum;   /* W = sum of the class weights where smoothing asks for it, else K */
     int           derives; /* gradient or Hessian are asked for */
     int           curves;  /* the Hessian is */
-    unsigned      in_use;  /* bits of the options */
-    int           checks;  /* element-wise: numbers are checked as they are computed with */
-    int           streams; /* the gradient is stored past the caches */
-    ce_block     *blocks;  /* scratch, one for each block of items */
-    ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
-    int64_t       parts;   /* blocks of a row */
-    char         *buffers; /* one for each worker */
-    size_t        buffer;  /* bytes of it */
+    int           multiplies; /* or its product with a vector, in the place of the gradient */
+    unsigned      in_use;     /* bits of the options */
+    int           checks;     /* element-wise: numbers are checked as they are computed with */
+    int           streams;    /* the gradient is stored past the caches */
+    ce_block     *blocks;     /* scratch, one for each block of items */
+    ce_pair      *pairs;      /* where rows are split: one for each block of a row and one for the row, row after row */
+    int64_t       parts;      /* blocks of a row */
+    char         *buffers;    /* one for each worker */
+    size_t        buffer;     /* bytes of it */
 } ce_plan;
 
 /* Units first to last: blocks of items, rows, or blocks of rows. buffer: the worker's own. */

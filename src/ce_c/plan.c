@@ -29,7 +29,7 @@ int64_t ce_work_of(const ce_grid *grid, const ce_job *job)
  * apart: where tiles do not begin with lines, these would be written in two parts. */
 static int streams(const ce_grid *grid, const ce_job *job)
 {
-    if (!grid->data[CE_GRAD])
+    if (!grid->data[CE_GRAD] || grid->data[CE_VECTOR])
         return 0;
     const int64_t size = size_of(grid->type[CE_GRAD]);
     const int64_t step = grid->by_rows ? grid->class_stride[CE_GRAD] : grid->stride[CE_GRAD][grid->axes - 1];
@@ -52,7 +52,7 @@ static int are_few(const ce_grid *grid, const ce_job *job)
 /* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */
 int ce_splits_rows(const ce_grid *grid, const ce_job *job)
 {
-    return grid->by_rows && grid->block == 1 && grid->items <= SPLIT_ITEMS &&
+    return grid->by_rows && !grid->data[CE_VECTOR] && grid->block == 1 && grid->items <= SPLIT_ITEMS &&
            grid->classes > ce_kernels_of(job)->part && grid->items * grid->classes >= CE_WORK_ALONE &&
            (grid->classes >= ENDLESS_ROW || are_few(grid, job));
 }
@@ -100,7 +100,8 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     if (job->w && job->label_smoothing != 0)
         plan->w_sum = ce_kernels_of(job)->total(job->w, grid->classes);
     plan->derives = grid->data[CE_GRAD] || grid->data[CE_HESS];
-    plan->curves = grid->data[CE_HESS] != NULL;
+    plan->multiplies = grid->data[CE_VECTOR] != NULL;
+    plan->curves = grid->data[CE_HESS] || plan->multiplies;
     plan->in_use = ce_options_in_use(job);
     plan->checks = 0;
     plan->streams = streams(grid, job);

@@ -116,6 +116,14 @@ static int rescales(ce_plan *plan, const ce_job *job)
     return plan->scale != last;
 }
 
+/* A sum without the power of 2 that the weights are taken times: each of two kinds. */
+static double unscaled(const ce_plan *plan, double sum)
+{
+    const int both = plan->job->array[CE_V].data && plan->job->array[CE_WEIGHT].data;
+
+    return both ? sum / plan->scale / plan->scale : sum / plan->scale;
+}
+
 static double reduced(const ce_grid *grid, const ce_plan *plan)
 {
     const ce_job     *job = plan->job;
@@ -126,6 +134,8 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
 
     for (int64_t b = 0; b < grid->blocks; b++) add_exactly(&sum, &lost, plan->blocks[b].loss);
     sum = with_lost(sum, lost);
+    if (job->whole)
+        return unscaled(plan, sum);
     if (job->reduction >= CE_MEAN)
         sum /= job->z;
     if (job->reduction == CE_PERPLEXITY)
@@ -133,6 +143,13 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
     if (fabs(sum) < (single ? 0x1p-126 : kernels->min_normal))
         return 0;
     return single ? (float)sum : sum;
+}
+
+static void finish(const ce_grid *grid, const ce_plan *plan, ce_job *job)
+{
+    job->value = reduced(grid, plan);
+    if (job->whole)
+        job->z = unscaled(plan, job->z);
 }
 
 /* Are items checked where they are computed? Where nothing is written, or nothing that anyone minds, and what the mean
@@ -175,7 +192,7 @@ static void run_job(ce_job *job)
         do share_out(&run, job, grid.blocks, work);
         while (!job->stopped && take_check(&grid, &plan, job) && tries-- > 0 && rescales(&plan, job));
         if (!job->stopped && job->bad < 0)
-            job->value = reduced(&grid, &plan);
+            finish(&grid, &plan, job);
         return;
     }
     do share_out(&check, job, grid.blocks, grid.items);
@@ -189,7 +206,7 @@ static void run_job(ce_job *job)
     else
         share_out(&run, job, grid.blocks, work);
     if (!job->stopped)
-        job->value = reduced(&grid, &plan);
+        finish(&grid, &plan, job);
 }
 
 void ce_run(ce_job *job)

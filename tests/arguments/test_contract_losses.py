@@ -68,7 +68,7 @@ def test_reductions(loss):
         refused((TypeError, ValueError), words, grad, x, target, out=out)
 
 
-@pytest.mark.parametrize("name", sorted({loss.name for loss in LOSSES if loss.hessians}))
+@pytest.mark.parametrize("name", sorted({loss.name for loss in LOSSES}))
 @pytest.mark.parametrize("hessian", ["newton", "EXACT", None, 1, ""])
 def test_hessian_names(name, hessian):
     x, target, out = arrays(name)
@@ -78,14 +78,14 @@ def test_hessian_names(name, hessian):
             out=(out, np.copy(out)))  # fmt: skip
 
 
-@over_elements
-def test_only_focal_losses_choose_a_hessian(loss):
-    x, target, _ = arrays(loss.name)
-    if not loss.hessians:
+@every_loss
+def test_calls_choose_a_hessian(loss):
+    """Criteria do not."""
+    for name, value in (("hessian", "abs"), ("hess_scale", 2.0), ("hess_floor", 0.0)):
         with pytest.raises(TypeError):
-            criterion_named(loss.name)().grad_and_hess(x, target, hessian="abs")
-    with pytest.raises(TypeError):
-        criterion_named(loss.name)(hessian="abs")
+            criterion_named(loss.name)(**{name: value})
+        with pytest.raises(TypeError):
+            criterion_named(loss.name)().grad(*arrays(loss.name)[:2], **{name: value})
 
 
 @every_loss

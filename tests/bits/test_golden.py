@@ -27,6 +27,7 @@ FLOATS = {
     if row["digits"]
 }
 NUMBERS = {row["keyword"]: row for row in ce._core.options() if "least" in row}
+PER_CALL = ("normalizer", "hess_scale", "hess_floor")
 ROWS = {row["name"]: row for row in ce._core.losses()}
 # What arrays hold: z logits, l log-probabilities, p probabilities, t class indices.
 KINDS = {
@@ -36,7 +37,8 @@ KINDS = {
 # The class with what tells its rows apart, or the function.
 CALLEES = {row.core: getattr(ce, row.name) for row in FUNCTIONS}
 CALLEES |= {row.core: partial(getattr(ce, row.criterion), **row.fixed) for row in LOSSES}
-Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHT = 0, 3, 4, 5, 6, 7, 9  # the arrays of a job in ce.h
+# The arrays of a job in ce.h.
+Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHT, VECTOR = 0, 3, 4, 5, 6, 7, 9, 10
 
 
 def mix(x):
@@ -188,6 +190,8 @@ class Line:
             more["sample_weight"] = self.of_items(V, weights)
         if "normalizer" in self.options:
             more["normalizer"] = self.number("normalizer")
+        if "vector" in self.options:
+            more["vector"] = self.numbers(VECTOR, "z")
         if self.has_upstream:
             more["grad_output"] = self.of_items(UPSTREAM, lambda h: signed(h, 8, 0))
         return x, y, more
@@ -206,7 +210,7 @@ class Line:
     def criterion(self):
         keywords = ROWS[self.loss]["options"]
         made = {"reduction": self.reduction}
-        numbers = (k for k in keywords if k in NUMBERS and k != "normalizer")
+        numbers = (k for k in keywords if k in NUMBERS and k not in PER_CALL)
         made |= {k: self.number(k) for k in numbers if not self.is_array(k)}
         if "w" in self.options:
             made["weight" if "weight" in keywords else "alpha"] = self.weights()
@@ -277,8 +281,22 @@ def by_criterion(line, x, y, more):
     """The same of losses."""
     criterion, more = line.criterion(), dict(more)
     upstream = {k: more.pop(k) for k in ["grad_output"] if k in more}
-    hessian = {h: {"hessian": h} for h in ("gauss_newton", "abs")}
-    options = next((o for h, o in hessian.items() if h in line.options), {}) | upstream | more
+    policy = next((h for h in ("gauss_newton", "abs", "bound") if h in line.options), "exact")
+    if "vector" in line.options:
+        vector = more.pop("vector")
+        more |= upstream | {"hessian": policy}
+        yield "hess_vec", "gradient", criterion.hess_vec(x, y, vector, **more)
+        place = copy_of(vector)
+        yield "in place", "gradient", criterion.hess_vec(x, y, place, **more, out=place)
+        return
+    curves = {name: line.number(name) for name in ("hess_scale", "hess_floor")}
+    options = {"hessian": policy} | curves | upstream | more
+    if "narrow" in line.options:
+        out = [copy_of(x).astype(np.float32) for _ in range(2)]
+        criterion.grad_and_hess(x, y, **options, out=tuple(out))
+        yield "narrow", "gradient", out[0]
+        yield "narrow", "hessian", out[1]
+        return
     yield "value", "value", criterion(x, y, **more)
     grad, hess = criterion.grad_and_hess(x, y, **options)
     yield "grad_and_hess", "gradient", grad

@@ -138,6 +138,20 @@ static void choose_strides(bytes *in, block *b, int64_t size, int is_output)
     }
 }
 
+/* The classes side by side, items after one another. */
+static void choose_rows(block *b, int64_t size, int class_axis)
+{
+    int64_t step = size * (b->shape[class_axis] > 1 ? b->shape[class_axis] : 1);
+
+    b->strides[class_axis] = size;
+    for (int axis = b->axes; axis-- > 0;) {
+        if (axis == class_axis)
+            continue;
+        b->strides[axis] = step;
+        step *= b->shape[axis] > 1 ? b->shape[axis] : 1;
+    }
+}
+
 /* Memory for it, before which lie some numbers that are not its own. */
 static void make(bytes *in, block *b, ce_array *array, int64_t size)
 {
@@ -352,7 +366,8 @@ typedef struct {
     ce_job  job;
     int64_t shape[AXES];
     block   blocks[CE_ARRAYS];
-    int     shares[CE_ARRAYS]; /* the output whose memory an input is, or -1 */
+    int     shares[CE_ARRAYS];   /* the output whose memory an input is, or -1 */
+    int     narrows, multiplies; /* outputs are of float32; the Hessian is multiplied by a vector */
     void   *w;
     size_t  w_bytes;
 } problem;
@@ -366,7 +381,7 @@ static void add(bytes *in, problem *p, int array, ce_type type)
     const int64_t size = size_of(type);
 
     for (int i = 0; i < job->axes; i++)
-        if (array < CE_TARGET || i != job->class_axis)
+        if (array < CE_TARGET || array == CE_VECTOR || i != job->class_axis)
             b->shape[b->axes++] = p->shape[i];
     a->type = type;
     if (p->shares[array] >= 0) {
@@ -377,7 +392,10 @@ static void add(bytes *in, problem *p, int array, ce_type type)
     /* an input that is an output's memory has an output's strides */
     int as_output = is_output(array);
     for (int o = 0; o < CE_ARRAYS; o++) as_output |= p->shares[o] == array;
-    choose_strides(in, b, size, as_output);
+    if (p->multiplies && b->axes == job->axes && job->class_axis >= 0 && p->shape[job->class_axis] > CE_PANEL_CLASSES)
+        choose_rows(b, size, job->class_axis);
+    else
+        choose_strides(in, b, size, as_output);
     make(in, b, a, size);
     fill(in, b->memory, b->bytes, type, job->class_axis < 0 ? 0 : p->shape[job->class_axis], job->ignore_index);
 }
@@ -416,7 +434,7 @@ static void choose_options(bytes *in, problem *p, const ce_loss *loss)
     if (is_reduced(loss))
         job->reduction = (ce_reduction)below(in, loss->options & CE_BATCH_MEAN && job->axes > 0 ? 4 : 3);
     if (loss->options & CE_HESSIAN)
-        job->hessian = (ce_hessian)below(in, 3);
+        job->hessian = (ce_hessian)below(in, loss->options & CE_BOUNDED ? 4 : 3);
     for (int i = 0; i < CE_OPTION_COUNT; i++) {
         const ce_option *o = ce_option_row(i);
         if (o->field && loss->options >> i & 1 && i != CE_NORMALIZER_PLACE)
@@ -447,10 +465,12 @@ static void add_arrays(bytes *in, problem *p, unsigned has, int what, ce_type ty
     add(in, p, CE_Z, type);
     if (loss->second != CE_NOTHING && loss->second != CE_CLASSES && loss->second != CE_UPSTREAM_ITEMS)
         add(in, p, CE_OTHER, loss->second == CE_UPSTREAMS ? type : other);
+    if (p->multiplies)
+        add(in, p, CE_VECTOR, loss->has_classes ? type : other);
     if (what & (GRADED | CURVED))
-        add(in, p, CE_GRAD, type);
+        add(in, p, CE_GRAD, p->narrows ? CE_FLOAT32 : type);
     if (what & CURVED)
-        add(in, p, CE_HESS, type);
+        add(in, p, CE_HESS, p->narrows ? CE_FLOAT32 : type);
     if (loss->second == CE_CLASSES)
         add(in, p, CE_TARGET, (ce_type)(CE_INT8 + below(in, CE_TYPES - CE_INT8)));
     if (has & 1 && reduced)
@@ -497,6 +517,13 @@ static void choose(bytes *in, problem *p)
     if (is_reduced(loss) && p->job.reduction >= CE_MEAN && flags >> 6 == 2)
         p->job.normalizer = normalizers[in_place >> 4 & 3];
     p->job.fresh = !(in_place & 1) && flags >> 6 == 1;
+    p->narrows = is_reduced(loss) && type == CE_FLOAT64 && (in_place & 7) == 6;
+    p->multiplies = is_reduced(loss) && what == GRADED && flags >> 6 == 3;
+    if (p->multiplies)
+        p->job.hessian &= CE_GAUSS_NEWTON;
+    p->job.whole = is_reduced(loss) && what == VALUED && flags >> 6 == 1;
+    if (p->job.whole && p->job.reduction < CE_MEAN)
+        p->job.reduction = CE_MEAN;
     add_arrays(in, p, in_place >> 4, what, type, other, wide);
     if (strcmp(loss->name, "cross_entropy") == 0 && what == VALUED && flags >> 6 == 3)
         p->job.reduction = CE_PERPLEXITY;

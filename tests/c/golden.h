@@ -38,17 +38,17 @@ static char kind_of(ce_content content)
 /* Does this array have the axes of the logits? */
 static int has_classes(const problem *p, int a)
 {
-    return p->by_class && a < CE_TARGET;
+    return p->by_class && (a < CE_TARGET || a == CE_VECTOR);
 }
 
 static int rank_of(const problem *p, int a)
 {
-    return p->job.axes - (p->by_class && a >= CE_TARGET);
+    return p->job.axes - (p->by_class && !has_classes(p, a));
 }
 
 static const int64_t *shape_of(const problem *p, int a)
 {
-    return p->by_class && a >= CE_TARGET ? p->items_shape : p->shape;
+    return p->by_class && !has_classes(p, a) ? p->items_shape : p->shape;
 }
 
 static int64_t count_of(const problem *p, int a)
@@ -89,7 +89,7 @@ static double number_of(const line *l, const char *name, double otherwise)
  * in C order. */
 static void add_array(problem *p, int a, ce_type type, char order)
 {
-    const int      rank = rank_of(p, a), by_items = p->by_class && a >= CE_TARGET;
+    const int      rank = rank_of(p, a), by_items = p->by_class && !has_classes(p, a);
     const int64_t *shape = shape_of(p, a);
     int64_t        step = size_of(type) * (order == 'S' && !by_items ? 2 : 1);
 
@@ -218,7 +218,10 @@ static void set_options(problem *p, const line *l)
     static const char *const reductions[] = { "none", "sum", "mean", "batchmean", "perplexity" };
 
     p->job.reduction = (ce_reduction)PLACE(l->reduction, reductions);
-    p->job.hessian = option(l, "gauss_newton") ? CE_GAUSS_NEWTON : option(l, "abs") ? CE_ABS : CE_EXACT;
+    p->job.hessian = option(l, "gauss_newton") ? CE_GAUSS_NEWTON
+                     : option(l, "abs")        ? CE_ABS
+                     : option(l, "bound")      ? CE_BOUND
+                                               : CE_EXACT;
     set_numbers(p, l, ce_loss_row(p->job.loss)->options);
 }
 
@@ -232,10 +235,10 @@ static int make_problem(problem *p, const line *l)
         return 0;
     const ce_loss *row = ce_loss_row(loss);
     const ce_type  type = (ce_type)z, real = type == CE_FLOAT64 ? CE_FLOAT64 : CE_FLOAT32;
-    const ce_type  of_items = row->has_classes ? real : type;
+    const ce_type  of_items = row->has_classes ? real : type, out = option(l, "narrow") ? CE_FLOAT32 : type;
 
     ce_start(&p->job, loss);
-    p->outputs = strcmp(l->reduction, "perplexity") == 0 ? "v" : row->outputs;
+    p->outputs = strcmp(l->reduction, "perplexity") == 0 ? "v" : option(l, "vector") ? "g" : row->outputs;
     p->by_class = row->has_classes;
     set_shape(p, l->shape);
     set_options(p, l);
@@ -257,10 +260,12 @@ static int make_problem(problem *p, const line *l)
         add_class_weights(p);
     else if (option(l, "w"))
         add_numbers(p, CE_WEIGHT, 'w', type, l);
+    if (option(l, "vector"))
+        add_numbers(p, CE_VECTOR, 'z', type, l);
     if (strchr(p->outputs, 'g'))
-        add_output(p, CE_GRAD, type, l->order);
+        add_output(p, CE_GRAD, out, l->order);
     if (strchr(p->outputs, 'h'))
-        add_output(p, CE_HESS, type, l->order);
+        add_output(p, CE_HESS, out, l->order);
     if (strchr(p->outputs, 'v') && p->job.reduction == CE_NONE)
         add_output(p, CE_VALUE, real, l->order);
     return (int)p->job.reduction >= 0;

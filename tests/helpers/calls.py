@@ -105,6 +105,7 @@ def right(loss: Loss):
         for v in (w, np.repeat(w, 2)[::2], g[:, :1], 1.0):
             yield "grad", (x, t), {"sample_weight": v}, {}
     yield from wide(loss, x, t)
+    yield from curved(loss, x, t)
     for weight in loss.weights:
         for v in (w, w.astype(int), np.repeat(w, 2)[::2], w.tolist()):
             yield "value_and_grad", (x, t), {}, {weight: v}
@@ -130,6 +131,29 @@ def wide(loss: Loss, x, t):
     yield "grad_and_hess", (x, t.astype(np.float64)), {"sample_weight": v}, {}
 
 
+def curved(loss: Loss, x, t):
+    """Hessians and what is made of them; sums."""
+    g, wide_x = np.ones(4 if loss.classes else (4, 3), np.float32), x.astype(np.float64)
+    yield "grad_and_hess", (x, t), {"hessian": "abs", "hess_scale": 2.0, "hess_floor": 0}, {}
+    out = np.empty((4, 3), np.float32), np.empty((4, 3), ">f4")
+    yield "grad_and_hess", (wide_x, t), {"out": out, "hessian": "gauss_newton"}, {}
+    yield "grad", (wide_x, t), {"out": out[1]}, {}
+    yield "sums", (x, t), {"sample_weight": g}, {"reduction": "none"}
+    yield "sums", (np.asfortranarray(x), t), {}, {}
+    for vector in (x, x.astype(">f4"), np.asfortranarray(x), x.astype(int), x.tolist(), wide_x):
+        yield "hess_vec", (x, t, vector), {"sample_weight": g, "grad_output": 2.0}, {}
+    for dtype in (np.float64, np.float16, BFLOAT16.type):
+        z = np.asfortranarray(x.astype(dtype))
+        yield "hess_vec", (z, t, x), {"out": np.empty_like(z)}, {}
+    yield "hess_vec", (wide_x, t, x), {"out": np.empty((4, 3), np.float32)}, {}
+    into = x.copy()
+    yield "hess_vec", (x, t, into), {"out": into, "hessian": "gauss_newton"}, {}
+    large = np.full((20, 1000) if loss.classes else (60, 3000), 0.5, np.float32)
+    target = np.zeros(20, int) if loss.indices else large
+    yield "hess_vec", (large, target, large.copy()), {}, {}
+    yield "sums", (large, target), {}, {}
+
+
 def wrong(loss: Loss):
     """The same, with what is wrong."""
     x, t = problem(loss)
@@ -143,6 +167,19 @@ def wrong(loss: Loss):
         if no_array is not None:
             options = {"grad_output": no_array}
             yield "grad_output: " + name, "grad", (x, t), options, {"reduction": "none"}
+    for name, no_array in no_arrays().items():
+        yield "vector: " + name, "hess_vec", (x, t, no_array), {}, {}
+    for vector in (x[:3], x[:, 0], x[None]):
+        yield "shape of the vector", "hess_vec", (x, t, vector), {}, {}
+    for hessian in ("abs", "bound", "newton", None):
+        yield f"hessian: {hessian}", "hess_vec", (x, t, x), {"hessian": hessian}, {}
+    for hessian in ("newton", None, b"abs"):
+        yield f"hessian: {hessian}", "grad_and_hess", (x, t), {"hessian": hessian}, {}
+    for number in (0, -1.0, np.inf, np.nan, True, "1", None):
+        yield f"hess_scale: {number}", "grad_and_hess", (x, t), {"hess_scale": number}, {}
+    for number in (-1.0, np.inf, np.nan, True, "1"):
+        yield f"hess_floor: {number}", "grad_and_hess", (x, t), {"hess_floor": number}, {}
+    yield "sums: normalizer", "sums", (x, t), {"normalizer": 1.0}, {}
     for number in (0, -1.0, np.inf, np.nan, True, "1"):
         yield f"normalizer: {number}", "grad", (x, t), {"normalizer": number}, {}
     for reduction in ("sum", "none"):

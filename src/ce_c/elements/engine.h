@@ -7,24 +7,13 @@
 #ifndef CE_ELEMENTS_ENGINE_H
 #define CE_ELEMENTS_ENGINE_H
 
-#include "elements/span.h"
-#include "real/memory.h"
+#include "elements/emit.h"
 #include "weights.h"
 
 enum {
     AHEAD = 512,        /* bytes of the next span to fetch: no more than a core can ask for at once */
     ABREAST = 4 * LANES /* numbers added to the sums at a time */
 };
-
-/* Derivatives times c, weight and upstream gradient, in float64; 0 where the weight is. */
-static void scale_span(real *x, double c, const real *weight, const real *upstream, int64_t n)
-{
-    SIMD
-    for (int64_t i = 0; i < n; i++) {
-        const double factor = c * (double)weight[i] * (double)upstream[i];
-        x[i] = ZERO_IF(weight[i] == 0, normal((real)((double)x[i] * factor)));
-    }
-}
 
 /* Adds the losses, in float64 and times the weights, the i-th to lane i, and leaves in value what was added. A loss of
  * weight 0 is 0. */
@@ -51,9 +40,11 @@ static void sum_span(real *value, const real *weight, int64_t n, double *sums)
 
 #define REAL_OF_NUMBER(bit, keyword, ...) .keyword = (real)job->keyword,
 #define NO_NUMBER(...)
-static point_options options_of(const ce_job *job, double c)
+static point_options options_of(const ce_job *job, double c, double hess_c)
 {
     point_options o = { CE_OPTIONS(REAL_OF_NUMBER, NO_NUMBER).hessian = job->hessian, .c = (real)c };
+
+    o.hess_c = (real)hess_c;
 
     o.whole_delta = job->delta;
     o.whole_beta = job->beta;
@@ -61,12 +52,6 @@ static point_options options_of(const ce_job *job, double c)
     o.weight_of_yes = (real)(job->alpha < 0 ? 1 : job->alpha);
     return o;
 }
-
-/* Where a worker is: one walk for each array, and room for what must be copied. */
-typedef struct {
-    walk w[CE_ARRAYS];
-    _Alignas(LINE) real ones[SPAN], copy[5][SPAN], value[SPAN], grad[SPAN], hess[SPAN];
-} element_worker;
 
 enum { FACTORS = 64 }; /* weights at a time */
 
@@ -161,26 +146,6 @@ static double sum_weights(walk *v, walk *w, int64_t n, double scale, real *copy)
     return with_lost(sum, lost);
 }
 
-/* What multiplies the derivatives of a span. */
-typedef struct {
-    double      c;
-    const real *weight, *upstream;
-} span_scale;
-
-INLINE void write_derivatives(element_worker *at, const span *s, int64_t n, const span_scale *scale, bool is_abs)
-{
-    if (s->grad && scale)
-        scale_span(s->grad, scale->c, scale->weight, scale->upstream, n);
-    if (s->hess && is_abs) /* the gradient's size, weights included */
-        for (int64_t j = 0; j < n; j++) s->hess[j] = ABS(s->grad[j]);
-    else if (s->hess && scale)
-        scale_span(s->hess, scale->c, scale->weight, scale->upstream, n);
-    if (s->grad == at->grad)
-        scatter_span(&at->w[CE_GRAD], n, at->grad);
-    if (s->hess == at->hess)
-        scatter_span(&at->w[CE_HESS], n, at->hess);
-}
-
 /* The first number that is no probability, and is not masked by a weight of 0; or n. Numbers from 0 to 1 are those
  * whose bits are no more than those of 1; but for -0, which is looked at closely. */
 static int64_t first_outside(const real *x, const real *v, int64_t n)
@@ -204,13 +169,35 @@ static int64_t first_refused(const ce_loss *loss, const span *s, int64_t n)
     return smaller(x, y);
 }
 
+/* Is a product with that number as exact in float32 as in float64? */
+static inline bool is_moderate(double c)
+{
+    return fabs(c) > 1e-30 && fabs(c) < 1e30;
+}
+
+/* The next n numbers, and where the answers go; derivatives that are multiplied by a vector into copies. */
+static span next_span(const ce_plan *plan, element_worker *at, int64_t n)
+{
+    const real *x = gather_span(&at->w[CE_Z], n, at->copy[0]), *y = gather_span(&at->w[CE_OTHER], n, at->copy[1]);
+    const real *pos = gather_span(&at->w[CE_POS], n, at->copy[2]);
+
+    return (span){ x,
+                   y,
+                   pos ? pos : at->ones,
+                   plan->job->valued ? at->value : NULL,
+                   plan->multiplies ? at->grad : place_span(&at->w[CE_GRAD], n, at->grad),
+                   plan->multiplies ? at->hess : place_span(&at->w[CE_HESS], n, at->hess),
+                   NULL };
+}
+
 /* Elements first to last, and their sums by lanes. Returns the first that is refused, if that is looked for, or -1. */
 OUTLINE int64_t run_elements(const ce_grid *grid, const ce_plan *plan, span_loop loop, int64_t first, int64_t last,
                              double *sums)
 {
-    const bool          weighted = grid->data[CE_V] || grid->data[CE_WEIGHT] || grid->data[CE_UPSTREAM];
-    const bool          plain = !weighted && fabs(plan->c) > 1e-30 && fabs(plan->c) < 1e30;
-    const point_options o = options_of(plan->job, plain ? plan->c : 1);
+    const bool   weighted = grid->data[CE_V] || grid->data[CE_WEIGHT] || grid->data[CE_UPSTREAM];
+    const double c = plan->c, hess_c = c * plan->job->hess_scale;
+    const bool   plain = !weighted && !plan->multiplies && is_moderate(c), of_hess = plain && is_moderate(hess_c);
+    const point_options o = options_of(plan->job, plain ? c : 1, of_hess ? hess_c : 1);
     const int64_t       most = smaller(last - first, SPAN);
     const ce_loss      *loss = ce_loss_row(plan->job->loss);
     int64_t             bad = -1;
@@ -220,22 +207,14 @@ OUTLINE int64_t run_elements(const ce_grid *grid, const ce_plan *plan, span_loop
     for (int64_t i = 0; i < most; i++) at.ones[i] = 1;
     for (int64_t i = first, n; i < last; i += n) {
         n = smaller(last - i, most);
-        const real      *x = gather_span(&at.w[CE_Z], n, at.copy[0]), *y = gather_span(&at.w[CE_OTHER], n, at.copy[1]);
-        const real      *pos = gather_span(&at.w[CE_POS], n, at.copy[2]);
+        const span       s = next_span(plan, &at, n);
         const real      *weight = gather_weights(&at.w[CE_V], &at.w[CE_WEIGHT], n, plan->scale, at.copy[3]);
         const real      *upstream = gather_span(&at.w[CE_UPSTREAM], n, at.copy[4]);
-        const span_scale scale = { plan->c, weight ? weight : at.ones, upstream ? upstream : at.ones };
-        const span       s = { x,
-                               y,
-                               pos ? pos : at.ones,
-                               plan->job->valued ? at.value : NULL,
-                               place_span(&at.w[CE_GRAD], n, at.grad),
-                               place_span(&at.w[CE_HESS], n, at.hess),
-                               NULL };
+        const span_scale scale = { c, plain, of_hess, weight ? weight : at.ones, upstream ? upstream : at.ones };
 
         loop(&s, n, o);
-        fetch((uintptr_t)(x + n), AHEAD); /* the processor fetches on from there, while sums are formed */
-        fetch((uintptr_t)(y + n), AHEAD);
+        fetch((uintptr_t)(s.x + n), AHEAD); /* the processor fetches on from there, while sums are formed */
+        fetch((uintptr_t)(s.y + n), AHEAD);
         if (plan->checks && bad < 0) {
             const int64_t place = first_refused(loss, &s, n);
             bad = place < n ? i + place : -1;
@@ -244,7 +223,7 @@ OUTLINE int64_t run_elements(const ce_grid *grid, const ce_plan *plan, span_loop
             sum_span(at.value, weight, n, sums);
             scatter_span(&at.w[CE_VALUE], n, at.value);
         }
-        write_derivatives(&at, &s, n, plain ? NULL : &scale, plan->job->hessian == CE_ABS);
+        write_span(plan, &at, &s, n, &scale);
     }
     return bad;
 }

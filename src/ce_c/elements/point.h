@@ -3,7 +3,8 @@
  * A loss is one inline function from an element (input x, target y, pos, the weight of positive labels, and e^-|x|) to
  * a point: value, derivative and second derivative by x. It must fill all three; weights, reductions,
  * gradients from upstream and everything that concerns memory are the engine's. A loss's loop is run_span of its
- * function; losses of logits ask for e^-|x| there. A loss may call EXP and LOG itself, too; it is only slower for it.
+ * function; losses of logits ask for e^-|x| there. With CE_BOUND, where losses.def says that there is one, the second
+ * derivative is the bound; CE_ABS is the engine's. A loss may call EXP and LOG itself, too; it is only slower for it.
  */
 #ifndef CE_ELEMENTS_POINT_H
 #define CE_ELEMENTS_POINT_H
@@ -30,7 +31,7 @@ typedef struct {
     double     whole_delta, whole_beta;     /* as given, though float32 may not hold it */
     real       weight_of_no, weight_of_yes; /* by alpha, of labels 0 and 1 */
     ce_hessian hessian;
-    real       c; /* factor of both derivatives */
+    real       c, hess_c; /* factors of the derivatives */
 } point_options;
 
 typedef point (*point_loss)(element in, point_options o);
@@ -68,7 +69,7 @@ INLINE void run_span_for(point_loss loss, int of, const span *s, int64_t n, poin
         if (answers & GRADS)
             grad[i] = normal(p.grad * o.c);
         if (answers & HESSES)
-            hess[i] = normal(p.hess * o.c);
+            hess[i] = normal(p.hess * o.hess_c);
     }
 }
 

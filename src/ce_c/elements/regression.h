@@ -1,11 +1,12 @@
 /* regression.h - losses of the residual r = x - y, as element-wise losses.
  *
- *     mse         r^2                                          2 r              2
- *     l1          |r|                                          sign r           0
- *     huber       r^2 / 2 where |r| <= delta,                  r                1
- *                 else delta (|r| - delta / 2)                 delta sign r     0
- *     smooth_l1   r^2 / (2 beta) where |r| < beta,             r / beta         1 / beta
- *                 else |r| - beta / 2                          sign r           0
+ *     mse         r^2                                          2 r              2           bound 2
+ *     l1          |r|                                          sign r           0                 1, by convention
+ *     huber       r^2 / 2 where |r| <= delta,                  r                1                 1
+ *                 else delta (|r| - delta / 2)                 delta sign r     0                 1
+ *     smooth_l1   r^2 / (2 beta) where |r| < beta,             r / beta         1 / beta          1 / beta
+ *                 else |r| - beta / 2                          sign r           0                 1 / beta, 1 if beta =
+ * 0
  *
  * Squares are taken of what is inside the limit only: no r is too large. Subnormal numbers count as 0. A limit that is
  * subnormal or infinite, or would be in float32, takes a loop of its own, in float64.
@@ -37,8 +38,7 @@ INLINE point l1(element in, point_options o)
 {
     const real r = residual(in);
 
-    (void)o;
-    return (point){ ABS(r), r > 0 ? 1 : r < 0 ? -1 : r, 0 };
+    return (point){ ABS(r), r > 0 ? 1 : r < 0 ? -1 : r, o.hessian == CE_BOUND };
 }
 
 static void l1_loop(const span *s, int64_t n, point_options o)
@@ -54,7 +54,7 @@ INLINE point huber(element in, point_options o)
                     r > o.delta    ? o.delta
                     : r < -o.delta ? -o.delta
                                    : r,
-                    size <= o.delta ? 1 : 0 };
+                    (size <= o.delta) | (o.hessian == CE_BOUND) };
 }
 
 INLINE point huber_whole(element in, point_options o)
@@ -66,7 +66,7 @@ INLINE point huber_whole(element in, point_options o)
                     (real)(r > delta    ? delta
                            : r < -delta ? -delta
                                         : r),
-                    inside ? 1 : 0 };
+                    inside | (o.hessian == CE_BOUND) };
 }
 
 /* Is a limit a number to compute with? */
@@ -86,14 +86,16 @@ static void huber_loop(const span *s, int64_t n, point_options o)
 INLINE point smooth_l1(element in, point_options o)
 {
     const real r = residual(in), size = ABS(r), part = r / o.beta, half = (real)0.5;
-    const bool inside = size < o.beta;
+    const bool inside = size < o.beta, bound = o.hessian == CE_BOUND;
 
     return (point){ inside ? half * r * part : size - half * o.beta,
                     inside  ? part
                     : r > 0 ? 1
                     : r < 0 ? -1
                             : r,
-                    inside ? 1 / o.beta : 0 };
+                    (bound & (o.beta == 0)) ? 1
+                    : (inside | bound)      ? 1 / o.beta
+                                            : 0 };
 }
 
 INLINE point smooth_l1_whole(element in, point_options o)
@@ -106,7 +108,7 @@ INLINE point smooth_l1_whole(element in, point_options o)
                     : r > 0 ? 1
                     : r < 0 ? -1
                             : (real)r,
-                    inside ? (real)(1 / beta) : 0 };
+                    (inside | (o.hessian == CE_BOUND)) ? (real)(1 / beta) : 0 };
 }
 
 static void smooth_l1_loop(const span *s, int64_t n, point_options o)

@@ -17,18 +17,22 @@ typedef struct {
     for (int64_t i = 0; i < (n) * LANES; i += LANES)                                                                   \
         LANE(l)
 
-/* The factor of e, which stands in the panel times 2^64, in two numbers that do not overflow: (e a) b. */
+/* The factor of e, which stands in the panel times 2^64, in two numbers: (e a) b. */
 typedef struct {
     real a[LANES], b[LANES];
 } lane_scales;
 
 static void lane_scales_of(const double *factor, lane_scales *to)
 {
+    int64_t huge = 0;
+
     LANE(l) {
         const bool large = fabs(factor[l]) >= 0x1p-60;
         to->a[l] = (real)(large ? factor[l] * 0x1p-64 : 0x1p-64);
         to->b[l] = (real)(large ? 1 : factor[l]);
     }
+    LANE(l) huge |= fabs(factor[l]) >= 0x1p60;
+    for (int l = 0; huge && l < LANES; l++) split_factor(factor[l], &to->a[l], &to->b[l]);
 }
 
 INLINE real scaled_lane(real e, const lane_scales *f, int l)
@@ -56,6 +60,12 @@ static void panel_hessians(real *panel, int64_t n, emission emits, const tile *x
         const real e = panel[i + l], others = (s[l] + (1 - e * (real)0x1p-64)) * rest[l];
         panel[i + l] = normal(scaled_lane(e, &f, l) * FMA(by_e[l], e * unit[l], others));
     }
+}
+
+/* A panel that receives the sizes of gradients, times a factor. */
+static void panel_sizes(real *panel, const real *grads, int64_t n, double by)
+{
+    PANEL_EACH(i, l, n) panel[i + l] = normal((real)(fabs((double)grads[i + l]) * by));
 }
 
 /* Without exponentials: z holds logits, or y. */
@@ -126,18 +136,35 @@ static void emit_panel(const softmax_call *call, const panel_places *p, class_ra
         panel_gradients(call, p, classes, x, at);
     else
         panel_linear(p, classes.n, emits, x, at);
-    if (call->plan->curves)
+    if (call->plan->curves && call->plan->job->hessian == CE_ABS)
+        panel_sizes(p->z, p->to, classes.n, hess_factor_of(call->plan->job));
+    else if (call->plan->curves)
         panel_hessians(p->z, classes.n, emits, x, at);
 }
 
-static void store_panels(panels *p, const real *grad, const ce_grid *grid, const tile *x, class_range classes)
+/* No Hessian is less than hess_floor, but for those of items that are not live, which are 0. */
+static void raise_to_floor(real *panel, int64_t n, const tile *x, double hess_floor)
 {
+    for (int at = 0; at < x->width; at += LANES) {
+        real *const z = panel + at * n;
+        real        floor[LANES];
+        LANE(l) floor[l] = x->live[at + l] ? normal((real)hess_floor) : -INFINITY;
+        PANEL_EACH(i, l, n) z[i + l] = z[i + l] < floor[l] ? floor[l] : z[i + l];
+    }
+}
+
+static void store_panels(const softmax_call *call, panels *p, const real *grad, const tile *x, class_range classes)
+{
+    const ce_grid     *grid = call->grid;
     const tile_numbers g = { grid, x, CE_GRAD, classes }, h = { grid, x, CE_HESS, classes };
 
     if (grid->data[CE_GRAD])
         store_panel(&g, p->staged, grad);
-    if (grid->data[CE_HESS])
-        store_panel(&h, p->staged, p->z);
+    if (!grid->data[CE_HESS])
+        return;
+    if (call->plan->job->hess_floor >= 0)
+        raise_to_floor(p->z, classes.n, x, call->plan->job->hess_floor);
+    store_panel(&h, p->staged, p->z);
 }
 
 /* All classes are in the panel. */
@@ -158,7 +185,7 @@ static void emit_whole(const softmax_call *call, panels *p, real *to, const tile
         if (call->plan->curves)
             for (int l = 0; l < x->width; l++) p->z[x->spot[l]] = normal((real)x->hess_t[l]);
     }
-    store_panels(p, to, call->grid, x, all);
+    store_panels(call, p, to, x, all);
 }
 
 /* What the targets' places receive, of those that are in the panel. */
@@ -214,7 +241,7 @@ static void emit_long(const softmax_call *call, panels *p, real *to, const tile 
         }
         if (grid->data[CE_TARGET])
             put_targets(p, to, x, classes, call->plan->curves);
-        store_panels(p, to, grid, x, classes);
+        store_panels(call, p, to, x, classes);
     }
 }
 

@@ -3,7 +3,7 @@
 #ifndef CE_LANES_LANES_H
 #define CE_LANES_LANES_H
 
-#include "lanes/emit.h"
+#include "lanes/product.h"
 #include "softmax/close.h"
 
 /* Vectors of items in a tile, if there are so many: where the items of a class are neighbours, as many as can be, for
@@ -38,7 +38,9 @@ OUTLINE void run_lanes(const softmax_call *call, real *buffer, int64_t first, in
             load_panels(&p, call, &x, (class_range){ 0, K });
         (whole ? scan_whole : scan_long)(call, &p, &x);
         answer_items(call, &x);
-        if (call->plan->derives)
+        if (call->plan->multiplies)
+            multiply_whole(call, &p, &x);
+        else if (call->plan->derives)
             (whole ? emit_whole : emit_long)(call, &p, grads, &x);
         close_tile(call, &x, i, sums);
     }

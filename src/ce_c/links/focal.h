@@ -6,7 +6,7 @@
  *     D       = gamma [ p (2 - L) + (gamma - 1) p^2 rho ]
  *     hess_t  = v alpha_t Q q (D + p B)
  *     hess_k  = v alpha_t Q q (pi_k^2 D + pi_k (1 - p_k) B),  pi_k = e_k / R
- *     Gauss-Newton:  A p_k (1 - p_k)                |gradient|:  |A| p_k,  |A| q at t
+ *     Gauss-Newton:  A p_k (1 - p_k)
  *
  * No power of q is negative, so all of it is good for gamma in (0, 1), too.
  */
@@ -17,8 +17,7 @@
 
 INLINE void answer_focal(const ce_plan *plan, tile *x, int n)
 {
-    const double     gamma = plan->job->gamma;
-    const ce_hessian kind = plan->job->hessian;
+    const double gamma = plan->job->gamma;
 
     for (int l = 0; l < n; l++) {
         const double r = x->inv_S[l], R = x->s[l] + (1 - x->e_t[l]), p = x->e_t[l] * r, q = R * r;
@@ -31,20 +30,16 @@ INLINE void answer_focal(const ce_plan *plan, tile *x, int n)
         x->per_e[l] = A * r;
         x->subtract[l] = 0;
         x->grad_t[l] = -x->per_e[l] * R;
-        if (kind == CE_EXACT) {
+        if (plan->job->hessian == CE_EXACT) {
             x->hess_scale[l] = R == 0 ? 0 : C / R;
             x->hess_rest[l] = B * r;
             x->hess_e[l] = R == 0 ? 0 : D / R;
             x->hess_t[l] = C * (D + p * B);
-        } else if (kind == CE_GAUSS_NEWTON) {
+        } else {
             x->hess_scale[l] = A * r;
             x->hess_rest[l] = r;
             x->hess_e[l] = 0;
             x->hess_t[l] = A * p * q;
-        } else {
-            x->hess_scale[l] = fabs(A) * r; /* hess_rest (s + 1 - e_k) + hess_e e_k = 1 */
-            x->hess_rest[l] = x->hess_e[l] = r;
-            x->hess_t[l] = fabs(A) * q;
         }
     }
 }

@@ -93,10 +93,24 @@ static inline float to_odd_f32(double x)
     return f32_bits((bits - (fabs((double)near) > fabs(x))) | 1);
 }
 
+/* n numbers rounded to float32, side by side. */
+static inline void narrow_numbers(float *restrict to, const double *restrict from, int64_t n)
+{
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const float x = (float)from[i];
+        to[i] = fabsf(x) < 0x1p-126F ? 0 : x;
+    }
+}
+
 static inline void write_numbers(char *p, ce_type type, int64_t step, const double *restrict from, int64_t n)
 {
     float some[NARROW];
 
+    if (type == CE_FLOAT32 && step == sizeof(float)) {
+        narrow_numbers((float *)p, from, n);
+        return;
+    }
     if (type == CE_FLOAT64 && step == sizeof(double))
         memcpy(p, from, (size_t)n * sizeof(double));
     else if (type == CE_FLOAT64)

@@ -112,7 +112,7 @@ static void emit_chunk(const softmax_call *call, const long_row *row, const row_
         c->fade = fade_of(m, c->x->m[c->at]);
         if (!from->kept)
             exp_steps(to->z, z_from(row, i, c->n, to->z), c->n, m > -INFINITY ? (real)m : 0);
-        if (wants_hess)
+        if (wants_hess && call->plan->job->hessian != CE_ABS)
             emit_hessians(e, to->hess, c);
         if (wants_grad)
             emit_gradients(e, u, to->grad, emits, c);
@@ -123,6 +123,19 @@ static void emit_chunk(const softmax_call *call, const long_row *row, const row_
     if (wants_grad)
         emit_linear(emits == ONE_HOT ? NULL : z_from(row, i, c->n, to->z), q_from(row, i, c->n, to->u), to->grad, emits,
                     c);
+}
+
+/* What is left to do to the Hessians of a chunk once its gradients are there; t: the target's place, if it is in it. */
+static void finish_hessians(const ce_job *job, const emit_buffers *to, const chunk *c, int64_t t)
+{
+    const real   floor = normal((real)job->hess_floor);
+    const double by = hess_factor_of(job);
+
+    for (int64_t i = 0; job->hessian == CE_ABS && i < c->n; i++)
+        to->hess[i] = normal((real)(fabs((double)to->grad[i]) * by));
+    if (t >= 0 && t < c->n)
+        to->hess[t] = normal((real)c->x->hess_t[c->at]);
+    for (int64_t i = 0; floor >= 0 && i < c->n; i++) to->hess[i] = to->hess[i] < floor ? floor : to->hess[i];
 }
 
 /* Classes first to last of the tile's item `at`, chunk by chunk, `first` where a chunk begins: into a buffer where the
@@ -151,8 +164,8 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
         emit_chunk(call, &row, from, i, &c, &to);
         if (wants_grad && t >= i && t < i + n)
             grad[t - i] = normal((real)x->grad_t[at]);
-        if (wants_hess && t >= i && t < i + n)
-            to.hess[t - i] = normal((real)x->hess_t[at]);
+        if (wants_hess)
+            finish_hessians(call->plan->job, &to, &c, t - i);
         if (wants_grad && !direct)
             write_numbers(place, grid->type[CE_GRAD], step, grad, n);
         if (from->lines)

@@ -4,6 +4,7 @@
 
 #include "rows/emit.h"
 #include "rows/pairs.h"
+#include "rows/product.h"
 #include "softmax/close.h"
 #include "softmax/open.h"
 
@@ -47,8 +48,8 @@ static bool keeps_in_place(const softmax_call *call)
 {
     const ce_grid *grid = call->grid;
 
-    return call->plan->derives && call->link->emits == PROBABILITIES && grid->classes <= KEPT &&
-           is_row_of_real(grid, CE_Z) && is_row_of_real(grid, CE_GRAD) && !call->plan->streams;
+    return call->plan->derives && !call->plan->multiplies && call->link->emits == PROBABILITIES &&
+           grid->classes <= KEPT && is_row_of_real(grid, CE_Z) && is_row_of_real(grid, CE_GRAD) && !call->plan->streams;
 }
 
 /* What a worker takes along from row to row. */
@@ -114,8 +115,10 @@ static void finish_row(const softmax_call *call, row_worker *worker, const tile 
     const row_source from = { worker->keeps ? kept_of(call, worker, x, l) : NULL, pairs, worker->work,
                               call->plan->streams ? &worker->lines : NULL };
 
-    if (!x->live[l])
+    if (!x->live[l] || (call->plan->multiplies && !is_by_e(call->link->emits)))
         write_zeros(call->grid, x, l, 0, K);
+    else if (call->plan->multiplies)
+        multiply_row(call, x, l, from.kept, worker->work);
     else if (worker->direct && !call->plan->curves)
         scale_row(call, x, l, pairs);
     else if (worker->streams && x->subtract[l] == 0)
@@ -149,7 +152,8 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
 
     worker.lines = (line_writer){ NULL, 0, 0, (char *)buffer };
     worker.work = buffer + LINES, worker.kept = buffer + WORK;
-    worker.keeps = call->plan->derives && is_by_e(call->link->emits) && grid->classes <= KEPT;
+    worker.keeps =
+        call->plan->derives && is_by_e(call->link->emits) && grid->classes <= (call->plan->multiplies ? BLOCK : KEPT);
     worker.direct = keeps_in_place(call);
     worker.streams = worker.keeps && call->link->emits == PROBABILITIES && call->plan->streams && !call->plan->curves &&
                      is_row_of_real(grid, CE_GRAD);

@@ -8,6 +8,7 @@
 #endif
 
 #include "real/numbers.h"
+#include "softmax/factors.h"
 #include "softmax/tile.h"
 
 /* Does an item hold a NaN? */
@@ -119,6 +120,15 @@ static inline void expect_answers(const softmax_call *call, const tile *x)
 }
 #endif
 
+/* What no link knows of Hessians: that of CE_ABS is the size of the gradient, at the target; factors. */
+static void scale_hessians(const ce_job *job, tile *x)
+{
+    const double by = hess_factor_of(job);
+
+    for (int l = 0; l < x->width && job->hessian == CE_ABS; l++) x->hess_t[l] = fabs(x->grad_t[l]);
+    for (int l = 0; l < x->width && by != 1; l++) x->hess_scale[l] *= by, x->hess_t[l] *= by;
+}
+
 /* After the scan: the link. */
 static void answer_items(const softmax_call *call, tile *x)
 {
@@ -135,6 +145,8 @@ static void answer_items(const softmax_call *call, tile *x)
     unset_answers(x);
     call->link->fill(call->plan, x);
     expect_answers(call, x);
+    if (call->plan->curves)
+        scale_hessians(call->plan->job, x);
     if (x->all_live)
         return;
     for (int l = 0; l < x->width; l++)

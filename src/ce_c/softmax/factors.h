@@ -12,14 +12,26 @@ typedef struct {
     real a, b, least, unit;
 } e_scale;
 
+/* A factor of exponentials times 2^64 as a product of two that do not overflow: a finite one leaves 0 what is 0. */
+INLINE void split_factor(double factor, real *a, real *b)
+{
+    const double size = fabs(factor), most = (double)MAX_FINITE;
+    const bool   huge = size >= 0x1p64 * most && size < INFINITY, large = size >= 0x1p-60;
+    const double part = factor * (huge ? 0x1p-128 : large ? 0x1p-64 : 1);
+
+    *a = !large ? (real)0x1p-64 : !huge ? (real)part : (real)(part > most ? most : part < -most ? -most : part);
+    *b = huge ? (real)0x1p64 : large ? 1 : (real)factor;
+}
+
 static e_scale e_scale_of(double factor, double fade)
 {
-    const double by = factor * fade, size = fabs(by);
-    const bool   large = size >= 0x1p-60;
+    const double by = factor * fade, least = (double)MIN_NORMAL * 0x1p64 * (1 + 0x1p-20) / fabs(by);
+    e_scale      f;
 
-    return (e_scale){ (real)(large ? by * 0x1p-64 : 0x1p-64), (real)(large ? 1 : by),
-                      normal((real)((double)MIN_NORMAL * 0x1p64 * (1 + 0x1p-20) / size)),
-                      normal((real)(0x1p-64 * fade)) };
+    split_factor(by, &f.a, &f.b);
+    f.least = least == 0 ? 0 : least < (double)MIN_NORMAL ? MIN_NORMAL : (real)least;
+    f.unit = normal((real)(0x1p-64 * fade));
+    return f;
 }
 
 INLINE real scaled(real e, e_scale f)
@@ -45,6 +57,12 @@ static inline e_factor e_factor_of(double factor, real unit)
     const bool   small = fabs(factor) < 1;
     const double x = small ? factor : factor * (double)unit, most = 1 / (double)MIN_NORMAL;
     return (e_factor){ normal((real)(x > most ? most : x < -most ? -most : x)), small ? unit : 1 };
+}
+
+/* What multiplies every Hessian. */
+static inline double hess_factor_of(const ce_job *job)
+{
+    return job->hess_scale * (job->hessian == CE_BOUND ? 2 : 1);
 }
 
 /* One item's part of its Hessians. */
