@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ce
+import ce.boosting
 
 Scalar = np.floating[Any]
 Array = NDArray[Any]
@@ -103,7 +104,7 @@ assert_type(ce.L1Loss().grad(logits, 0.0, sample_weight=1, normalizer=2), Array)
 assert_type(ce.BCELoss().grad_and_hess(logits, 1, sample_weight=1), tuple[Array, Array])
 assert_type(ce.SigmoidFocalLoss().grad_and_hess(logits, 1, normalizer=2), tuple[Array, Array])
 
-# Hessians, sums.
+# Hessians, sums, objectives.
 pair = (logits, np.empty_like(logits))
 assert_type(
     ce.MSELoss().grad_and_hess(logits, 0.0, hessian="bound", hess_scale=2, hess_floor=0, out=pair),
@@ -111,6 +112,11 @@ assert_type(
 )
 assert_type(ce.FocalLoss().hess_vec(logits, target, logits, hessian="gauss_newton"), Array)
 assert_type(ce.MSELoss().sums(logits, 0.0), tuple[np.float64, np.float64])
+objective = ce.boosting.xgboost(ce.CrossEntropyLoss(), hessian="bound", scale=1)
+assert_type(objective, ce.boosting.XGBoostObjective)
+assert_type(objective(target, logits), tuple[Array, Array])
+assert_type(ce.boosting.lightgbm(ce.L1Loss()).metric, ce.boosting.Metric)
+assert_type(ce.boosting.catboost(ce.L1Loss()).predict_proba(logits), Array)
 
 # Names of such types.
 default: ce.CrossEntropyLoss = ce.CrossEntropyLoss()
@@ -140,4 +146,5 @@ ce.MSELoss().grad(logits, 0.0, normalizer="1")  # type: ignore[arg-type]  # pyri
 ce.MSELoss(sample_weight=1)  # type: ignore[call-arg]  # pyright: ignore
 ce.FocalLoss().grad_and_hess(logits, target, hessian="x")  # type: ignore[arg-type]  # pyright: ignore
 ce.MSELoss().hess_vec(logits, 0.0, logits, hessian="abs")  # type: ignore[arg-type]  # pyright: ignore
+ce.boosting.catboost(ce.MSELoss(), scale=2.0)  # type: ignore[call-arg]  # pyright: ignore
 default.reduction = "mean"  # type: ignore[misc]  # pyright: ignore
