@@ -9,7 +9,7 @@ bits/       the same bits for any threads, batch, place, instruction set, mode; 
 process/    threads, their limits, fork, interrupts, other libraries, Python without the GIL
 arguments/  what is taken in which layout, what is refused with which words, what is written where
 memory/     hostile objects, forbidden pages, leaks, arrays beyond 2^31 elements
-integrations/  XGBoost, LightGBM, CatBoost, scikit-learn and SciPy themselves; the pages about them
+integrations/  XGBoost, LightGBM, CatBoost, scikit-learn, SciPy, torch; the pages about them
 public/     the names, docstrings, README, examples and pictures; paperwork that no loss may lack
 c/          the engine without Python: golden hashes, the fuzzer
 

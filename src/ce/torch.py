@@ -1,0 +1,1095 @@
+"""The losses of `torch.nn.functional` and `torch.nn`, on a CPU by `ce`, with autograd.
+
+``import ce.torch as F`` stands where ``import torch.nn.functional as F`` did for losses: the same
+names, signatures and order of arguments; the classes are subclasses of torch's. The value is
+computed in the forward pass, the gradient in the backward pass, each in one visit to memory.
+``inplace=True`` writes the gradient over the input, which saves the memory of another array.
+
+What `ce` does not serve goes to torch's own functions: other devices, subclasses of tensors,
+`torch.func` transforms, `torch.compile`, sparse tensors, targets that require a gradient, shapes
+that broadcast.
+
+Examples
+--------
+>>> import torch
+>>> import ce.torch
+>>> logits = torch.zeros(2, 3, requires_grad=True)
+>>> ce.torch.cross_entropy(logits, torch.tensor([0, 1])).backward()
+>>> logits.grad.round(decimals=3)
+tensor([[-0.3330,  0.1670,  0.1670],
+        [ 0.1670, -0.3330,  0.1670]])
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ce._core import GRAD, VALUE, Prepared, call
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "FocalLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "SigmoidFocalLoss",
+    "SmoothL1Loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "focal_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+    "sigmoid_focal_loss",
+    "smooth_l1_loss",
+]
+
+_FLOATS = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
+_PLAIN = frozenset((Tensor, torch.nn.Parameter))
+# Of the three numbers that a loss may have, beside tensors: its options by keyword. All that a loss
+# is told goes through torch's dispatcher as (name, input, target, weight, pos_weight, ignore_index,
+# first, second, reduction).
+_NUMBERS: dict[str, tuple[str, ...]] = {
+    "cross_entropy": ("label_smoothing",),
+    "nll": (),
+    "focal": ("gamma",),
+    "bce": (),
+    "bce_with_logits": (),
+    "sigmoid_focal": ("gamma", "alpha"),
+    "mse": (),
+    "l1": (),
+    "huber": ("delta",),
+    "smooth_l1": ("beta",),
+    "kl_div": (),
+    "kl_div_log": (),
+}
+_PREPARED = {name: Prepared(name) for name in _NUMBERS}
+_OF_CLASSES = frozenset(("cross_entropy", "nll", "focal"))
+_WEIGHT = {"focal": "alpha"}
+
+
+# -- torch's own formulas: for what is not served, and for second derivatives ---------------------
+
+
+def _reduced(loss: Tensor, reduction: str, count: Any = None) -> Tensor:
+    if reduction == "none":
+        return loss
+    if reduction == "sum":
+        return loss.sum()
+    return loss.sum() / (loss.numel() if count is None else count)
+
+
+def _focal(
+    input: Tensor, target: Tensor, weight: Any, ignore: int, gamma: float, how: str
+) -> Tensor:
+    axis = min(1, input.ndim - 1)
+    nll = functional.nll_loss if input.ndim > 1 else _single_nll
+    log_p = -nll(functional.log_softmax(input, axis), target, ignore_index=ignore, reduction="none")
+    loss = -((-torch.expm1(log_p)) ** gamma) * log_p
+    counted = target != ignore
+    if weight is not None:
+        loss = loss * weight[torch.where(counted, target, 0)]
+    return _reduced(torch.where(counted, loss, 0), how, counted.sum())
+
+
+def _single_nll(log_p: Tensor, target: Tensor, **options: Any) -> Tensor:
+    return functional.nll_loss(log_p[None], target[None], **options)[0]
+
+
+def _sigmoid_focal(
+    input: Tensor, target: Tensor, weight: Any, gamma: float, alpha: float, how: str
+) -> Tensor:
+    ce = functional.binary_cross_entropy_with_logits(input, target, reduction="none")
+    p = torch.sigmoid(input)
+    loss = ce * (p * (1 - target) + (1 - p) * target) ** gamma
+    if alpha >= 0:
+        loss = loss * (alpha * target + (1 - alpha) * (1 - target))
+    if weight is not None:
+        loss = loss * weight
+    return _reduced(loss, how)
+
+
+def _formula(
+    x: Tensor, name: str, y: Tensor, weight: Any, pos_weight: Any, ignore_index: int,
+    first: float, second: float, reduction: str,
+) -> Tensor:  # fmt: skip
+    """The loss by torch's own functions."""
+    if name == "cross_entropy":
+        return functional.cross_entropy(
+            x, y, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=first
+        )
+    if name == "nll":
+        return functional.nll_loss(x, y, weight, ignore_index=ignore_index, reduction=reduction)
+    if name == "focal":
+        return _focal(x, y, weight, ignore_index, first, reduction)
+    if name == "bce":
+        return functional.binary_cross_entropy(x, y, weight, reduction=reduction)
+    if name == "bce_with_logits":
+        return functional.binary_cross_entropy_with_logits(
+            x, y, weight, reduction=reduction, pos_weight=pos_weight
+        )
+    if name == "sigmoid_focal":
+        return _sigmoid_focal(x, y, weight, first, second, reduction)
+    weighted = {} if weight is None else {"weight": weight}  # which older ones do not have
+    if name == "mse":
+        return functional.mse_loss(x, y, reduction=reduction, **weighted)
+    if name == "l1":
+        return functional.l1_loss(x, y, reduction=reduction, **weighted)
+    if name == "huber":
+        return functional.huber_loss(x, y, reduction=reduction, delta=first, **weighted)
+    if name == "smooth_l1":
+        return functional.smooth_l1_loss(x, y, reduction=reduction, beta=first)
+    return functional.kl_div(x, y, reduction=reduction, log_target=name == "kl_div_log")
+
+
+# -- what is served -------------------------------------------------------------------------------
+
+
+def _is_plain(x: Tensor) -> bool:
+    return type(x) in _PLAIN and x.is_cpu and x.layout is torch.strided and not x.is_neg()
+
+
+def _serves(name: str, x: Any, y: Any, weight: Any, pos_weight: Any) -> bool:
+    """Whether `ce` computes it: plain tensors on the CPU, in no transform of torch's."""
+    if torch._C._functorch.peek_interpreter_stack() is not None or (
+        torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None
+    ):
+        return False
+    for tensor in (x, y, weight, pos_weight):
+        if tensor is not None and not _is_plain(tensor):
+            return False
+    return _fits(name, x, y, weight, pos_weight)
+
+
+def _fits(name: str, x: Tensor, y: Tensor, weight: Any, pos_weight: Any) -> bool:
+    if x.dtype not in _FLOATS or y.dtype.is_complex or (not x.ndim and name in _OF_CLASSES):
+        return False
+    if torch.is_grad_enabled():
+        for tensor in (y, weight, pos_weight):
+            if tensor is not None and tensor.requires_grad:
+                return False
+        if torch.autograd.forward_ad._current_level >= 0:
+            return False
+    if name not in _OF_CLASSES:
+        return x.shape == y.shape and y.dtype in _FLOATS
+    return True
+
+
+def _keywords(
+    name: str, weight: Any, pos_weight: Any, ignore_index: int, first: float, second: float,
+    reduction: str,
+) -> dict[str, Any]:  # fmt: skip
+    options: dict[str, Any] = {"reduction": reduction}
+    for keyword, number in zip(_NUMBERS[name], (first, second), strict=False):
+        options[keyword] = None if keyword == "alpha" and number < 0 else number
+    if weight is not None:
+        options[_WEIGHT.get(name, "weight")] = weight.detach()
+    if pos_weight is not None:
+        options["pos_weight"] = pos_weight.detach()
+    if ignore_index != -100:
+        options["ignore_index"] = ignore_index
+    return options
+
+
+def _value(x: Tensor, name: str, y: Tensor, *rest: Any) -> Tensor:
+    found = call(
+        _PREPARED[name], VALUE, x.detach(), y.detach(), None, None, **_keywords(name, *rest)
+    )
+    return torch.from_numpy(np.asarray(found))
+
+
+def _gradient(out: Tensor, upstream: Tensor, x: Tensor, name: str, y: Tensor, *rest: Any) -> Tensor:
+    """The gradient times what comes from upstream, into `out`, which may be x."""
+    by = upstream.item() if upstream.ndim == 0 else upstream.detach()
+    call(
+        _PREPARED[name], GRAD, x.detach(), y.detach(), None, None, by, out, **_keywords(name, *rest)
+    )
+    return out
+
+
+Given = tuple[Any, ...]  # name, target, weight, pos_weight, ignore_index, first, second, reduction
+
+
+class _Loss(torch.autograd.Function):
+    """Value forward, gradient backward: right for any upstream, again and again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, given: Given) -> Tensor:
+        ctx.save_for_backward(x, given[1])
+        ctx.given = given
+        return _value(x, *given)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        x, _ = ctx.saved_tensors
+        if torch.is_grad_enabled():  # to be differentiated once more
+            loss = _formula(x, *ctx.given)
+            (grad,) = torch.autograd.grad(loss, x, upstream.to(loss.dtype), create_graph=True)
+            return grad, None
+        return _gradient(torch.empty_like(x), upstream, x, *ctx.given), None
+
+
+class _InPlace(torch.autograd.Function):
+    """The gradient over the input, in the forward pass; then times what comes from upstream."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, given: Given) -> Tensor:
+        name, y, *rest = given
+        ctx.grad = x.detach()
+        found, _ = call(
+            _PREPARED[name], VALUE | GRAD, ctx.grad, y.detach(), None, None, None, ctx.grad,
+            **_keywords(name, *rest),
+        )  # fmt: skip
+        torch.autograd.graph.increment_version(x)
+        return torch.from_numpy(np.asarray(found))
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        grad, ctx.grad = ctx.grad, None
+        if grad is None:
+            raise RuntimeError("a loss in place has one backward pass, and this is a second one")
+        if torch.is_grad_enabled():
+            raise RuntimeError("a loss in place has no second derivative; pass inplace=False")
+        if upstream.ndim:
+            per_item = upstream.ndim < grad.ndim
+            grad.mul_(upstream.unsqueeze(min(1, upstream.ndim)) if per_item else upstream)
+        elif upstream.item() != 1:
+            grad.mul_(upstream)
+        return grad, None
+
+
+def _loss(
+    name: str, x: Any, y: Any, weight: Any = None, pos_weight: Any = None, ignore_index: int = -100,
+    first: float = 0.0, second: float = 0.0, reduction: str = "mean", inplace: bool = False,
+) -> Tensor:  # fmt: skip
+    given = name, y, weight, pos_weight, ignore_index, first, second, reduction
+    if torch.compiler.is_compiling() or not _serves(name, x, y, weight, pos_weight):
+        return _formula(x, *given)
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return _value(x, *given)
+    if not inplace:
+        return _Loss.apply(x, given)  # type: ignore[no-any-return,no-untyped-call]
+    if x.is_leaf or (x._is_view() and x._base is not None and x._base.is_leaf):
+        raise ValueError("input is a leaf, whose values would be lost; pass inplace=False")
+    return _InPlace.apply(x, given)  # type: ignore[no-any-return,no-untyped-call]
+
+
+# -- the functions: torch's names and order of arguments ------------------------------------------
+
+
+class _InPlaceOption:
+    """What the classes take beside torch's options."""
+
+    inplace = False
+
+    def __init__(self, *args: Any, inplace: bool = False, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.inplace = inplace
+
+
+def _how(reduction: str, size_average: Any, reduce: Any) -> str:
+    """The reduction, which torch's oldest two options may say, too."""
+    if size_average is None and reduce is None:
+        return reduction
+    return torch.nn._reduction.legacy_get_string(size_average, reduce)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Cross-entropy of logits and classes, in nats: :math:`\log \sum_k e^{z_k} - z_t`.
+
+    Parameters
+    ----------
+    input : Tensor, shape (C,), (N, C) or (N, C, d1, ..., dk)
+        Logits in float32, float64, float16 or bfloat16.
+    target : Tensor
+        Class indices, the shape of `input` less the class axis; or probabilities of its shape.
+    weight : Tensor, shape (C,), optional
+        One number per class.
+    size_average, reduce : bool, optional
+        What torch had before `reduction`.
+    ignore_index : int, optional
+        Items with this target have loss and gradient 0 and do not count; they are not read.
+    reduction : {"mean", "sum", "none"}, optional
+        As in ``ce.cross_entropy``.
+    label_smoothing : float, optional
+        In [0, 1].
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or one number an item for reduction "none"; float64 of float64, else float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.cross_entropy``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torch.nn.functional.cross_entropy``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> logits = torch.zeros(2, 2, requires_grad=True)
+    >>> ce.torch.cross_entropy(logits, torch.tensor([0, 1])).backward()
+    >>> logits.grad
+    tensor([[-0.2500,  0.2500],
+            [ 0.2500, -0.2500]])
+    """
+    return _loss(
+        "cross_entropy", input, target, weight, None, ignore_index, label_smoothing,
+        reduction=_how(reduction, size_average, reduce), inplace=inplace,
+    )  # fmt: skip
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Negative log-likelihood of log-probabilities and classes: :math:`-\ell_t`.
+
+    Parameters
+    ----------
+    input : Tensor, shape (C,), (N, C) or (N, C, d1, ..., dk)
+        Log-probabilities in float32, float64, float16 or bfloat16.
+    target : Tensor
+        Class indices, the shape of `input` less the class axis.
+    weight : Tensor, shape (C,), optional
+        One number per class.
+    size_average, reduce : bool, optional
+        What torch had before `reduction`.
+    ignore_index : int, optional
+        Items with this target have loss and gradient 0 and do not count; they are not read.
+    reduction : {"mean", "sum", "none"}, optional
+        As in ``ce.nll_loss``.
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `target` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.nll_loss``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torch.nn.functional.nll_loss``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> ce.torch.nll_loss(torch.tensor([[-0.5, -1.0]]), torch.tensor([1]))
+    tensor(1.)
+    """
+    return _loss(
+        "nll", input, target, weight, None, ignore_index,
+        reduction=_how(reduction, size_average, reduce), inplace=inplace,
+    )  # fmt: skip
+
+
+def focal_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    gamma: float = 2.0,
+    alpha: Tensor | float | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    inplace: bool = False,
+) -> Tensor:
+    r"""Focal loss of the softmax of logits, in nats: :math:`-\alpha_t (1 - p_t)^\gamma \log p_t`.
+
+    Parameters
+    ----------
+    input : Tensor, shape (C,), (N, C) or (N, C, d1, ..., dk)
+        Logits in float32, float64, float16 or bfloat16.
+    target : Tensor
+        Class indices, the shape of `input` less the class axis.
+    gamma : float, optional
+        How fast easy items fade, in [0, 1e6]; at 0 the loss is cross-entropy.
+    alpha : Tensor, shape (C,), or float, optional
+        One number per class, or one for all.
+    ignore_index : int, optional
+        Items with this target have loss and gradient 0 and do not count; they are not read.
+    reduction : {"mean", "sum", "none"}, optional
+        As in ``ce.focal_loss``: the mean divides by the number of items.
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `target` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.focal_loss``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    Lin et al., "Focal loss for dense object detection", ICCV 2017, section 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> round(ce.torch.focal_loss(torch.zeros(1, 2), torch.tensor([0])).item(), 4)
+    0.1733
+    """
+    weight = alpha
+    if alpha is not None and not isinstance(alpha, Tensor):
+        classes = input.shape[min(1, input.ndim - 1)]
+        weight = input.new_full((classes,), alpha, dtype=torch.float64)
+    return _loss(
+        "focal", input, target, weight, None, ignore_index, gamma,
+        reduction=reduction, inplace=inplace,
+    )  # fmt: skip
+
+
+def sigmoid_focal_loss(
+    inputs: Tensor,
+    targets: Tensor,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    reduction: str = "none",
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Focal loss of the sigmoid of logits, for labels that do not exclude each other, in nats.
+
+    Parameters
+    ----------
+    inputs : Tensor, any shape
+        Logits in float32, float64, float16 or bfloat16.
+    targets : Tensor, shape of `inputs`
+        Labels in [0, 1].
+    alpha : float, optional
+        The weight of label 1, that of label 0 being ``1 - alpha``; if negative, both weigh 1.
+    gamma : float, optional
+        How fast easy elements fade, in [0, 1e6].
+    reduction : {"none", "mean", "sum"}, optional
+        As in torchvision, whose default is "none".
+    inplace : bool, optional
+        Write the gradient over `inputs`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `inputs` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.sigmoid_focal_loss``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torchvision.ops.sigmoid_focal_loss``; the formula is that of ``ce.sigmoid_focal_loss``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> ce.torch.sigmoid_focal_loss(torch.tensor([1.5, 0.0]), torch.tensor([1.0, 0.0]))
+    tensor([0.0017, 0.1300])
+    """
+    return _loss(
+        "sigmoid_focal", inputs, targets, first=gamma, second=alpha,
+        reduction=reduction, inplace=inplace,
+    )  # fmt: skip
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Cross-entropy of probabilities and labels, in nats: :math:`-y \log x - (1 - y) \log(1 - x)`.
+
+    Parameters
+    ----------
+    input : Tensor, any shape
+        Probabilities in [0, 1], in float32, float64, float16 or bfloat16.
+    target : Tensor, shape of `input`
+        Labels in [0, 1].
+    weight : Tensor that broadcasts to `input`, optional
+        One number per element.
+    size_average, reduce : bool, optional
+        What torch had before `reduction`.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the number of elements.
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `input` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.binary_cross_entropy``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torch.nn.functional.binary_cross_entropy``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> ce.torch.binary_cross_entropy(torch.tensor([0.5]), torch.tensor([1.0]))
+    tensor(0.6931)
+    """
+    return _loss(
+        "bce", input, target, weight,
+        reduction=_how(reduction, size_average, reduce), inplace=inplace,
+    )  # fmt: skip
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Cross-entropy of logits x and labels y, in nats.
+
+    The loss is :math:`(1 - y) \log(1 + e^x) + u y \log(1 + e^{-x})`.
+
+    Parameters
+    ----------
+    input : Tensor, any shape
+        Logits in float32, float64, float16 or bfloat16.
+    target : Tensor, shape of `input`
+        Labels.
+    weight : Tensor that broadcasts to `input`, optional
+        One number per element.
+    size_average, reduce : bool, optional
+        What torch had before `reduction`.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the number of elements.
+    pos_weight : Tensor that broadcasts to `input`, optional
+        The weight u of positive labels.
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `input` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.binary_cross_entropy_with_logits``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torch.nn.functional.binary_cross_entropy_with_logits``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> ce.torch.binary_cross_entropy_with_logits(torch.tensor([1.5]), torch.tensor([1.0]))
+    tensor(0.2014)
+    """
+    return _loss(
+        "bce_with_logits", input, target, weight, pos_weight,
+        reduction=_how(reduction, size_average, reduce), inplace=inplace,
+    )  # fmt: skip
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Squared error of the residual :math:`r = x - y`: :math:`r^2`.
+
+    Parameters
+    ----------
+    input : Tensor, any shape
+        Predictions in float32, float64, float16 or bfloat16.
+    target : Tensor, shape of `input`
+        What is to be predicted; other shapes broadcast as in torch, with its warning.
+    size_average, reduce : bool, optional
+        What torch had before `reduction`.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the number of elements.
+    weight : Tensor that broadcasts to `input`, optional
+        One number per element; the mean divides by their sum.
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `input` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.mse_loss``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torch.nn.functional.mse_loss``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> ce.torch.mse_loss(torch.tensor([3.0]), torch.tensor([1.0]))
+    tensor(4.)
+    """
+    return _loss(
+        "mse", input, target, weight,
+        reduction=_how(reduction, size_average, reduce), inplace=inplace,
+    )  # fmt: skip
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Absolute error of the residual :math:`r = x - y`: :math:`|r|`.
+
+    Parameters
+    ----------
+    input : Tensor, any shape
+        Predictions in float32, float64, float16 or bfloat16.
+    target : Tensor, shape of `input`
+        What is to be predicted; other shapes broadcast as in torch, with its warning.
+    size_average, reduce : bool, optional
+        What torch had before `reduction`.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the number of elements.
+    weight : Tensor that broadcasts to `input`, optional
+        One number per element; the mean divides by their sum.
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `input` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.l1_loss``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torch.nn.functional.l1_loss``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> ce.torch.l1_loss(torch.tensor([3.0]), torch.tensor([1.0]))
+    tensor(2.)
+    """
+    return _loss(
+        "l1", input, target, weight,
+        reduction=_how(reduction, size_average, reduce), inplace=inplace,
+    )  # fmt: skip
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Huber's loss of the residual :math:`r = x - y`.
+
+    It is :math:`r^2 / 2` up to `delta`, :math:`\delta (|r| - \delta / 2)` beyond.
+
+    Parameters
+    ----------
+    input : Tensor, any shape
+        Predictions in float32, float64, float16 or bfloat16.
+    target : Tensor, shape of `input`
+        What is to be predicted; other shapes broadcast as in torch, with its warning.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the number of elements.
+    delta : float, optional
+        Where the square ends, above 0.
+    weight : Tensor that broadcasts to `input`, optional
+        One number per element; the mean divides by their sum.
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `input` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.huber_loss``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torch.nn.functional.huber_loss``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> ce.torch.huber_loss(torch.tensor([3.0]), torch.tensor([1.0]))
+    tensor(1.5000)
+    """
+    return _loss(
+        "huber", input, target, weight, first=delta,
+        reduction=reduction, inplace=inplace,
+    )  # fmt: skip
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Smooth absolute error of the residual :math:`r = x - y`.
+
+    It is :math:`r^2 / (2 \beta)` below `beta`, :math:`|r| - \beta / 2` beyond.
+
+    Parameters
+    ----------
+    input : Tensor, any shape
+        Predictions in float32, float64, float16 or bfloat16.
+    target : Tensor, shape of `input`
+        What is to be predicted; other shapes broadcast as in torch, with its warning.
+    size_average, reduce : bool, optional
+        What torch had before `reduction`.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the number of elements.
+    beta : float, optional
+        Where the square ends, at least 0.
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `input` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.smooth_l1_loss``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torch.nn.functional.smooth_l1_loss``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> ce.torch.smooth_l1_loss(torch.tensor([3.0]), torch.tensor([1.0]))
+    tensor(1.5000)
+    """
+    return _loss(
+        "smooth_l1", input, target, first=beta,
+        reduction=_how(reduction, size_average, reduce), inplace=inplace,
+    )  # fmt: skip
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+    *,
+    inplace: bool = False,
+) -> Tensor:
+    r"""Kullback-Leibler divergence of log-probabilities x and probabilities p, in nats.
+
+    The loss is :math:`p (\log p - x)`.
+
+    Parameters
+    ----------
+    input : Tensor, any shape
+        Log-probabilities x in float32, float64, float16 or bfloat16.
+    target : Tensor, shape of `input`
+        Probabilities p, or their logarithms.
+    size_average, reduce : bool, optional
+        What torch had before `reduction`.
+    reduction : {"mean", "batchmean", "sum", "none"}, optional
+        "batchmean" is the divergence: it divides by the first axis, the mean by all elements.
+    log_target : bool, optional
+        Whether `target` holds logarithms.
+    inplace : bool, optional
+        Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
+        afterwards, and there is one backward pass.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the shape of `input` for reduction "none"; float64 of float64, else
+        float32.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As ``ce.kl_div``; a leaf with ``inplace=True`` is a ValueError.
+
+    References
+    ----------
+    ``torch.nn.functional.kl_div``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> ce.torch.kl_div(torch.tensor([-1.0]), torch.tensor([1.0]))
+    tensor(1.)
+    """
+    return _loss(
+        "kl_div_log" if log_target else "kl_div", input, target,
+        reduction=_how(reduction, size_average, reduce), inplace=inplace,
+    )  # fmt: skip
+
+
+# -- the classes: torch's, with our forward -------------------------------------------------------
+
+
+class CrossEntropyLoss(_InPlaceOption, torch.nn.CrossEntropyLoss):
+    """``torch.nn.CrossEntropyLoss``, computed by `cross_entropy`."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return cross_entropy(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+            inplace=self.inplace,
+        )
+
+
+class NLLLoss(_InPlaceOption, torch.nn.NLLLoss):
+    """``torch.nn.NLLLoss``, computed by `nll_loss`."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return nll_loss(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            inplace=self.inplace,
+        )
+
+
+class BCELoss(_InPlaceOption, torch.nn.BCELoss):
+    """``torch.nn.BCELoss``, computed by `binary_cross_entropy`."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return binary_cross_entropy(
+            input, target, self.weight, reduction=self.reduction, inplace=self.inplace
+        )
+
+
+class BCEWithLogitsLoss(_InPlaceOption, torch.nn.BCEWithLogitsLoss):
+    """``torch.nn.BCEWithLogitsLoss``, computed by `binary_cross_entropy_with_logits`."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return binary_cross_entropy_with_logits(
+            input,
+            target,
+            self.weight,
+            reduction=self.reduction,
+            pos_weight=self.pos_weight,
+            inplace=self.inplace,
+        )
+
+
+class FocalLoss(_InPlaceOption, torch.nn.Module):
+    """Softmax focal loss, computed by `focal_loss`."""
+
+    alpha: Tensor | None
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        alpha: Tensor | float | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        inplace: bool = False,
+    ) -> None:
+        super().__init__(inplace=inplace)
+        self.gamma, self.ignore_index, self.reduction = gamma, ignore_index, reduction
+        self.register_buffer("alpha", None if alpha is None else torch.as_tensor(alpha))
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        alpha = self.alpha
+        return focal_loss(
+            input, target, gamma=self.gamma, ignore_index=self.ignore_index,
+            alpha=alpha.item() if alpha is not None and alpha.ndim == 0 else alpha,
+            reduction=self.reduction, inplace=self.inplace,
+        )  # fmt: skip
+
+
+class SigmoidFocalLoss(_InPlaceOption, torch.nn.Module):
+    """Sigmoid focal loss, computed by `sigmoid_focal_loss`; its mean, as the losses of torch.nn."""
+
+    def __init__(
+        self,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        reduction: str = "mean",
+        *,
+        inplace: bool = False,
+    ) -> None:
+        super().__init__(inplace=inplace)
+        self.alpha, self.gamma, self.reduction = alpha, gamma, reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return sigmoid_focal_loss(
+            input, target, self.alpha, self.gamma, self.reduction, inplace=self.inplace
+        )
+
+
+class MSELoss(_InPlaceOption, torch.nn.MSELoss):
+    """``torch.nn.MSELoss``, computed by `mse_loss`."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return mse_loss(input, target, reduction=self.reduction, inplace=self.inplace)
+
+
+class L1Loss(_InPlaceOption, torch.nn.L1Loss):
+    """``torch.nn.L1Loss``, computed by `l1_loss`."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return l1_loss(input, target, reduction=self.reduction, inplace=self.inplace)
+
+
+class HuberLoss(_InPlaceOption, torch.nn.HuberLoss):
+    """``torch.nn.HuberLoss``, computed by `huber_loss`."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return huber_loss(
+            input, target, reduction=self.reduction, delta=self.delta, inplace=self.inplace
+        )
+
+
+class SmoothL1Loss(_InPlaceOption, torch.nn.SmoothL1Loss):
+    """``torch.nn.SmoothL1Loss``, computed by `smooth_l1_loss`."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return smooth_l1_loss(
+            input, target, reduction=self.reduction, beta=self.beta, inplace=self.inplace
+        )
+
+
+class KLDivLoss(_InPlaceOption, torch.nn.KLDivLoss):
+    """``torch.nn.KLDivLoss``, computed by `kl_div`."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return kl_div(
+            input,
+            target,
+            reduction=self.reduction,
+            log_target=self.log_target,
+            inplace=self.inplace,
+        )

@@ -1,0 +1,375 @@
+"""`ce.torch` in torch itself: its own samples, autograd, and what is left to it."""
+
+import copy
+import doctest
+import itertools
+import pickle
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import ce
+
+torch = pytest.importorskip("torch")
+
+import ce.torch  # noqa: E402
+
+functional = torch.nn.functional
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+OF_TORCH = [
+    "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "kl_div",
+]  # fmt: skip
+CLASSES = [
+    "CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MSELoss", "L1Loss", "HuberLoss",
+    "SmoothL1Loss", "KLDivLoss",
+]  # fmt: skip
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Using a target size", "ignore:reduction. .mean. divides", "ignore:size_average",
+    "ignore:`torch.jit.script`", "ignore:.*torch.jit",
+)  # fmt: skip
+
+
+def assert_close(got, wanted, dtype, what=""):
+    """Results of halves are rounded by torch at every step: theirs are those of float64 here."""
+    rtol, atol = {
+        torch.float32: (1e-5, 1e-6), torch.float64: (1e-9, 1e-12), torch.float16: (2e-3, 1e-3),
+        torch.bfloat16: (1e-2, 8e-3),
+    }[dtype]  # fmt: skip
+    torch.testing.assert_close(
+        got.double(), wanted.double(), rtol=rtol, atol=atol, equal_nan=True, msg=lambda m: what + m
+    )
+
+
+def wide(x):
+    """Floating numbers as float64."""
+    if isinstance(x, torch.Tensor):
+        return x.detach().double() if x.is_floating_point() else x
+    return x
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """No call goes to torch's own function."""
+
+    def formula(*given):
+        raise AssertionError(f"{given[1]} went to torch's own function")
+
+    monkeypatch.setattr(ce.torch, "_formula", formula)
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_torchs_own_samples(name, dtype, served):
+    """Of OpInfo, with targets that need no gradient."""
+    pytest.importorskip("expecttest", reason="torch's samples need it")
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    (op,) = (op for op in op_db if op.name == f"nn.functional.{name}")
+    count = 0
+    for sample in op.sample_inputs("cpu", dtype, requires_grad=True):
+        given = [x.detach() if isinstance(x, torch.Tensor) else x for x in sample.args]
+        options = {
+            k: v.detach() if isinstance(v, torch.Tensor) else v for k, v in sample.kwargs.items()
+        }
+        x = sample.input.detach().clone().requires_grad_()
+        y = wide(x).requires_grad_()
+        loss = getattr(ce.torch, name)(x, *given, **options)
+        truth = getattr(functional, name)(
+            y, *map(wide, given), **{k: wide(v) for k, v in options.items()}
+        )
+        assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        assert loss.shape == truth.shape
+        upstream = torch.randn(truth.shape, dtype=torch.float64)
+        loss.backward(upstream.to(loss.dtype))
+        truth.backward(upstream)
+        assert x.grad.dtype == dtype
+        assert_close(loss, truth, dtype, f"{sample}: ")
+        assert_close(x.grad, y.grad, dtype, f"{sample}: ")
+        count += 1
+    assert count >= 6
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_torchs_own_modules(name):
+    """Of ModuleInfo: the classes take what torch's do, and give what they give."""
+    pytest.importorskip("expecttest", reason="torch's samples need it")
+    from torch.testing._internal.common_modules import module_db
+
+    (info,) = (info for info in module_db if info.module_cls is getattr(torch.nn, name))
+    for dtype in (torch.float32, torch.float64):
+        samples = info.module_inputs_func(
+            info, device="cpu", dtype=dtype, requires_grad=True, training=True
+        )
+        for sample in samples:
+            made = sample.constructor_input
+            ours, theirs = (
+                kind(*made.args, **made.kwargs)
+                for kind in (getattr(ce.torch, name), getattr(torch.nn, name))
+            )
+            assert isinstance(ours, getattr(torch.nn, name))
+            x, *rest = sample.forward_input.args
+            grads = []
+            for module in (ours, theirs):
+                z = x.detach().clone().requires_grad_()
+                loss = module(z, *(wide(y).to(y.dtype) for y in rest))
+                loss.sum().backward()
+                grads.append((loss, z.grad))
+            for got, truth in zip(*grads, strict=True):
+                assert_close(got, truth, dtype, f"{made.kwargs}: ")
+
+
+def problem(name, dtype=torch.float64):
+    """Input and target of a loss, small and in its domain."""
+    torch.manual_seed(0)
+    if name in ("cross_entropy", "nll_loss", "focal_loss"):
+        x = torch.randn(5, 4, dtype=dtype)
+        return x.log_softmax(1) if name == "nll_loss" else x, torch.tensor([0, 3, -100, 1, 2])
+    x, y = torch.randn(5, 4, dtype=dtype), torch.rand(5, 4, dtype=dtype)
+    if name == "binary_cross_entropy":
+        return torch.rand(5, 4, dtype=dtype) * 0.8 + 0.1, y
+    return (x.log_softmax(1), y.softmax(1)) if name == "kl_div" else (x, y)
+
+
+OPTIONS = {
+    "cross_entropy": [{}, {"label_smoothing": 0.1, "weight": torch.tensor([1.0, 2, 3, 4])}],
+    "focal_loss": [{}, {"gamma": 1.5, "alpha": torch.tensor([1.0, 2, 3, 4])}, {"alpha": 0.5}],
+    "sigmoid_focal_loss": [{}, {"alpha": -1, "gamma": 1.5}],
+    "binary_cross_entropy_with_logits": [{}, {"pos_weight": torch.tensor([1.0, 2, 3, 4])}],
+    "huber_loss": [{"delta": 0.3}], "smooth_l1_loss": [{"beta": 0.3}],
+    "kl_div": [{}, {"log_target": True, "reduction": "batchmean"}],
+}  # fmt: skip
+ALL = [*OF_TORCH, "focal_loss", "sigmoid_focal_loss"]
+every_call = pytest.mark.parametrize(
+    ("name", "options"),
+    [(name, options) for name in ALL for options in OPTIONS.get(name, [{}])],
+    ids=lambda x: x if isinstance(x, str) else ",".join(x),
+)
+
+
+@every_call
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_gradients_and_second_gradients(name, options, reduction):
+    x, y = problem(name)
+    options = {k: wide(v) for k, v in options.items()} | {"reduction": reduction}
+
+    def function(z):
+        return getattr(ce.torch, name)(z, y, **options)
+
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(function, x)
+    assert torch.autograd.gradgradcheck(function, x)
+
+
+@every_call
+def test_gradients_flow_again_and_from_anywhere(name, options):
+    """Twice through one graph, with upstreams of any kind, strides and size."""
+    x, y = problem(name, torch.float32)
+    x.requires_grad_()
+    options = options | {"reduction": "none"}
+    loss = getattr(ce.torch, name)(x, y, **options)
+    first = torch.autograd.grad(loss, x, torch.ones_like(loss), retain_graph=True)[0]
+    second = torch.autograd.grad(loss, x, torch.ones(()).expand_as(loss), retain_graph=True)[0]
+    third = torch.autograd.grad(loss, x, torch.zeros_like(loss), retain_graph=True)[0]
+    assert torch.equal(first, second)
+    assert (third == 0).all()
+    strided = torch.ones(*loss.shape[:-1], 2 * loss.shape[-1])[..., ::2]
+    assert torch.equal(torch.autograd.grad(loss, x, strided)[0], first)
+
+
+@every_call
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_in_place(name, options, reduction):
+    """The gradient stands where the logits were, times what comes from upstream."""
+    x, y = problem(name, torch.float32)
+    options = options | {"reduction": reduction}
+    leaf = x.clone().requires_grad_()
+    plain = getattr(ce.torch, name)(leaf * 1, y, **options)
+    upstream = torch.rand(plain.shape) + 0.5
+    (truth,) = torch.autograd.grad(plain, leaf, upstream)
+    logits = leaf * 1
+    version = logits._version
+    loss = getattr(ce.torch, name)(logits, y, **options, inplace=True)
+    assert logits._version > version
+    assert torch.equal(loss, plain)
+    (grad,) = torch.autograd.grad(loss, leaf, upstream, retain_graph=True)
+    torch.testing.assert_close(grad, truth, rtol=1e-6, atol=1e-8)
+    with pytest.raises(RuntimeError, match="second one"):
+        torch.autograd.grad(loss, leaf, upstream)
+
+
+def test_what_in_place_refuses():
+    leaf, target = torch.randn(3, 4, requires_grad=True), torch.tensor([0, 1, 2])
+    for x in (leaf, leaf[:2], leaf.view(3, 4)):
+        kept = x.detach().clone()
+        with pytest.raises(ValueError, match="leaf"):
+            ce.torch.cross_entropy(x, target[: len(x)], inplace=True)
+        assert torch.equal(x, kept)
+    logits = torch.tanh(leaf)  # whose own gradient needs its result
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        ce.torch.cross_entropy(logits, target, inplace=True).backward()
+    loss = ce.torch.cross_entropy(leaf * 1, target, inplace=True)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(loss, leaf, create_graph=True)
+    with pytest.raises(IndexError, match=r"target\[2\] is 4"):
+        ce.torch.cross_entropy(leaf * 1, torch.tensor([0, 1, 4]), inplace=True)
+    with torch.no_grad():  # there is no gradient to write
+        kept = leaf.clone()
+        ce.torch.cross_entropy(leaf, target, inplace=True)
+        assert torch.equal(leaf, kept)
+
+
+def test_layouts():
+    target = torch.randint(0, 5, (2, 3, 4))
+    x = torch.randn(2, 5, 3, 4)
+    truth = functional.cross_entropy(x, target)
+    layouts = [x, x.contiguous(memory_format=torch.channels_last), x.flip(0).flip(0), x.double()]
+    layouts += [
+        torch.randn(2, 5, 3, 8)[..., ::2].copy_(x),
+        x.transpose(0, 1).contiguous().transpose(0, 1),
+    ]
+    for z in layouts:
+        z = z.detach().requires_grad_()
+        loss = ce.torch.cross_entropy(z, target)
+        loss.backward()
+        assert_close(loss, truth, torch.float32)
+        assert z.grad.shape == z.shape
+    single = torch.randn(5, requires_grad=True)
+    ce.torch.cross_entropy(single, torch.tensor(1)).backward()
+    assert_close(single.grad.sum(), torch.tensor(0.0), torch.float32)
+    empty = torch.zeros(0, 5, requires_grad=True)
+    assert ce.torch.cross_entropy(empty, torch.zeros(0, dtype=torch.long)).isnan()
+    ce.torch.cross_entropy(empty, torch.zeros(0, dtype=torch.long), reduction="sum").backward()
+    assert empty.grad.shape == (0, 5)
+
+
+def test_rows_that_are_ignored():
+    x = torch.randn(3, 4)
+    x[1] = float("nan")
+    x.requires_grad_()
+    ce.torch.cross_entropy(x, torch.tensor([0, -100, 2])).backward()
+    assert (x.grad[1] == 0).all()
+    assert x.grad.isfinite().all()
+    z = torch.randn(2, 4, requires_grad=True)
+    loss = ce.torch.cross_entropy(z, torch.tensor([-100, -100]))
+    assert loss.isnan()
+    loss.backward()
+    assert (z.grad == 0).all() or z.grad.isnan().all()
+
+
+def test_tails():
+    x = torch.tensor([[40.0, 0.0]], requires_grad=True)
+    loss = ce.torch.cross_entropy(x, torch.tensor([0]))
+    loss.backward()
+    assert loss.item() == pytest.approx(np.exp(-40), rel=1e-5)
+    assert x.grad[0, 0].item() == pytest.approx(-np.exp(-40), rel=1e-5)
+
+
+def test_what_torch_does_itself(monkeypatch):
+    """Transforms, other devices and dtypes, targets with a gradient, shapes that broadcast."""
+    went, formula = [], ce.torch._formula
+
+    def counted(*given):
+        went.append(given[1])
+        return formula(*given)
+
+    monkeypatch.setattr(ce.torch, "_formula", counted)
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    grad = torch.func.grad(lambda z: ce.torch.cross_entropy(z, y))(x)
+    assert_close(grad, torch.func.grad(lambda z: functional.cross_entropy(z, y))(x), torch.float32)
+    rows = torch.func.vmap(lambda z, t: ce.torch.cross_entropy(z[None], t[None]))(x, y)
+    assert_close(rows, functional.cross_entropy(x, y, reduction="none"), torch.float32)
+    _, tangent = torch.func.jvp(lambda z: ce.torch.cross_entropy(z, y), (x,), (x,))
+    assert tangent.shape == ()
+    assert ce.torch.cross_entropy(x.to("meta"), y.to("meta")).device.type == "meta"
+    probabilities = torch.rand(4, 3).softmax(1).requires_grad_()
+    ce.torch.cross_entropy(x, probabilities).backward()
+    assert probabilities.grad is not None
+    target = torch.randn(4, 3, requires_grad=True)
+    ce.torch.mse_loss(x, target).backward()
+    assert target.grad is not None
+    assert ce.torch.mse_loss(x, torch.zeros(4, 1)).ndim == 0
+    assert len(went) == 7
+
+
+def test_functions_know_torchs_old_options():
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    for size_average, reduce in itertools.product((None, True, False), (None, True, False)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            got = ce.torch.cross_entropy(x, y, None, size_average, -100, reduce)
+            truth = functional.cross_entropy(x, y, None, size_average, -100, reduce)
+        assert_close(got, truth, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_halves_give_float32(dtype):
+    x, y = torch.randn(4, 3).to(dtype).requires_grad_(), torch.tensor([0, 1, 2, 0])
+    loss = ce.torch.cross_entropy(x, y)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert x.grad.dtype == dtype
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = ce.torch.cross_entropy(torch.nn.Linear(5, 3)(torch.randn(4, 5)), y)
+    assert loss.dtype == torch.float32
+    loss.backward()
+
+
+def test_modules_are_values():
+    """Copied, pickled, with the state of torch's, in place only where asked."""
+    weight = torch.tensor([1.0, 2, 3])
+    ours = ce.torch.CrossEntropyLoss(weight=weight, label_smoothing=0.1, inplace=True)
+    assert ours.inplace
+    assert not ce.torch.MSELoss().inplace
+    again = pickle.loads(pickle.dumps(ours))
+    assert again.inplace
+    assert again.label_smoothing == 0.1
+    assert torch.equal(copy.deepcopy(ours).weight, weight)
+    theirs = torch.nn.CrossEntropyLoss(weight=weight)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    focal = ce.torch.FocalLoss(alpha=weight)
+    fresh = ce.torch.FocalLoss(alpha=torch.ones(3))
+    fresh.load_state_dict(focal.state_dict())
+    assert torch.equal(fresh.alpha, weight)
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    assert torch.equal(focal(x, y), ce.torch.focal_loss(x, y, alpha=weight))
+    both = ce.torch.SigmoidFocalLoss()(x, x.sigmoid())
+    assert torch.equal(both, ce.torch.sigmoid_focal_loss(x, x.sigmoid(), reduction="mean"))
+
+
+def test_checkpoints_and_threads():
+    """Backward runs in threads of torch's own."""
+    from torch.utils.checkpoint import checkpoint
+
+    x, y = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0])
+    checkpoint(ce.torch.cross_entropy, x, y, use_reentrant=False).backward()
+    truth = x.grad.clone()
+    grads = []
+
+    def work():
+        z = x.detach().clone().requires_grad_()
+        ce.torch.cross_entropy(z, y).backward()
+        grads.append(z.grad)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(grad, truth) for grad in grads)
+
+
+def test_compiled_code_is_right():
+    """It goes to torch's own functions."""
+    x, y = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0])
+    compiled = torch.compile(lambda z: ce.torch.cross_entropy(z * 2, y), backend="aot_eager")
+    (grad,) = torch.autograd.grad(compiled(x), x)
+    assert_close(grad, torch.autograd.grad(functional.cross_entropy(x * 2, y), x)[0], torch.float32)
+
+
+def test_examples_run():
+    result = doctest.testmod(ce.torch)
+    assert result.attempted > 30
+    assert result.failed == 0
