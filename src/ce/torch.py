@@ -6,8 +6,8 @@ computed in the forward pass, the gradient in the backward pass, each in one vis
 ``inplace=True`` writes the gradient over the input, which saves the memory of another array.
 
 What `ce` does not serve goes to torch's own functions: other devices, subclasses of tensors,
-`torch.func` transforms, `torch.compile`, sparse tensors, targets that require a gradient, shapes
-that broadcast.
+`torch.func` transforms, sparse tensors, targets that require a gradient, shapes that broadcast.
+Code that `torch.compile` and `torch.export` trace gets operators of `ce`.
 
 Examples
 --------
@@ -39,6 +39,7 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "LinearCrossEntropyLoss",
     "MSELoss",
     "NLLLoss",
     "SigmoidFocalLoss",
@@ -50,6 +51,7 @@ __all__ = [
     "huber_loss",
     "kl_div",
     "l1_loss",
+    "linear_cross_entropy",
     "mse_loss",
     "nll_loss",
     "sigmoid_focal_loss",
@@ -270,12 +272,80 @@ class _InPlace(torch.autograd.Function):
         return grad, None
 
 
+# -- compiled: operators that torch.compile and torch.export know ---------------------------------
+
+
+@torch.library.custom_op("ce::loss", mutates_args=(), device_types="cpu")
+def _value_op(
+    x: Tensor, name: str, y: Tensor, weight: Tensor | None, pos_weight: Tensor | None,
+    ignore_index: int, first: float, second: float, reduction: str,
+) -> Tensor:  # fmt: skip
+    return _value(x, name, y, weight, pos_weight, ignore_index, first, second, reduction)
+
+
+@_value_op.register_fake
+def _value_like(
+    x: Tensor, name: str, y: Tensor, weight: Tensor | None, pos_weight: Tensor | None,
+    ignore_index: int, first: float, second: float, reduction: str,
+) -> Tensor:  # fmt: skip
+    shape = x.shape
+    if reduction != "none":
+        shape = torch.Size(())
+    elif name in _OF_CLASSES:
+        axis = min(1, x.ndim - 1)
+        shape = x.shape[:axis] + x.shape[axis + 1 :]
+    return x.new_empty(shape, dtype=torch.float64 if x.dtype is torch.float64 else torch.float32)
+
+
+@torch.library.custom_op("ce::loss_backward_", mutates_args=("x",), device_types="cpu")
+def _gradient_op(
+    x: Tensor, upstream: Tensor, name: str, y: Tensor, weight: Tensor | None,
+    pos_weight: Tensor | None, ignore_index: int, first: float, second: float, reduction: str,
+) -> None:  # fmt: skip
+    """The gradient in the place of x."""
+    given = name, y, weight, pos_weight, ignore_index, first, second, reduction
+    _gradient(x, upstream, x, *given)
+
+
+class _Compiled(torch.autograd.Function):
+    """The same as `_Loss`. Its gradient takes the place of a copy of the input, which compilers
+    leave out where the input is not needed any more."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, name: str, y: Tensor, weight: Any, pos_weight: Any, *rest: Any
+    ) -> Tensor:
+        ctx.save_for_backward(x, y, weight, pos_weight)
+        ctx.name, ctx.rest = name, rest
+        loss: Tensor = _value_op(x, name, y, weight, pos_weight, *rest)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        x, y, weight, pos_weight = ctx.saved_tensors
+        grad = x.clone()
+        _gradient_op(grad, upstream, ctx.name, y, weight, pos_weight, *ctx.rest)
+        return grad, *(None,) * 8
+
+
+def _is_compiled(name: str, x: Any, y: Any, weight: Any, pos_weight: Any) -> bool:
+    """Whether the operators serve what is traced."""
+    given = [t for t in (x, y, weight, pos_weight) if t is not None]
+    return all(t.device.type == "cpu" and t.layout is torch.strided for t in given) and _fits(
+        name, x, y, weight, pos_weight
+    )
+
+
 def _loss(
     name: str, x: Any, y: Any, weight: Any = None, pos_weight: Any = None, ignore_index: int = -100,
     first: float = 0.0, second: float = 0.0, reduction: str = "mean", inplace: bool = False,
 ) -> Tensor:  # fmt: skip
     given = name, y, weight, pos_weight, ignore_index, first, second, reduction
-    if torch.compiler.is_compiling() or not _serves(name, x, y, weight, pos_weight):
+    if torch.compiler.is_compiling():
+        if _is_compiled(name, x, y, weight, pos_weight):
+            return _Compiled.apply(x, *given)  # type: ignore[no-any-return,no-untyped-call]
+        return _formula(x, *given)
+    if not _serves(name, x, y, weight, pos_weight):
         return _formula(x, *given)
     if not (x.requires_grad and torch.is_grad_enabled()):
         return _value(x, *given)
@@ -284,6 +354,245 @@ def _loss(
     if x.is_leaf or (x._is_view() and x._base is not None and x._base.is_leaf):
         raise ValueError("input is a leaf, whose values would be lost; pass inplace=False")
     return _InPlace.apply(x, given)  # type: ignore[no-any-return,no-untyped-call]
+
+
+# -- a linear layer and its loss, in chunks -------------------------------------------------------
+
+
+class _Head:
+    """A linear layer and cross-entropy of its results, some rows at a time: logits are never whole.
+
+    Rows that are ignored are dropped before the products.
+    """
+
+    def __init__(self, given: tuple[Any, ...], chunk: int) -> None:
+        h, self.W, target, self.bias, self.weight, ignore, self.smoothing, self.reduction = given
+        _refuse_index(target, len(self.W), ignore)
+        self.kept = torch.nonzero(target != ignore).squeeze(1) if (target == ignore).any() else None
+        self.h = h if self.kept is None else h[self.kept]
+        self.target = target if self.kept is None else target[self.kept]
+        self.rows, self.chunk = h.shape, chunk
+        self.divisor = float(len(self.target))
+        if self.weight is not None:
+            self.divisor = self.weight.double()[self.target].sum().item()
+
+    def chunks(self) -> Any:
+        """The rows of each chunk, as slices, and room for its logits."""
+        n = len(self.h)
+        room = self.h.new_empty((min(self.chunk, n), len(self.W)))
+        for first in range(0, n, self.chunk):
+            part = slice(first, min(first + self.chunk, n))
+            z = room[: part.stop - first]
+            if self.bias is None:
+                torch.mm(self.h[part], self.W.t(), out=z)
+            else:
+                torch.addmm(self.bias, self.h[part], self.W.t(), out=z)
+            yield part, z
+
+    def call(self, what: int, part: slice, z: Tensor, how: str, by: Any = None) -> Any:
+        out = z if what & GRAD else None
+        options = _keywords(
+            "cross_entropy", self.weight, None, -100, self.smoothing, 0.0, how
+        )  # what is ignored is gone
+        target = self.target[part]
+        return call(_PREPARED["cross_entropy"], what, z, target, None, None, by, out, **options)
+
+    def value(self) -> Tensor:
+        """The loss alone."""
+        if self.reduction == "none":
+            losses: Tensor = self.h.new_zeros(self.rows[0], dtype=_of_losses(self.h))
+            for part, z in self.chunks():
+                found = torch.from_numpy(self.call(VALUE, part, z, "none"))
+                losses[part if self.kept is None else self.kept[part]] = found
+            return losses
+        total = sum(float(self.call(VALUE, part, z, "sum")) for part, z in self.chunks())
+        return self.reduced(total)
+
+    def reduced(self, total: float) -> Tensor:
+        if self.reduction == "mean":
+            total = total / self.divisor if self.divisor else float("nan")
+        return torch.tensor(total, dtype=_of_losses(self.h))
+
+    def gradients(self, needs: Any, upstream: Tensor | None = None) -> tuple[Tensor, list[Any]]:
+        """The loss, and the gradients of input, weight and bias that are needed."""
+        wide = self.W.dtype if self.W.dtype in (torch.float32, torch.float64) else torch.float32
+        dh = torch.empty_like(self.h) if needs[0] else None
+        dW = torch.zeros_like(self.W, dtype=wide) if needs[1] else None
+        db = self.W.new_zeros(len(self.W), dtype=wide) if needs[2] else None
+        by: Any = 1.0
+        if self.reduction == "mean":
+            by = 1 / self.divisor if self.divisor else 0.0
+        if upstream is not None and upstream.ndim == 0:
+            by *= upstream.item()
+        elif upstream is not None:
+            upstream = upstream if self.kept is None else upstream[self.kept]
+        how, total = ("none" if self.reduction == "none" else "sum"), 0.0
+        for part, z in self.chunks():
+            per_row = upstream[part] if upstream is not None and upstream.ndim else by
+            if how == "sum":
+                total += float(self.call(VALUE | GRAD, part, z, how, per_row)[0])
+            else:
+                self.call(GRAD, part, z, how, per_row)
+            if dh is not None:
+                torch.mm(z, self.W, out=dh[part])
+            if dW is not None and wide is self.W.dtype:
+                dW.addmm_(z.t(), self.h[part])
+            elif dW is not None:
+                dW += z.t() @ self.h[part]
+            if db is not None:
+                db += z.sum(0, dtype=wide)
+        if dh is not None and self.kept is not None:
+            dh = dh.new_zeros(self.rows).index_copy_(0, self.kept, dh)
+        found = [dh, *(None if x is None else x.to(self.W.dtype) for x in (dW, db))]
+        return self.reduced(total), found
+
+
+def _refuse_index(target: Tensor, classes: int, ignored: int) -> None:
+    """Before anything is computed, and with the place in the whole target."""
+    bad = ((target < 0) | (target >= classes)) & (target != ignored)
+    if bad.any():
+        place = int(torch.nonzero(bad)[0, 0])
+        rule = f"not in [0, {classes}) (ignore_index={ignored})"
+        raise IndexError(f"target[{place}] is {int(target[place])}, {rule}")
+
+
+def _of_losses(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype is torch.float64 else torch.float32
+
+
+class _LinearLoss(torch.autograd.Function):
+    """Gradients with the value where it is one number; a row at a time from upstream where not."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, W: Tensor, bias: Any, given: Given, chunk: int) -> Tensor:
+        ctx.save_for_backward(h, W, bias)
+        ctx.given, ctx.chunk, ctx.ready = given, chunk, None
+        head = _Head(_detached(h, W, bias, given), chunk)
+        if given[-1] == "none":
+            return head.value()
+        loss, ctx.ready = head.gradients(ctx.needs_input_grad)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        h, W, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            loss = _linear_formula(h, W, bias, *ctx.given)
+            wanted = [x for x, n in zip((h, W, bias), ctx.needs_input_grad, strict=False) if n]
+            grads = iter(torch.autograd.grad(loss, wanted, upstream, create_graph=True))
+            return *(next(grads) if n else None for n in ctx.needs_input_grad[:3]), None, None
+        found, ctx.ready = ctx.ready, None
+        if found is None:  # not yet, or no more
+            head = _Head(_detached(h, W, bias, ctx.given), ctx.chunk)
+            _, found = head.gradients(ctx.needs_input_grad, upstream)
+        elif upstream.item() != 1:
+            for grad in found:
+                if grad is not None:
+                    grad.mul_(upstream)
+        return *found, None, None
+
+
+def _detached(h: Tensor, W: Tensor, bias: Any, given: Given) -> tuple[Any, ...]:
+    bias = None if bias is None else bias.detach()
+    return h.detach(), W.detach(), given[0], bias, *given[1:]
+
+
+def _linear_formula(
+    h: Tensor, W: Tensor, bias: Any, target: Tensor, weight: Any, ignore_index: int,
+    smoothing: float, reduction: str,
+) -> Tensor:  # fmt: skip
+    logits = functional.linear(h, W, bias)
+    given = target, weight, None, ignore_index, smoothing, 0.0, reduction
+    return _formula(logits, "cross_entropy", *given)
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+    chunk: int = 256,
+) -> Tensor:
+    r"""Cross-entropy of a linear layer's results, which are never whole, in nats.
+
+    It is ``cross_entropy(linear(input, linear_weight, linear_bias), target)``, some rows at a time:
+    beside the gradients it takes the memory of `chunk` rows of logits.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, D)
+        What goes into the layer, in float32, float64, float16 or bfloat16.
+    linear_weight : Tensor, shape (C, D)
+        The layer's weights, of the same dtype.
+    target : Tensor, shape (N,)
+        Class indices.
+    linear_bias : Tensor, shape (C,), optional
+        The layer's bias.
+    weight : Tensor, shape (C,), optional
+        One number per class.
+    reduction : {"mean", "sum", "none"}, optional
+        As in ``ce.cross_entropy``.
+    ignore_index : int, optional
+        Rows with this target, -100 by default, have loss and gradient 0 and do not count; no
+        product is made of them.
+    label_smoothing : float, optional
+        In [0, 1].
+    options : optional
+        torch's options of chunks, which matter where torch's own function is called.
+    chunk : int, optional
+        Rows at a time, at least 1.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or shape (N,) for reduction "none"; float64 of float64, else float32.
+
+    Raises
+    ------
+    ValueError, IndexError
+        As ``ce.cross_entropy``; or if `chunk` is below 1.
+
+    References
+    ----------
+    ``torch.nn.functional.linear_cross_entropy``, which is called for other shapes and where the
+    target holds probabilities.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import ce.torch
+    >>> hidden, head = torch.zeros(2, 3), torch.ones(4, 3, requires_grad=True)
+    >>> ce.torch.linear_cross_entropy(hidden, head, torch.tensor([0, 3])).detach()
+    tensor(1.3863)
+    """
+    if chunk < 1:
+        raise ValueError(f"chunk is {chunk}; it must be at least 1")
+    ignored = -100 if ignore_index is None else ignore_index
+    tensors = input, linear_weight, linear_bias
+    fits = (
+        input.ndim == linear_weight.ndim == 2 and target.ndim == 1 and len(target) == len(input)
+        and all(x is None or x.dtype is input.dtype for x in tensors)
+        and not target.dtype.is_floating_point and input.shape[1] == linear_weight.shape[1]
+        and not torch.compiler.is_compiling()
+        and _serves("cross_entropy", input, target, weight, None)
+        and all(x is None or _is_plain(x) for x in tensors)
+    )  # fmt: skip
+    if not fits:
+        return functional.linear_cross_entropy(
+            input, linear_weight, target, linear_bias=linear_bias, weight=weight,
+            reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing,
+            options=options,
+        )  # fmt: skip
+    given = target, weight, ignored, label_smoothing, reduction
+    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors):
+        return _LinearLoss.apply(*tensors, given, chunk)  # type: ignore[no-any-return,no-untyped-call]
+    return _Head(_detached(*tensors, given), chunk).value()
 
 
 # -- the functions: torch's names and order of arguments ------------------------------------------
@@ -1093,3 +1402,22 @@ class KLDivLoss(_InPlaceOption, torch.nn.KLDivLoss):
             log_target=self.log_target,
             inplace=self.inplace,
         )
+
+
+class LinearCrossEntropyLoss(getattr(torch.nn, "LinearCrossEntropyLoss", torch.nn.Module)):  # type: ignore[misc]
+    """``torch.nn.LinearCrossEntropyLoss``, computed by `linear_cross_entropy`."""
+
+    chunk = 256
+
+    def __init__(self, *args: Any, chunk: int = 256, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.chunk = chunk
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        linear, shape = self.linear, (self.num_classes, *self.out_features)
+        return linear_cross_entropy(
+            input, linear.weight.reshape((*shape, linear.in_features)), target,
+            linear_bias=None if linear.bias is None else linear.bias.reshape(shape),
+            weight=self.weight, reduction=self.reduction, ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing, options=self.options, chunk=self.chunk,
+        )  # fmt: skip

@@ -26,10 +26,7 @@ CLASSES = [
     "CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MSELoss", "L1Loss", "HuberLoss",
     "SmoothL1Loss", "KLDivLoss",
 ]  # fmt: skip
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Using a target size", "ignore:reduction. .mean. divides", "ignore:size_average",
-    "ignore:`torch.jit.script`", "ignore:.*torch.jit",
-)  # fmt: skip
+pytestmark = pytest.mark.filterwarnings("default")  # those of torch are its own
 
 
 def assert_close(got, wanted, dtype, what=""):
@@ -361,12 +358,133 @@ def test_checkpoints_and_threads():
     assert all(torch.equal(grad, truth) for grad in grads)
 
 
-def test_compiled_code_is_right():
-    """It goes to torch's own functions."""
-    x, y = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0])
-    compiled = torch.compile(lambda z: ce.torch.cross_entropy(z * 2, y), backend="aot_eager")
-    (grad,) = torch.autograd.grad(compiled(x), x)
-    assert_close(grad, torch.autograd.grad(functional.cross_entropy(x * 2, y), x)[0], torch.float32)
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@every_call
+def test_compiled(name, options, backend, monkeypatch):
+    """Without a break of the graph, by our operators, for other shapes without another trace."""
+    if backend == "inductor" and (name != "cross_entropy" or options):
+        return  # one will do: it compiles C++ for each
+    monkeypatch.setattr(ce.torch, "_formula", None)
+    torch._dynamo.reset()
+    x, y = problem(name, torch.float32)
+    function = getattr(ce.torch, name)
+    compiled = torch.compile(
+        lambda z, t: function(z * 1, t, **options), fullgraph=True, dynamic=True, backend=backend
+    )
+    for rows in (5, 4, 3):
+        leaf, target = x[:rows].clone().requires_grad_(), y[:rows]
+        loss, truth = compiled(leaf, target), function(leaf, target, **options)
+        upstream = torch.rand(truth.shape)
+        grads = [torch.autograd.grad(z, leaf, upstream)[0] for z in (loss, truth)]
+        assert torch.equal(loss, truth)
+        assert torch.equal(*grads)
+
+
+def test_operators():
+    x, y = problem("cross_entropy", torch.float32)
+    given = "cross_entropy", y, torch.rand(4), None, -100, 0.1, 0.0
+    for reduction in ("mean", "none"):
+        torch.library.opcheck(torch.ops.ce.loss.default, (x, *given, reduction))
+        upstream = torch.rand(() if reduction == "mean" else 5)
+        torch.library.opcheck(
+            torch.ops.ce.loss_backward_.default, (x.clone(), upstream, *given, reduction)
+        )
+
+
+def test_export():
+    class Head(torch.nn.Module):
+        def forward(self, x, y):
+            return ce.torch.cross_entropy(x, y)
+
+    x, y = problem("cross_entropy", torch.float32)
+    program = torch.export.export(Head(), (x, y))
+    assert torch.equal(program.module()(x, y), ce.torch.cross_entropy(x, y))
+    assert any("ce.loss" in str(node.target) for node in program.graph.nodes)
+
+
+# -- a linear layer and its loss -----------------------------------------------------------------
+
+
+def head(dtype, bias):
+    torch.manual_seed(0)
+    target = torch.randint(0, 13, (37,))
+    target[::5] = -100
+    leaves = [torch.randn(shape).to(dtype) for shape in ((37, 7), (13, 7), (13,))]
+    return target, [x.requires_grad_() for x in leaves[: 2 + bias]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_linear_cross_entropy(dtype, bias, reduction, weighted):
+    """In chunks that do not divide the rows; twice through one graph; with any upstream."""
+    target, leaves = head(dtype, bias)
+    weight = torch.rand(13).to(dtype) if weighted else None
+    options = {"reduction": reduction, "label_smoothing": 0.1}
+    loss = ce.torch.linear_cross_entropy(
+        *leaves[:2], target, linear_bias=leaves[2] if bias else None, weight=weight, chunk=10,
+        **options,
+    )  # fmt: skip
+    truths = [wide(x).requires_grad_() for x in leaves]
+    truth = functional.cross_entropy(functional.linear(*truths), target, wide(weight), **options)
+    upstream = torch.rand(truth.shape, dtype=torch.float64)
+    wanted = torch.autograd.grad(truth, truths, upstream)
+    tolerance = {torch.float64: 1e-12, torch.float32: 2e-6}.get(dtype, 2e-2)
+    torch.testing.assert_close(loss.double(), truth, rtol=tolerance, atol=2 * tolerance)
+    for again in (True, False):
+        found = torch.autograd.grad(loss, leaves, upstream.to(loss.dtype), retain_graph=again)
+        for got, true, leaf in zip(found, wanted, leaves, strict=True):
+            assert got.dtype == leaf.dtype
+            assert (got.double() - true).abs().max() <= tolerance * true.abs().max()
+    with torch.no_grad():
+        alone = ce.torch.linear_cross_entropy(
+            *leaves[:2], target, linear_bias=leaves[2] if bias else None, weight=weight, **options
+        )
+    torch.testing.assert_close(alone.double(), truth, rtol=tolerance, atol=2 * tolerance)
+
+
+def test_second_gradients_of_a_head():
+    target, (h, W) = head(torch.float64, False)
+    h, W, target = h[:6].detach().requires_grad_(), W[:4].detach().requires_grad_(), target[:6] % 4
+    for reduction in ("mean", "none"):
+
+        def function(h, W, reduction=reduction):
+            return ce.torch.linear_cross_entropy(h, W, target, chunk=4, reduction=reduction)
+
+        assert torch.autograd.gradcheck(function, (h, W))
+        assert torch.autograd.gradgradcheck(function, (h, W))
+
+
+def test_heads_of_nothing_and_mistakes():
+    h, W = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)
+    loss = ce.torch.linear_cross_entropy(h, W, torch.full((3,), 2), ignore_index=2)
+    assert loss.isnan()
+    grads = torch.autograd.grad(loss, (h, W))
+    assert all((grad == 0).all() for grad in grads)
+    with pytest.raises(IndexError, match=r"target\[2\] is 5, not in \[0, 5\)"):
+        ce.torch.linear_cross_entropy(h, W, torch.tensor([0, -100, 5]), chunk=1)
+    with pytest.raises(ValueError, match="chunk is 0; it must be at least 1"):
+        ce.torch.linear_cross_entropy(h, W, torch.tensor([0, 1, 2]), chunk=0)
+    probabilities = torch.rand(3, 5).softmax(1)
+    loss = ce.torch.linear_cross_entropy(h, W, probabilities)  # torch's own
+    torch.testing.assert_close(loss, functional.cross_entropy(h @ W.T, probabilities))
+
+
+def test_a_head_module():
+    kind = pytest.importorskip("torch.nn").LinearCrossEntropyLoss
+    ours = ce.torch.LinearCrossEntropyLoss(4, 6, bias=True, label_smoothing=0.1, chunk=2)
+    theirs = kind(4, 6, bias=True, label_smoothing=0.1)
+    theirs.load_state_dict(ours.state_dict())
+    assert isinstance(ours, kind)
+    h, target = torch.randn(5, 4), torch.tensor([0, 1, -100, 3, 5])
+    losses = [module(h, target) for module in (ours, theirs)]
+    torch.testing.assert_close(*losses)
+    for loss in losses:
+        loss.backward()
+    torch.testing.assert_close(ours.linear.weight.grad, theirs.linear.weight.grad)
+    several = ce.torch.LinearCrossEntropyLoss(4, 6, out_features=(2,))
+    assert several(h, torch.zeros(5, 2, dtype=torch.long)).ndim == 0
 
 
 def test_examples_run():
