@@ -9,6 +9,7 @@
     python -m bench.scaling          time per element over the sizes of a problem, and its cliffs
     python -m bench.memory           memory beyond the inputs
     python -m bench.plain            one thread beside the plain loop of the processor
+    python -m bench.heads            a language model's head with torch's loss and ours
     python -m bench.boosting         objectives of XGBoost and LightGBM, alone and in whole rounds
     pytest bench --library torch     one library, with all the figures of pytest-benchmark
 
