@@ -642,8 +642,8 @@ cdef int take_vector(Call *c) except -1:
     take_numbers(c, CE_VECTOR, "vector", option(c, VECTOR), True, False)
     if not fits(c, &c.view[CE_VECTOR], CE_VECTOR):
         _check.bad_shape("vector", shape_of(&c.view[CE_VECTOR]), c_shape(c))
-    for which in (CE_Z, CE_OTHER, CE_VECTOR):
-        if c.job.shape[c.job.class_axis] > CE_PANEL_CLASSES:
+    if c.job.shape[c.job.class_axis] > CE_PANEL_CLASSES:
+        for which in (CE_Z, CE_OTHER, CE_VECTOR):
             take_rows(c, which)
     return 0
 

@@ -60,7 +60,7 @@ __all__ = [
 
 _FLOATS = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 _PLAIN = frozenset((Tensor, torch.nn.Parameter))
-# Of the three numbers that a loss may have, beside tensors: its options by keyword. All that a loss
+# Of the two numbers that a loss may have, beside tensors: its options by keyword. All that a loss
 # is told goes through torch's dispatcher as (name, input, target, weight, pos_weight, ignore_index,
 # first, second, reduction).
 _NUMBERS: dict[str, tuple[str, ...]] = {
@@ -205,6 +205,11 @@ def _keywords(
     return options
 
 
+def _of_losses(x: Tensor) -> torch.dtype:
+    """The dtype of the losses of an input."""
+    return torch.float64 if x.dtype is torch.float64 else torch.float32
+
+
 def _value(x: Tensor, name: str, y: Tensor, *rest: Any) -> Tensor:
     found = call(
         _PREPARED[name], VALUE, x.detach(), y.detach(), None, None, **_keywords(name, *rest)
@@ -294,7 +299,7 @@ def _value_like(
     elif name in _OF_CLASSES:
         axis = min(1, x.ndim - 1)
         shape = x.shape[:axis] + x.shape[axis + 1 :]
-    return x.new_empty(shape, dtype=torch.float64 if x.dtype is torch.float64 else torch.float32)
+    return x.new_empty(shape, dtype=_of_losses(x))
 
 
 @torch.library.custom_op("ce::loss_backward_", mutates_args=("x",), device_types="cpu")
@@ -456,10 +461,6 @@ def _refuse_index(target: Tensor, classes: int, ignored: int) -> None:
         raise IndexError(f"target[{place}] is {int(target[place])}, {rule}")
 
 
-def _of_losses(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype is torch.float64 else torch.float32
-
-
 class _LinearLoss(torch.autograd.Function):
     """Gradients with the value where it is one number; a row at a time from upstream where not."""
 
@@ -522,7 +523,8 @@ def linear_cross_entropy(
     r"""Cross-entropy of a linear layer's results, which are never whole, in nats.
 
     It is ``cross_entropy(linear(input, linear_weight, linear_bias), target)``, some rows at a time:
-    beside the gradients it takes the memory of `chunk` rows of logits.
+    beside the gradients it takes the memory of `chunk` rows of logits; where rows are ignored, that
+    of a copy of the others; of half types, that of two more gradients of the weights.
 
     Parameters
     ----------
