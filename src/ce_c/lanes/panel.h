@@ -185,6 +185,13 @@ static void load_panel(const tile_numbers *of, real *staged, real *panel, bool f
     }
 }
 
+/* Class k of the tile's items, from the panel of n classes to numbers side by side. */
+static void store_class(const tile_numbers *of, const real *panel, int64_t k, real *restrict to)
+{
+    for (int64_t j = 0; j < of->x->width / LANES; j++)
+        LANE(l) to[j * LANES + l] = panel[(j * of->classes.n + k) * LANES + l];
+}
+
 static void store_units(const tile_numbers *of, real *staged, const real *panel)
 {
     const int64_t step = of->grid->class_stride[of->array], n = of->classes.n, width = of->x->width;
@@ -192,11 +199,15 @@ static void store_units(const tile_numbers *of, real *staged, const real *panel)
     char         *at = numbers_at(of, 0);
 
     for (int64_t k = 0; k < n; k++, at += step) {
-        real *const to = type == REAL_TYPE ? (real *)at : staged;
-        for (int64_t j = 0; j < width / LANES; j++)
-            LANE(l) to[j * LANES + l] = panel[(j * n + k) * LANES + l];
-        if (type != REAL_TYPE)
-            write_numbers(at, type, size_of(type), to, width);
+        if (type == REAL_TYPE) {
+            store_class(of, panel, k, (real *)at);
+        } else if (type == CE_FLOAT32) {
+            for (int64_t j = 0; j < width; j += LANES)
+                write_numbers(at + j * (int64_t)sizeof(float), type, sizeof(float), panel + j * n + k * LANES, LANES);
+        } else {
+            store_class(of, panel, k, staged);
+            write_numbers(at, type, size_of(type), staged, width);
+        }
     }
 }
 
