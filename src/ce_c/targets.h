@@ -10,6 +10,10 @@
     case type:                                                                                                         \
         for (int l = 0; l < n; l++) t[l] = (int64_t)*(const c *)at[l];                                                 \
         break;
+#define LOAD_RUN(type, c, name)                                                                                        \
+    case type:                                                                                                         \
+        for (int l = 0; l < n; l++) t[l] = (int64_t)((const c *)p)[l];                                                 \
+        break;
 #define NO_INDICES(...)
 
 /* Those above the largest int64 read as a number that is neither a class nor the ignored one. */
@@ -24,6 +28,15 @@ static inline void load_indices(char *const *at, int n, const ce_job *job, int64
     }
     switch (job->array[CE_TARGET].type) {
         CE_DTYPES(NO_INDICES, NO_INDICES, LOAD_INDICES)
+    default: break;
+    }
+}
+
+/* The same of n that lie side by side, of any type but uint64. */
+static inline void load_index_run(const char *p, int n, ce_type type, int64_t *t)
+{
+    switch (type) {
+        CE_DTYPES(NO_INDICES, NO_INDICES, LOAD_RUN)
     default: break;
     }
 }

@@ -40,8 +40,8 @@ INLINE real scaled_lane(real e, const lane_scales *f, int l)
     return normal((e * f->a[l]) * f->b[l]);
 }
 
-/* Turns a panel of exponentials into Hessians, see hess_of. */
-static void panel_hessians(real *panel, int64_t n, emission emits, const tile *x, int at)
+/* Turns a panel of exponentials into Hessians, see hess_of; memory brings where the next ones go. */
+static void panel_hessians(real *panel, int64_t n, emission emits, const tile *x, int at, ahead_of writes)
 {
     lane_scales f;
     real        s[LANES], rest[LANES], by_e[LANES], unit[LANES];
@@ -56,16 +56,22 @@ static void panel_hessians(real *panel, int64_t n, emission emits, const tile *x
         s[l] = normal((real)x->s[at + l]), rest[l] = (real)x->hess_rest[at + l];
         by_e[l] = e.factor, unit[l] = e.unit;
     }
-    PANEL_EACH(i, l, n) {
-        const real e = panel[i + l], others = (s[l] + (1 - e * (real)0x1p-64)) * rest[l];
-        panel[i + l] = normal(scaled_lane(e, &f, l) * FMA(by_e[l], e * unit[l], others));
+    for (int64_t k = 0; k < n; k++, panel += LANES, writes.next += writes.apart) {
+        claim(writes.next);
+        LANE(l) {
+            const real e = panel[l], others = (s[l] + (1 - e * (real)0x1p-64)) * rest[l];
+            panel[l] = normal(scaled_lane(e, &f, l) * FMA(by_e[l], e * unit[l], others));
+        }
     }
 }
 
-/* A panel that receives the sizes of gradients, times a factor. */
-static void panel_sizes(real *panel, const real *grads, int64_t n, double by)
+/* A panel that receives the sizes of gradients, times a factor; memory brings where the next ones go. */
+static void panel_sizes(real *panel, const real *grads, int64_t n, double by, ahead_of writes)
 {
-    PANEL_EACH(i, l, n) panel[i + l] = normal((real)(fabs((double)grads[i + l]) * by));
+    for (int64_t k = 0; k < n; k++, panel += LANES, grads += LANES, writes.next += writes.apart) {
+        claim(writes.next);
+        LANE(l) panel[l] = normal((real)(fabs((double)grads[l]) * by));
+    }
 }
 
 /* Without exponentials: z holds logits, or y. */
@@ -127,19 +133,29 @@ static void panel_gradients(const softmax_call *call, const panel_places *p, cla
     }
 }
 
-/* Gradients and Hessians of LANES items from item `at` of the tile on. */
+/* The Hessians of LANES items from item `at` of the tile on. */
+static void curve_panel(const softmax_call *call, const panel_places *p, class_range classes, const tile *x, int at)
+{
+    const ce_job      *job = call->plan->job;
+    const tile_numbers out = { call->grid, x, CE_HESS, classes };
+    const tile_ahead   all = tile_further(&out, bytes_to_next(&out));
+    const ahead_of     writes = of_vector(&all, at / LANES);
+
+    if (job->hessian == CE_ABS)
+        panel_sizes(p->z, p->to, classes.n, hess_factor_of(job), writes);
+    else
+        panel_hessians(p->z, classes.n, call->link->emits, x, at, writes);
+}
+
+/* Gradients and Hessians. */
 static void emit_panel(const softmax_call *call, const panel_places *p, class_range classes, const tile *x, int at)
 {
-    const emission emits = call->link->emits;
-
-    if (is_by_e(emits))
+    if (is_by_e(call->link->emits))
         panel_gradients(call, p, classes, x, at);
     else
-        panel_linear(p, classes.n, emits, x, at);
-    if (call->plan->curves && call->plan->job->hessian == CE_ABS)
-        panel_sizes(p->z, p->to, classes.n, hess_factor_of(call->plan->job));
-    else if (call->plan->curves)
-        panel_hessians(p->z, classes.n, emits, x, at);
+        panel_linear(p, classes.n, call->link->emits, x, at);
+    if (call->plan->curves)
+        curve_panel(call, p, classes, x, at);
 }
 
 /* No Hessian is less than hess_floor, but for those of items that are not live, which are 0. */

@@ -45,21 +45,14 @@ static bool read_few_targets(const softmax_call *call, const tile *x, real_bits 
 {
     const ce_grid *grid = call->grid;
     const ce_job  *job = call->plan->job;
-    const bool     direct =
-        x->even && grid->type[CE_TARGET] == CE_INT64 && grid->stride[CE_TARGET][grid->axes - 1] == sizeof(int64_t);
-    const int64_t n = grid->classes, ignore = job->ignore_index;
-    real_bits     ignored = 0;
+    const int64_t  n = grid->classes, ignore = job->ignore_index;
+    real_bits      ignored = 0;
 
     for (int j = 0; j < x->width; j += LANES) {
-        int64_t        given[LANES];
-        const int64_t *from = direct ? (const int64_t *)item_at(grid, x, CE_TARGET, j) : given;
-        if (!direct) {
-            char *at[LANES];
-            for (int l = 0; l < LANES; l++) at[l] = item_at(grid, x, CE_TARGET, j + l);
-            load_indices(at, LANES, job, given);
-        }
+        int64_t given[LANES];
+        load_targets(grid, job, x, j, LANES, given);
         LANE(l) {
-            const int64_t index = from[l];
+            const int64_t index = given[l];
             t[j + l] = (real_bits)index | -(real_bits)((index == ignore) | ((uint64_t)index >= (uint64_t)n));
         }
         LANE(l) ignored |= t[j + l];

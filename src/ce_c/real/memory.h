@@ -22,10 +22,16 @@ static inline void fetch_four(uintptr_t address, uintptr_t apart)
     for (uintptr_t i = 0; i < 4; i++) __builtin_prefetch((const void *)(address + i * apart), 0, 2);
 }
 
-/* For four places that will be written. */
+/* For a place that will be written. */
+static inline void claim(uintptr_t address)
+{
+    __builtin_prefetch((const void *)address, 1, 2);
+}
+
+/* For four of them. */
 static inline void claim_four(uintptr_t address, uintptr_t apart)
 {
-    for (uintptr_t i = 0; i < 4; i++) __builtin_prefetch((const void *)(address + i * apart), 1, 2);
+    for (uintptr_t i = 0; i < 4; i++) claim(address + i * apart);
 }
 
 /* What memory brings while exponentials are computed: places from `next` on, so many bytes apart. */

@@ -133,9 +133,9 @@ static void scale_hessians(const ce_job *job, tile *x)
 static void answer_items(const softmax_call *call, tile *x)
 {
     const emission emits = call->link->emits;
-    bool           finite = true;
+    int64_t        finite = 1;
 
-    for (int l = 0; l < x->width; l++) finite &= fabs(x->m[l]) < INFINITY;
+    for (int l = 0; l < x->width; l++) finite &= fabs(x->m[l]) < INFINITY ? 1 : 0;
     if (!finite && (is_by_e(emits) || emits == LOG_PROBS))
         note_not_finite(call, x);
     if (x->width == 1)

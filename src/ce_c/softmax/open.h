@@ -49,22 +49,24 @@ static void locate(const ce_grid *grid, int64_t first, int64_t last, int lanes, 
     }
 }
 
-static inline void load_targets(const ce_grid *grid, const ce_job *job, tile *x, int n)
+/* Class indices of n items of the tile from item `first` on. */
+INLINE void load_targets(const ce_grid *grid, const ce_job *job, const tile *x, int first, int n, int64_t *t)
 {
-    char *at[ITEMS];
+    const ce_type type = grid->type[CE_TARGET];
+    char         *at[ITEMS];
 
-    if (x->even && grid->type[CE_TARGET] == CE_INT64 && grid->stride[CE_TARGET][grid->axes - 1] == sizeof(int64_t)) {
-        memcpy(x->t, item_at(grid, x, CE_TARGET, 0), (size_t)n * sizeof(int64_t));
+    if (x->even && type != CE_UINT64 && grid->stride[CE_TARGET][grid->axes - 1] == size_of(type)) {
+        load_index_run(item_at(grid, x, CE_TARGET, first), n, type, t);
         return;
     }
-    for (int l = 0; l < n; l++) at[l] = item_at(grid, x, CE_TARGET, l);
-    load_indices(at, n, job, x->t);
+    for (int l = 0; l < n; l++) at[l] = item_at(grid, x, CE_TARGET, first + l);
+    load_indices(at, n, job, t);
 }
 
 /* Class indices; an item whose index is ignored, or no class, is not live, and points to class 0. */
 INLINE void open_targets(const ce_grid *grid, const ce_job *job, tile *x, int n)
 {
-    load_targets(grid, job, x, n);
+    load_targets(grid, job, x, 0, n, x->t);
     for (int l = 0; l < n; l++)
         x->live[l] = (x->t[l] != job->ignore_index) & ((uint64_t)x->t[l] < (uint64_t)grid->classes);
     for (int l = 0; l < n; l++) x->t[l] &= -x->live[l];
