@@ -22,6 +22,7 @@ tensor([[-0.3330,  0.1670,  0.1670],
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,10 @@ _NUMBERS: dict[str, tuple[str, ...]] = {
     "kl_div": (),
     "kl_div_log": (),
 }
-_PREPARED = {name: Prepared(name) for name in _NUMBERS}
 _OF_CLASSES = frozenset(("cross_entropy", "nll", "focal"))
 _WEIGHT = {"focal": "alpha"}
+_NUMERIC = frozenset((int, float))
+_SMALL = 1 << 14  # numbers of an input whose gradient comes with the value
 
 
 # -- torch's own formulas: for what is not served, and for second derivatives ---------------------
@@ -159,50 +161,56 @@ def _formula(
 # -- what is served -------------------------------------------------------------------------------
 
 
-def _is_plain(x: Tensor) -> bool:
+def _is_plain(x: Any) -> bool:
     return type(x) in _PLAIN and x.is_cpu and x.layout is torch.strided and not x.is_neg()
 
 
 def _serves(name: str, x: Any, y: Any, weight: Any, pos_weight: Any) -> bool:
     """Whether `ce` computes it: plain tensors on the CPU, in no transform of torch's."""
-    if torch._C._functorch.peek_interpreter_stack() is not None or (
-        torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None
-    ):
-        return False
-    for tensor in (x, y, weight, pos_weight):
-        if tensor is not None and not _is_plain(tensor):
-            return False
-    return _fits(name, x, y, weight, pos_weight)
+    return (
+        torch._C._functorch.peek_interpreter_stack() is None
+        and not torch._C._len_torch_dispatch_stack()
+        and torch._C._get_tracing_state() is None
+        and _is_plain(x)
+        and _is_plain(y)
+        and (weight is None or _is_plain(weight))
+        and (pos_weight is None or _is_plain(pos_weight))
+        and _fits(name, x, y, weight, pos_weight)
+    )
 
 
 def _fits(name: str, x: Tensor, y: Tensor, weight: Any, pos_weight: Any) -> bool:
-    if x.dtype not in _FLOATS or y.dtype.is_complex or (not x.ndim and name in _OF_CLASSES):
+    if torch.is_grad_enabled() and (
+        y.requires_grad
+        or (weight is not None and weight.requires_grad)
+        or (pos_weight is not None and pos_weight.requires_grad)
+        or torch.autograd.forward_ad._current_level >= 0
+    ):
         return False
-    if torch.is_grad_enabled():
-        for tensor in (y, weight, pos_weight):
-            if tensor is not None and tensor.requires_grad:
-                return False
-        if torch.autograd.forward_ad._current_level >= 0:
-            return False
-    if name not in _OF_CLASSES:
-        return x.shape == y.shape and y.dtype in _FLOATS
-    return True
+    if name in _OF_CLASSES:
+        return x.dtype in _FLOATS and not y.dtype.is_complex and x.ndim > 0
+    return x.dtype in _FLOATS and y.dtype in _FLOATS and x.shape == y.shape
 
 
-def _keywords(
-    name: str, weight: Any, pos_weight: Any, ignore_index: int, first: float, second: float,
-    reduction: str,
-) -> dict[str, Any]:  # fmt: skip
+def _prepare(name: str, ignore_index: Any, first: Any, second: Any, reduction: Any) -> Prepared:
+    """The loss with its options."""
     options: dict[str, Any] = {"reduction": reduction}
     for keyword, number in zip(_NUMBERS[name], (first, second), strict=False):
         options[keyword] = None if keyword == "alpha" and number < 0 else number
-    if weight is not None:
-        options[_WEIGHT.get(name, "weight")] = weight.detach()
-    if pos_weight is not None:
-        options["pos_weight"] = pos_weight.detach()
-    if ignore_index != -100:
+    if name in _OF_CLASSES:
         options["ignore_index"] = ignore_index
-    return options
+    return Prepared(name, **options)
+
+
+_prepared_once = lru_cache(256, typed=True)(_prepare)
+
+
+def _prepared(name: str, ignore_index: Any, first: Any, second: Any, reduction: Any) -> Prepared:
+    """The same; what has been made is kept, of numbers and names that cannot change."""
+    plain = type(ignore_index) is int and type(reduction) is str
+    if plain and type(first) in _NUMERIC and type(second) in _NUMERIC:
+        return _prepared_once(name, ignore_index, first, second, reduction)
+    return _prepare(name, ignore_index, first, second, reduction)
 
 
 def _of_losses(x: Tensor) -> torch.dtype:
@@ -210,42 +218,86 @@ def _of_losses(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype is torch.float64 else torch.float32
 
 
+def _call(
+    what: int, x: Tensor, y: Tensor, upstream: Any, out: Any, name: str, weight: Any,
+    pos_weight: Any, *options: Any,
+) -> Any:  # fmt: skip
+    """One visit of the engine to x, from which no gradient is to flow."""
+    prepared = _prepared(name, *options)
+    if y.requires_grad:
+        y = y.detach()
+    if weight is None and pos_weight is None:
+        return call(prepared, what, x, y, None, None, upstream, out)
+    weights = {}
+    if weight is not None:
+        weights[_WEIGHT.get(name, "weight")] = weight.detach()
+    if pos_weight is not None:
+        weights["pos_weight"] = pos_weight.detach()
+    return call(prepared, what, x, y, None, None, upstream, out, **weights)
+
+
 def _value(x: Tensor, name: str, y: Tensor, *rest: Any) -> Tensor:
-    found = call(
-        _PREPARED[name], VALUE, x.detach(), y.detach(), None, None, **_keywords(name, *rest)
-    )
+    found = _call(VALUE, x.detach(), y, None, None, name, *rest)
     return torch.from_numpy(np.asarray(found))
 
 
-def _gradient(out: Tensor, upstream: Tensor, x: Tensor, name: str, y: Tensor, *rest: Any) -> Tensor:
-    """The gradient times what comes from upstream, into `out`, which may be x."""
+def _room(x: Tensor) -> Tensor | None:
+    """New memory for a gradient, where NumPy does not know its dtype; else the engine has it."""
+    if x.dtype is not torch.bfloat16:
+        return None
+    bits = np.empty_like(x.detach().view(torch.int16).numpy())
+    return torch.from_numpy(bits).view(torch.bfloat16)
+
+
+def _like(x: Tensor, grad: Any) -> Tensor:
+    """A gradient that the engine has made as a tensor."""
+    found = torch.from_numpy(grad)
+    return found if found.dtype is x.dtype else found.to(x.dtype)
+
+
+def _gradient(out: Any, upstream: Tensor, x: Tensor, name: str, y: Tensor, *rest: Any) -> Tensor:
+    """The gradient times what comes from upstream, into `out`, which may be x.
+
+    New memory is NumPy's, which asks for huge pages: to fill them takes less than half the time.
+    """
     by = upstream.item() if upstream.ndim == 0 else upstream.detach()
-    call(
-        _PREPARED[name], GRAD, x.detach(), y.detach(), None, None, by, out, **_keywords(name, *rest)
-    )
-    return out
+    out = _room(x) if out is None else out
+    found = _call(GRAD, x.detach(), y, by, out, name, *rest)
+    return _like(x, found) if out is None else out
 
 
 Given = tuple[Any, ...]  # name, target, weight, pos_weight, ignore_index, first, second, reduction
 
 
 class _Loss(torch.autograd.Function):
-    """Value forward, gradient backward: right for any upstream, again and again."""
+    """Value forward, gradient backward: right for any upstream, again and again.
+
+    Of small inputs the gradient comes with the value, in one call, and serves where upstream is 1.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, given: Given) -> Tensor:
-        ctx.save_for_backward(x, given[1])
-        ctx.given = given
-        return _value(x, *given)
+        ctx.save_for_backward(x, given[1], *given[2:4])
+        ctx.given, ctx.ready = given, None
+        if x.numel() > _SMALL or given[-1] == "none":
+            return _value(x, *given)
+        name, y, *rest = given
+        out = _room(x)
+        found, grad = _call(VALUE | GRAD, x.detach(), y, None, out, name, *rest)
+        ctx.ready = _like(x, grad) if out is None else out
+        return torch.from_numpy(np.asarray(found))
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        x, _ = ctx.saved_tensors
+        x, *_ = ctx.saved_tensors  # which none has changed meanwhile
         if torch.is_grad_enabled():  # to be differentiated once more
             loss = _formula(x, *ctx.given)
             (grad,) = torch.autograd.grad(loss, x, upstream.to(loss.dtype), create_graph=True)
             return grad, None
-        return _gradient(torch.empty_like(x), upstream, x, *ctx.given), None
+        ready, ctx.ready = ctx.ready, None
+        if ready is not None and upstream.item() == 1:
+            return ready, None
+        return _gradient(None, upstream, x, *ctx.given), None
 
 
 class _InPlace(torch.autograd.Function):
@@ -255,10 +307,7 @@ class _InPlace(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, given: Given) -> Tensor:
         name, y, *rest = given
         ctx.grad = x.detach()
-        found, _ = call(
-            _PREPARED[name], VALUE | GRAD, ctx.grad, y.detach(), None, None, None, ctx.grad,
-            **_keywords(name, *rest),
-        )  # fmt: skip
+        found, _ = _call(VALUE | GRAD, ctx.grad, y, None, ctx.grad, name, *rest)
         torch.autograd.graph.increment_version(x)
         return torch.from_numpy(np.asarray(found))
 
@@ -396,11 +445,8 @@ class _Head:
 
     def call(self, what: int, part: slice, z: Tensor, how: str, by: Any = None) -> Any:
         out = z if what & GRAD else None
-        options = _keywords(
-            "cross_entropy", self.weight, None, -100, self.smoothing, 0.0, how
-        )  # what is ignored is gone
-        target = self.target[part]
-        return call(_PREPARED["cross_entropy"], what, z, target, None, None, by, out, **options)
+        given = self.weight, None, -100, self.smoothing, 0.0, how  # what is ignored is gone
+        return _call(what, z, self.target[part], by, out, "cross_entropy", *given)
 
     def value(self) -> Tensor:
         """The loss alone."""
