@@ -249,6 +249,11 @@ def _room(x: Tensor) -> Tensor | None:
     return torch.from_numpy(bits).view(torch.bfloat16)
 
 
+def _empty(dtype: torch.dtype, *shape: int) -> Tensor:
+    """New memory from NumPy, see `_gradient`."""
+    return torch.from_numpy(np.empty(shape, f"i{dtype.itemsize}")).view(dtype)
+
+
 def _like(x: Tensor, grad: Any) -> Tensor:
     """A gradient that the engine has made as a tensor."""
     found = torch.from_numpy(grad)
@@ -433,7 +438,7 @@ class _Head:
     def chunks(self) -> Any:
         """The rows of each chunk, as slices, and room for its logits."""
         n = len(self.h)
-        room = self.h.new_empty((min(self.chunk, n), len(self.W)))
+        room = _empty(self.h.dtype, min(self.chunk, n), len(self.W))
         for first in range(0, n, self.chunk):
             part = slice(first, min(first + self.chunk, n))
             z = room[: part.stop - first]
@@ -468,7 +473,7 @@ class _Head:
         """The loss, and the gradients of input, weight and bias that are needed."""
         wide = self.W.dtype if self.W.dtype in (torch.float32, torch.float64) else torch.float32
         dh = torch.empty_like(self.h) if needs[0] else None
-        dW = torch.zeros_like(self.W, dtype=wide) if needs[1] else None
+        dW = _empty(wide, *self.W.shape).zero_() if needs[1] else None
         db = self.W.new_zeros(len(self.W), dtype=wide) if needs[2] else None
         by: Any = 1.0
         if self.reduction == "mean":
