@@ -81,6 +81,7 @@ _NUMBERS: dict[str, tuple[str, ...]] = {
 _OF_CLASSES = frozenset(("cross_entropy", "nll", "focal"))
 _WEIGHT = {"focal": "alpha"}
 _NUMERIC = frozenset((int, float))
+_AT_ONCE = 1024  # classes whose products are added up at a time
 _SMALL = 1 << 14  # numbers of an input whose gradient comes with the value
 
 
@@ -473,7 +474,9 @@ class _Head:
         """The loss, and the gradients of input, weight and bias that are needed."""
         wide = self.W.dtype if self.W.dtype in (torch.float32, torch.float64) else torch.float32
         dh = torch.empty_like(self.h) if needs[0] else None
-        dW = _empty(wide, *self.W.shape).zero_() if needs[1] else None
+        dW = _empty(wide, *self.W.shape) if needs[1] else None
+        if dW is not None and not len(self.h):
+            dW.zero_()
         db = self.W.new_zeros(len(self.W), dtype=wide) if needs[2] else None
         by: Any = 1.0
         if self.reduction == "mean":
@@ -491,16 +494,27 @@ class _Head:
                 self.call(GRAD, part, z, how, per_row)
             if dh is not None:
                 torch.mm(z, self.W, out=dh[part])
-            if dW is not None and wide is self.W.dtype:
-                dW.addmm_(z.t(), self.h[part])
-            elif dW is not None:
-                dW += z.t() @ self.h[part]
+            if dW is not None:
+                _add_product(dW, z, self.h[part], part.start == 0)
             if db is not None:
                 db += z.sum(0, dtype=wide)
         if dh is not None and self.kept is not None:
             dh = dh.new_zeros(self.rows).index_copy_(0, self.kept, dh)
-        found = [dh, *(None if x is None else x.to(self.W.dtype) for x in (dW, db))]
-        return self.reduced(total), found
+        if dW is not None and wide is not self.W.dtype:
+            dW = _empty(self.W.dtype, *self.W.shape).copy_(dW)
+        return self.reduced(total), [dh, dW, None if db is None else db.to(self.W.dtype)]
+
+
+def _add_product(total: Tensor, z: Tensor, h: Tensor, begins: bool) -> None:
+    """Adds the product of transposed z and h; or begins with it. Products of half types are rounded
+    to them, and added in float32: some classes at a time, which stay in the caches meanwhile."""
+    if total.dtype is z.dtype:
+        torch.mm(z.t(), h, out=total) if begins else total.addmm_(z.t(), h)
+        return
+    for first in range(0, len(total), _AT_ONCE):
+        part = total[first : first + _AT_ONCE]
+        product = z[:, first : first + _AT_ONCE].t() @ h
+        part.copy_(product) if begins else part.add_(product.to(total.dtype))
 
 
 def _refuse_index(target: Tensor, classes: int, ignored: int) -> None:
@@ -575,7 +589,7 @@ def linear_cross_entropy(
 
     It is ``cross_entropy(linear(input, linear_weight, linear_bias), target)``, some rows at a time:
     beside the gradients it takes the memory of `chunk` rows of logits; where rows are ignored, that
-    of a copy of the others; of half types, that of two more gradients of the weights.
+    of a copy of the others; of half types, that of the weights in float32.
 
     Parameters
     ----------

@@ -534,8 +534,9 @@ def head(dtype, bias):
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_linear_cross_entropy(dtype, bias, reduction, weighted):
-    """In chunks that do not divide the rows; twice through one graph; with any upstream."""
+def test_linear_cross_entropy(dtype, bias, reduction, weighted, monkeypatch):
+    """In chunks that do not divide rows and classes; twice through one graph; any upstream."""
+    monkeypatch.setattr(ce.torch, "_AT_ONCE", 5)
     target, leaves = head(dtype, bias)
     weight = torch.rand(13).to(dtype) if weighted else None
     options = {"reduction": reduction, "label_smoothing": 0.1}
