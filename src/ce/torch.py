@@ -1,9 +1,10 @@
 """The losses of `torch.nn.functional` and `torch.nn`, on a CPU by `ce`, with autograd.
 
-``import ce.torch as F`` stands where ``import torch.nn.functional as F`` did for losses: the same
-names, signatures and order of arguments; the classes are subclasses of torch's. The value is
-computed in the forward pass, the gradient in the backward pass, each in one visit to memory.
-``inplace=True`` writes the gradient over the input, which saves the memory of another array.
+``import ce.torch as F`` stands where ``import torch.nn.functional as F`` did, or ``as nn`` where
+``import torch.nn as nn``: the losses have the same names, signatures and order of arguments, the
+classes are subclasses of torch's, and what is no loss (``F.relu``, ``nn.Linear``) is torch's own.
+The value is computed in the forward pass, the gradient in the backward pass, each in one visit to
+memory. ``inplace=True`` writes the gradient over the input, which saves another array.
 
 What `ce` does not serve goes to torch's own functions: other devices, subclasses of tensors,
 `torch.func` transforms, sparse tensors, targets that require a gradient, shapes that broadcast.
@@ -306,6 +307,10 @@ class _Loss(torch.autograd.Function):
         return _gradient(None, upstream, x, *ctx.given), None
 
 
+# Without what `Function.apply` does for transforms of torch.func, in none of which it is called.
+_apply_loss: Any = super(torch.autograd.Function, _Loss).apply
+
+
 class _InPlace(torch.autograd.Function):
     """The gradient over the input, in the forward pass; then times what comes from upstream."""
 
@@ -410,7 +415,7 @@ def _loss(
     if not (x.requires_grad and torch.is_grad_enabled()):
         return _value(x, *given)
     if not inplace:
-        return _Loss.apply(x, given)  # type: ignore[no-any-return,no-untyped-call]
+        return _apply_loss(torch._C._functorch.unwrap_if_dead(x), given)  # type: ignore[no-any-return]
     if x.is_leaf or (x._is_view() and x._base is not None and x._base.is_leaf):
         raise ValueError("input is a leaf, whose values would be lost; pass inplace=False")
     return _InPlace.apply(x, given)  # type: ignore[no-any-return,no-untyped-call]
@@ -1488,3 +1493,15 @@ class LinearCrossEntropyLoss(getattr(torch.nn, "LinearCrossEntropyLoss", torch.n
             weight=self.weight, reduction=self.reduction, ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing, options=self.options, chunk=self.chunk,
         )  # fmt: skip
+
+
+# -- what is no loss of ours ----------------------------------------------------------------------
+
+
+def __getattr__(name: str) -> Any:
+    """It is that of `torch.nn.functional`, or of `torch.nn`."""
+    if not name.startswith("__"):
+        for module in (functional, torch.nn):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}, nor has torch.nn")

@@ -391,6 +391,12 @@ def test_transforms():
         )
         torch.testing.assert_close(ours, theirs)
     torch.autograd.functional.hessian(lambda z: ce.torch.cross_entropy(z, y), z)
+    leaked = []
+    torch.func.grad(lambda z: leaked.append(z) or z.sum())(z)
+    truth = functional.cross_entropy(z, y)
+    with torch.no_grad():
+        torch.testing.assert_close(ce.torch.cross_entropy(leaked[0], y), truth)
+    torch.testing.assert_close(ce.torch.cross_entropy(leaked[0], y).detach(), truth)
 
 
 def test_functions_know_torchs_old_options():
@@ -707,6 +713,24 @@ def test_several_processes(tmp_path):
         timeout=300, check=False,
     )  # fmt: skip
     assert done.stdout == "done\n", done.stderr
+
+
+def test_what_is_no_loss():
+    """Is torch's, so that one import can change; compiled, too."""
+    assert ce.torch.relu is functional.relu
+    assert ce.torch.Linear is torch.nn.Linear
+    assert ce.torch.init is torch.nn.init
+    assert ce.torch.CrossEntropyLoss is not torch.nn.CrossEntropyLoss
+    with pytest.raises(AttributeError, match="no attribute 'cros_entropy'"):
+        ce.torch.cros_entropy  # noqa: B018
+    assert not hasattr(ce.torch, "__wrapped__")
+    x, y = problem("cross_entropy", torch.float32)
+
+    def loss(x, y):
+        return ce.torch.cross_entropy(ce.torch.relu(x), y)
+
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(loss, fullgraph=True, backend="aot_eager")(x, y), loss(x, y))
 
 
 def test_examples_run():
