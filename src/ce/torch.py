@@ -23,13 +23,17 @@ tensor([[-0.3330,  0.1670,  0.1670],
 
 from __future__ import annotations
 
+import ctypes
+import inspect
+import mmap
+import sys
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import functional as torchs
 
 from ce._core import GRAD, VALUE, Prepared, call
 
@@ -41,7 +45,6 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
-    "LinearCrossEntropyLoss",
     "MSELoss",
     "NLLLoss",
     "SigmoidFocalLoss",
@@ -61,6 +64,9 @@ __all__ = [
 ]
 
 _FLOATS = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
+_INDICES = frozenset(
+    (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32)
+)
 _PLAIN = frozenset((Tensor, torch.nn.Parameter))
 # Of the two numbers that a loss may have, beside tensors: its options by keyword. All that a loss
 # is told goes through torch's dispatcher as (name, input, target, weight, pos_weight, ignore_index,
@@ -80,9 +86,13 @@ _NUMBERS: dict[str, tuple[str, ...]] = {
     "kl_div_log": (),
 }
 _OF_CLASSES = frozenset(("cross_entropy", "nll", "focal"))
+_BINARY = frozenset(("bce", "bce_with_logits", "sigmoid_focal"))
 _WEIGHT = {"focal": "alpha"}
 _NUMERIC = frozenset((int, float))
 _AT_ONCE = 1024  # classes whose products are added up at a time
+_PAGE, _LARGE = mmap.PAGESIZE, 1 << 22  # bytes
+_HUGE = getattr(mmap, "MADV_HUGEPAGE", None)
+_madvise = None if _HUGE is None else ctypes.CDLL(None).madvise
 _SMALL = 1 << 14  # numbers of an input whose gradient comes with the value
 
 
@@ -101,8 +111,9 @@ def _focal(
     input: Tensor, target: Tensor, weight: Any, ignore: int, gamma: float, how: str
 ) -> Tensor:
     axis = min(1, input.ndim - 1)
-    nll = functional.nll_loss if input.ndim > 1 else _single_nll
-    log_p = -nll(functional.log_softmax(input, axis), target, ignore_index=ignore, reduction="none")
+    target = target.long()
+    nll = torchs.nll_loss if input.ndim > 1 else _single_nll
+    log_p = -nll(torchs.log_softmax(input, axis), target, ignore_index=ignore, reduction="none")
     loss = -((-torch.expm1(log_p)) ** gamma) * log_p
     counted = target != ignore
     if weight is not None:
@@ -111,13 +122,13 @@ def _focal(
 
 
 def _single_nll(log_p: Tensor, target: Tensor, **options: Any) -> Tensor:
-    return functional.nll_loss(log_p[None], target[None], **options)[0]
+    return torchs.nll_loss(log_p[None], target[None], **options)[0]
 
 
 def _sigmoid_focal(
     input: Tensor, target: Tensor, weight: Any, gamma: float, alpha: float, how: str
 ) -> Tensor:
-    ce = functional.binary_cross_entropy_with_logits(input, target, reduction="none")
+    ce = torchs.binary_cross_entropy_with_logits(input, target, reduction="none")
     p = torch.sigmoid(input)
     loss = ce * (p * (1 - target) + (1 - p) * target) ** gamma
     if alpha >= 0:
@@ -131,33 +142,41 @@ def _formula(
     x: Tensor, name: str, y: Tensor, weight: Any, pos_weight: Any, ignore_index: int,
     first: float, second: float, reduction: str,
 ) -> Tensor:  # fmt: skip
-    """The loss by torch's own functions."""
+    """The loss by torch's own functions, of dtypes that they take together."""
+    if name in _OF_CLASSES:
+        y = y if y.is_floating_point() or y.dtype is torch.uint64 else y.long()
+        weight = None if weight is None else weight.to(x.dtype)
+    elif x.dtype is not y.dtype and x.dtype in _FLOATS and y.dtype in _FLOATS:
+        dtype = torch.promote_types(x.dtype, y.dtype)
+        x, y = x.to(dtype), y.to(dtype)
+    elif name in _BINARY and not y.is_floating_point() and not y.is_complex():
+        y = y.to(x.dtype)
     if name == "cross_entropy":
-        return functional.cross_entropy(
+        return torchs.cross_entropy(
             x, y, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=first
         )
     if name == "nll":
-        return functional.nll_loss(x, y, weight, ignore_index=ignore_index, reduction=reduction)
+        return torchs.nll_loss(x, y, weight, ignore_index=ignore_index, reduction=reduction)
     if name == "focal":
         return _focal(x, y, weight, ignore_index, first, reduction)
     if name == "bce":
-        return functional.binary_cross_entropy(x, y, weight, reduction=reduction)
+        return torchs.binary_cross_entropy(x, y, weight, reduction=reduction)
     if name == "bce_with_logits":
-        return functional.binary_cross_entropy_with_logits(
+        return torchs.binary_cross_entropy_with_logits(
             x, y, weight, reduction=reduction, pos_weight=pos_weight
         )
     if name == "sigmoid_focal":
         return _sigmoid_focal(x, y, weight, first, second, reduction)
     weighted = {} if weight is None else {"weight": weight}  # which older ones do not have
     if name == "mse":
-        return functional.mse_loss(x, y, reduction=reduction, **weighted)
+        return torchs.mse_loss(x, y, reduction=reduction, **weighted)
     if name == "l1":
-        return functional.l1_loss(x, y, reduction=reduction, **weighted)
+        return torchs.l1_loss(x, y, reduction=reduction, **weighted)
     if name == "huber":
-        return functional.huber_loss(x, y, reduction=reduction, delta=first, **weighted)
+        return torchs.huber_loss(x, y, reduction=reduction, delta=first, **weighted)
     if name == "smooth_l1":
-        return functional.smooth_l1_loss(x, y, reduction=reduction, beta=first)
-    return functional.kl_div(x, y, reduction=reduction, log_target=name == "kl_div_log")
+        return torchs.smooth_l1_loss(x, y, reduction=reduction, beta=first)
+    return torchs.kl_div(x, y, reduction=reduction, log_target=name == "kl_div_log")
 
 
 # -- what is served -------------------------------------------------------------------------------
@@ -182,15 +201,18 @@ def _serves(name: str, x: Any, y: Any, weight: Any, pos_weight: Any) -> bool:
 
 
 def _fits(name: str, x: Tensor, y: Tensor, weight: Any, pos_weight: Any) -> bool:
-    if torch.is_grad_enabled() and (
-        y.requires_grad
-        or (weight is not None and weight.requires_grad)
-        or (pos_weight is not None and pos_weight.requires_grad)
-        or torch.autograd.forward_ad._current_level >= 0
+    if torch.autograd.forward_ad._current_level >= 0 or (
+        torch.is_grad_enabled()
+        and (
+            y.requires_grad
+            or (weight is not None and weight.requires_grad)
+            or (pos_weight is not None and pos_weight.requires_grad)
+        )
     ):
         return False
     if name in _OF_CLASSES:
-        return x.dtype in _FLOATS and not y.dtype.is_complex and x.ndim > 0
+        fits = x.ndim > 1 or (x.ndim == 1 and (y.ndim == 0 or y.is_floating_point()))
+        return fits and x.dtype in _FLOATS and not y.dtype.is_complex
     return x.dtype in _FLOATS and y.dtype in _FLOATS and x.shape == y.shape
 
 
@@ -204,7 +226,7 @@ def _prepare(name: str, ignore_index: Any, first: Any, second: Any, reduction: A
     return Prepared(name, **options)
 
 
-_prepared_once = lru_cache(256, typed=True)(_prepare)
+_prepared_once = lru_cache(256)(_prepare)
 
 
 def _prepared(name: str, ignore_index: Any, first: Any, second: Any, reduction: Any) -> Prepared:
@@ -226,16 +248,27 @@ def _call(
 ) -> Any:  # fmt: skip
     """One visit of the engine to x, from which no gradient is to flow."""
     prepared = _prepared(name, *options)
+    normalizer = None  # torch's weighted mean of this one loss divides by the number of elements
+    if name == "huber" and weight is not None and options[-1] == "mean" and x.numel():
+        normalizer = float(x.numel())
     if y.requires_grad:
         y = y.detach()
-    if weight is None and pos_weight is None:
-        return call(prepared, what, x, y, None, None, upstream, out)
     weights = {}
     if weight is not None:
         weights[_WEIGHT.get(name, "weight")] = weight.detach()
     if pos_weight is not None:
         weights["pos_weight"] = pos_weight.detach()
-    return call(prepared, what, x, y, None, None, upstream, out, **weights)
+    try:
+        return call(prepared, what, x, y, None, normalizer, upstream, out, **weights)
+    except ValueError as error:
+        if name in _OF_CLASSES and x.ndim > 2 and y.shape == x.shape[:-1] != x.shape[:1]:
+            raise ValueError(
+                f"input has shape {tuple(x.shape)}, target {tuple(y.shape)}: the classes are axis "
+                "1; pass input.transpose(1, -1) or input.flatten(0, -2) and target.flatten()"
+            ) from None
+        if name == "bce" and "not in [0, 1]" in str(error):
+            raise ValueError(f"{error}; of logits take binary_cross_entropy_with_logits") from None
+        raise
 
 
 def _value(x: Tensor, name: str, y: Tensor, *rest: Any) -> Tensor:
@@ -243,37 +276,55 @@ def _value(x: Tensor, name: str, y: Tensor, *rest: Any) -> Tensor:
     return torch.from_numpy(np.asarray(found))
 
 
+def _huge(x: Tensor) -> Tensor:
+    """New memory, for which huge pages are asked: to fill them takes less than half the time."""
+    first, end = -(-x.data_ptr() // _PAGE) * _PAGE, x.data_ptr() + x.numel() * x.itemsize
+    if _madvise is not None and end - first >= _LARGE:
+        _madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), _HUGE)
+    return x
+
+
 def _room(x: Tensor) -> Tensor | None:
-    """New memory for a gradient, where NumPy does not know its dtype; else the engine has it."""
-    if x.dtype is not torch.bfloat16:
+    """Memory for a gradient; None where it is small, and the engine makes it sooner."""
+    if x.numel() * x.itemsize < _LARGE and x.dtype is not torch.bfloat16:
         return None
-    bits = np.empty_like(x.detach().view(torch.int16).numpy())
-    return torch.from_numpy(bits).view(torch.bfloat16)
-
-
-def _empty(dtype: torch.dtype, *shape: int) -> Tensor:
-    """New memory from NumPy, see `_gradient`."""
-    return torch.from_numpy(np.empty(shape, f"i{dtype.itemsize}")).view(dtype)
-
-
-def _like(x: Tensor, grad: Any) -> Tensor:
-    """A gradient that the engine has made as a tensor."""
-    found = torch.from_numpy(grad)
-    return found if found.dtype is x.dtype else found.to(x.dtype)
+    return _huge(torch.empty_like(x))
 
 
 def _gradient(out: Any, upstream: Tensor, x: Tensor, name: str, y: Tensor, *rest: Any) -> Tensor:
-    """The gradient times what comes from upstream, into `out`, which may be x.
-
-    New memory is NumPy's, which asks for huge pages: to fill them takes less than half the time.
-    """
+    """The gradient times what comes from upstream, into `out`, which may be x, or new memory."""
     by = upstream.item() if upstream.ndim == 0 else upstream.detach()
     out = _room(x) if out is None else out
     found = _call(GRAD, x.detach(), y, by, out, name, *rest)
-    return _like(x, found) if out is None else out
+    return torch.from_numpy(found) if out is None else out
 
 
 Given = tuple[Any, ...]  # name, target, weight, pos_weight, ignore_index, first, second, reduction
+
+
+def _keep(ctx: Any, x: Tensor | None, given: Given) -> None:
+    """For the backward pass, which finds out if one of the tensors has changed."""
+    ctx.save_for_backward(x, *given[1:4])
+    ctx.name, ctx.rest = given[0], given[4:]
+
+
+def _kept(ctx: Any) -> tuple[Tensor, Given]:
+    x, *tensors = ctx.saved_tensors
+    return x, (ctx.name, *tensors, *ctx.rest)
+
+
+def _transforms() -> bool:
+    """Whether a backward pass is itself transformed by torch."""
+    level: int = torch.autograd.forward_ad._current_level
+    return level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _torchs_gradient(x: Tensor, upstream: Tensor, given: Given) -> Tensor:
+    """The same by torch's formula; with a graph of its own if there is to be one."""
+    graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        loss = _formula(x, *given)
+        return torch.autograd.grad(loss, x, upstream.to(loss.dtype), create_graph=graph)[0]
 
 
 class _Loss(torch.autograd.Function):
@@ -284,51 +335,100 @@ class _Loss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, given: Given) -> Tensor:
-        ctx.save_for_backward(x, given[1], *given[2:4])
-        ctx.given, ctx.ready = given, None
+        _keep(ctx, x, given)
+        ctx.ready = None
         if x.numel() > _SMALL or given[-1] == "none":
             return _value(x, *given)
         name, y, *rest = given
         out = _room(x)
         found, grad = _call(VALUE | GRAD, x.detach(), y, None, out, name, *rest)
-        ctx.ready = _like(x, grad) if out is None else out
+        ctx.ready = torch.from_numpy(grad) if out is None else out
         return torch.from_numpy(np.asarray(found))
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        x, *_ = ctx.saved_tensors  # which none has changed meanwhile
+        x, given = _kept(ctx)
+        if _transforms():
+            return _torchs_gradient(x, upstream, given), None
         if torch.is_grad_enabled():  # to be differentiated once more
-            loss = _formula(x, *ctx.given)
-            (grad,) = torch.autograd.grad(loss, x, upstream.to(loss.dtype), create_graph=True)
-            return grad, None
+            return _Gradient.apply(upstream, x, given), None  # type: ignore[no-untyped-call]
         ready, ctx.ready = ctx.ready, None
         if ready is not None and upstream.item() == 1:
             return ready, None
-        return _gradient(None, upstream, x, *ctx.given), None
+        return _gradient(None, upstream, x, *given), None
 
 
 # Without what `Function.apply` does for transforms of torch.func, in none of which it is called.
 _apply_loss: Any = super(torch.autograd.Function, _Loss).apply
 
 
+class _Gradient(torch.autograd.Function):
+    """The gradient, whose own gradients are those of torch's formula."""
+
+    @staticmethod
+    def forward(ctx: Any, upstream: Tensor, x: Tensor, given: Given) -> Tensor:
+        ctx.save_for_backward(upstream, x, *given[1:4])
+        ctx.name, ctx.rest = given[0], given[4:]
+        return _gradient(None, upstream, x, *given)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> Any:
+        upstream, x, *tensors = ctx.saved_tensors
+        graph = torch.is_grad_enabled()
+        needed = [i for i in (0, 1) if ctx.needs_input_grad[i]]
+        with torch.enable_grad():
+            by = upstream if upstream.requires_grad else upstream.detach().requires_grad_()
+            loss = _formula(x, ctx.name, *tensors, *ctx.rest)
+            (grad,) = torch.autograd.grad(loss, x, by.to(loss.dtype), create_graph=True)
+            found = torch.autograd.grad(
+                grad, [(by, x)[i] for i in needed], v, create_graph=graph, materialize_grads=True
+            )
+        results: list[Any] = [None, None, None]
+        for i, result in zip(needed, found, strict=True):
+            results[i] = result
+        return tuple(results)
+
+
 class _InPlace(torch.autograd.Function):
-    """The gradient over the input, in the forward pass; then times what comes from upstream."""
+    """The gradient over the input: in the forward pass, then times what comes from upstream.
+
+    Of float16, which would lose what is small before it is scaled, in the backward pass.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, given: Given) -> Tensor:
+        ctx.over = x.detach()
+        ctx.late = x.dtype is torch.float16
+        if ctx.late:
+            _keep(ctx, x, given)
+            return _value(x, *given)
         name, y, *rest = given
-        ctx.grad = x.detach()
-        found, _ = _call(VALUE | GRAD, ctx.grad, y, None, ctx.grad, name, *rest)
-        torch.autograd.graph.increment_version(x)
+        try:
+            found, _ = _call(VALUE | GRAD, ctx.over, y, None, ctx.over, name, *rest)
+        finally:  # a signal may have stopped it half-way
+            torch.autograd.graph.increment_version(x)
+        ctx.version = x._version
         return torch.from_numpy(np.asarray(found))
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        grad, ctx.grad = ctx.grad, None
+        grad = ctx.over
         if grad is None:
             raise RuntimeError("a loss in place has one backward pass, and this is a second one")
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or _transforms():
             raise RuntimeError("a loss in place has no second derivative; pass inplace=False")
+        if ctx.late:
+            x, given = _kept(ctx)
+            ctx.over = None
+            _gradient(grad, upstream, x, *given)
+            torch.autograd.graph.increment_version(x)
+            return grad, None
+        if grad._version != ctx.version:
+            raise RuntimeError(
+                "the input of a loss in place, which holds its gradient, has been modified by an "
+                "inplace operation since; pass inplace=False"
+            )
+        ctx.over = None
         if upstream.ndim:
             per_item = upstream.ndim < grad.ndim
             grad.mul_(upstream.unsqueeze(min(1, upstream.ndim)) if per_item else upstream)
@@ -345,7 +445,8 @@ def _value_op(
     x: Tensor, name: str, y: Tensor, weight: Tensor | None, pos_weight: Tensor | None,
     ignore_index: int, first: float, second: float, reduction: str,
 ) -> Tensor:  # fmt: skip
-    return _value(x, name, y, weight, pos_weight, ignore_index, first, second, reduction)
+    given = name, y, weight, pos_weight, ignore_index, first, second, reduction
+    return _value(x, *given).contiguous()
 
 
 @_value_op.register_fake
@@ -369,7 +470,11 @@ def _gradient_op(
 ) -> None:  # fmt: skip
     """The gradient in the place of x."""
     given = name, y, weight, pos_weight, ignore_index, first, second, reduction
-    _gradient(x, upstream, x, *given)
+    here = x.untyped_storage().data_ptr()
+    if any(t is not None and t.untyped_storage().data_ptr() == here for t in given[1:4]):
+        x.copy_(_gradient(None, upstream, x, *given))  # the copy of x has been left out
+    else:
+        _gradient(x, upstream, x, *given)
 
 
 class _Compiled(torch.autograd.Function):
@@ -405,6 +510,8 @@ def _loss(
     name: str, x: Any, y: Any, weight: Any = None, pos_weight: Any = None, ignore_index: int = -100,
     first: float = 0.0, second: float = 0.0, reduction: str = "mean", inplace: bool = False,
 ) -> Tensor:  # fmt: skip
+    if isinstance(first, Tensor):  # it may change later
+        first = first.item()
     given = name, y, weight, pos_weight, ignore_index, first, second, reduction
     if torch.compiler.is_compiling():
         if _is_compiled(name, x, y, weight, pos_weight):
@@ -430,11 +537,15 @@ class _Head:
     Rows that are ignored are dropped before the products.
     """
 
-    def __init__(self, given: tuple[Any, ...], chunk: int) -> None:
-        h, self.W, target, self.bias, self.weight, ignore, self.smoothing, self.reduction = given
-        _refuse_index(target, len(self.W), ignore)
-        self.kept = torch.nonzero(target != ignore).squeeze(1) if (target == ignore).any() else None
-        self.h = h if self.kept is None else h[self.kept]
+    def __init__(self, h: Tensor, W: Tensor, bias: Any, given: Given, chunk: int) -> None:
+        target, self.weight, ignored, self.smoothing, self.reduction = given
+        self.W, self.bias = W.detach(), None if bias is None else bias.detach()
+        target = target.long()  # 8 bits cannot tell -100 from a class
+        _refuse_index(target, len(W), ignored)
+        self.kept = (
+            torch.nonzero(target != ignored).squeeze(1) if (target == ignored).any() else None
+        )
+        self.h = h.detach() if self.kept is None else h.detach()[self.kept]
         self.target = target if self.kept is None else target[self.kept]
         self.rows, self.chunk = h.shape, chunk
         self.divisor = float(len(self.target))
@@ -444,7 +555,7 @@ class _Head:
     def chunks(self) -> Any:
         """The rows of each chunk, as slices, and room for its logits."""
         n = len(self.h)
-        room = _empty(self.h.dtype, min(self.chunk, n), len(self.W))
+        room = _huge(self.h.new_empty((min(self.chunk, n), len(self.W))))
         for first in range(0, n, self.chunk):
             part = slice(first, min(first + self.chunk, n))
             z = room[: part.stop - first]
@@ -473,13 +584,13 @@ class _Head:
     def reduced(self, total: float) -> Tensor:
         if self.reduction == "mean":
             total = total / self.divisor if self.divisor else float("nan")
-        return torch.tensor(total, dtype=_of_losses(self.h))
+        return torch.tensor(total, dtype=_of_losses(self.h), device=self.h.device)
 
     def gradients(self, needs: Any, upstream: Tensor | None = None) -> tuple[Tensor, list[Any]]:
         """The loss, and the gradients of input, weight and bias that are needed."""
         wide = self.W.dtype if self.W.dtype in (torch.float32, torch.float64) else torch.float32
         dh = torch.empty_like(self.h) if needs[0] else None
-        dW = _empty(wide, *self.W.shape) if needs[1] else None
+        dW = _huge(torch.empty_like(self.W, dtype=wide)) if needs[1] else None
         if dW is not None and not len(self.h):
             dW.zero_()
         db = self.W.new_zeros(len(self.W), dtype=wide) if needs[2] else None
@@ -506,7 +617,7 @@ class _Head:
         if dh is not None and self.kept is not None:
             dh = dh.new_zeros(self.rows).index_copy_(0, self.kept, dh)
         if dW is not None and wide is not self.W.dtype:
-            dW = _empty(self.W.dtype, *self.W.shape).copy_(dW)
+            dW = _huge(torch.empty_like(self.W)).copy_(dW)
         return self.reduced(total), [dh, dW, None if db is None else db.to(self.W.dtype)]
 
 
@@ -532,30 +643,34 @@ def _refuse_index(target: Tensor, classes: int, ignored: int) -> None:
 
 
 class _LinearLoss(torch.autograd.Function):
-    """Gradients with the value where it is one number; a row at a time from upstream where not."""
+    """Gradients with the value where it is one number; a row at a time from upstream where not, and
+    of float16, which would lose what is small before it is scaled."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, W: Tensor, bias: Any, given: Given, chunk: int) -> Tensor:
-        ctx.save_for_backward(h, W, bias)
-        ctx.given, ctx.chunk, ctx.ready = given, chunk, None
-        head = _Head(_detached(h, W, bias, given), chunk)
-        if given[-1] == "none":
+        ctx.save_for_backward(h, W, bias, *given[:2])
+        ctx.rest, ctx.chunk, ctx.ready = given[2:], chunk, None
+        head = _Head(h, W, bias, given, chunk)
+        if given[-1] == "none" or h.dtype is torch.float16:
             return head.value()
         loss, ctx.ready = head.gradients(ctx.needs_input_grad)
         return loss
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        h, W, bias = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            loss = _linear_formula(h, W, bias, *ctx.given)
-            wanted = [x for x, n in zip((h, W, bias), ctx.needs_input_grad, strict=False) if n]
-            grads = iter(torch.autograd.grad(loss, wanted, upstream, create_graph=True))
-            return *(next(grads) if n else None for n in ctx.needs_input_grad[:3]), None, None
+        h, W, bias, *tensors = ctx.saved_tensors
+        given, needs = (*tensors, *ctx.rest), ctx.needs_input_grad
+        if torch.is_grad_enabled() or _transforms():
+            graph = torch.is_grad_enabled()
+            with torch.enable_grad():
+                loss = _linear_formula(h, W, bias, *given)
+            wanted = [x for x, n in zip((h, W, bias), needs, strict=False) if n]
+            by = upstream.to(loss.dtype)
+            grads = iter(torch.autograd.grad(loss, wanted, by, create_graph=graph))
+            return *(next(grads) if n else None for n in needs[:3]), None, None
         found, ctx.ready = ctx.ready, None
         if found is None:  # not yet, or no more
-            head = _Head(_detached(h, W, bias, ctx.given), ctx.chunk)
-            _, found = head.gradients(ctx.needs_input_grad, upstream)
+            _, found = _Head(h, W, bias, given, ctx.chunk).gradients(needs, upstream)
         elif upstream.item() != 1:
             for grad in found:
                 if grad is not None:
@@ -563,16 +678,11 @@ class _LinearLoss(torch.autograd.Function):
         return *found, None, None
 
 
-def _detached(h: Tensor, W: Tensor, bias: Any, given: Given) -> tuple[Any, ...]:
-    bias = None if bias is None else bias.detach()
-    return h.detach(), W.detach(), given[0], bias, *given[1:]
-
-
 def _linear_formula(
     h: Tensor, W: Tensor, bias: Any, target: Tensor, weight: Any, ignore_index: int,
     smoothing: float, reduction: str,
 ) -> Tensor:  # fmt: skip
-    logits = functional.linear(h, W, bias)
+    logits = torchs.linear(h, W, bias)
     given = target, weight, None, ignore_index, smoothing, 0.0, reduction
     return _formula(logits, "cross_entropy", *given)
 
@@ -645,26 +755,33 @@ def linear_cross_entropy(
     """
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; it must be at least 1")
+    if torch.is_autocast_enabled("cpu") and input.device.type == "cpu":
+        dtype = torch.get_autocast_dtype("cpu")
+        if input.dtype is not torch.float64:
+            input, linear_weight = input.to(dtype), linear_weight.to(dtype)
+            linear_bias = None if linear_bias is None else linear_bias.to(dtype)
     ignored = -100 if ignore_index is None else ignore_index
     tensors = input, linear_weight, linear_bias
     fits = (
         input.ndim == linear_weight.ndim == 2 and target.ndim == 1 and len(target) == len(input)
+        and (linear_bias is None or linear_bias.shape == linear_weight.shape[:1])
         and all(x is None or x.dtype is input.dtype for x in tensors)
-        and not target.dtype.is_floating_point and input.shape[1] == linear_weight.shape[1]
+        and target.dtype in _INDICES and input.shape[1] == linear_weight.shape[1]
         and not torch.compiler.is_compiling()
         and _serves("cross_entropy", input, target, weight, None)
         and all(x is None or _is_plain(x) for x in tensors)
     )  # fmt: skip
     if not fits:
-        return functional.linear_cross_entropy(
+        return torchs.linear_cross_entropy(
             input, linear_weight, target, linear_bias=linear_bias, weight=weight,
             reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing,
             options=options,
         )  # fmt: skip
+    _prepared("cross_entropy", ignored, label_smoothing, 0.0, reduction)  # or an error
     given = target, weight, ignored, label_smoothing, reduction
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors):
         return _LinearLoss.apply(*tensors, given, chunk)  # type: ignore[no-any-return,no-untyped-call]
-    return _Head(_detached(*tensors, given), chunk).value()
+    return _Head(*tensors, given, chunk).value()
 
 
 # -- the functions: torch's names and order of arguments ------------------------------------------
@@ -679,11 +796,26 @@ class _InPlaceOption:
         super().__init__(*args, **options)
         self.inplace = inplace
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" not in cls.__dict__:  # torch's options, and ours
+            of_torch = inspect.signature(cls.__mro__[2])
+            ours = inspect.Parameter("inplace", inspect.Parameter.KEYWORD_ONLY, default=False)
+            parameters = [*of_torch.parameters.values(), ours]
+            cls.__signature__ = of_torch.replace(parameters=parameters)  # type: ignore[attr-defined]
+
+    def extra_repr(self) -> str:
+        names = [x for x in ("gamma", "alpha") if hasattr(self, x)] + ["inplace"] * self.inplace
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
 
 def _how(reduction: str, size_average: Any, reduce: Any) -> str:
     """The reduction, which torch's oldest two options may say, too."""
     if size_average is None and reduce is None:
         return reduction
+    if torch.compiler.is_compiling():  # what warns cannot be traced
+        sums = "sum" if size_average is False else "mean"
+        return "none" if reduce is False else sums
     return torch.nn._reduction.legacy_get_string(size_average, reduce)
 
 
@@ -862,12 +994,11 @@ def focal_loss(
     >>> round(ce.torch.focal_loss(torch.zeros(1, 2), torch.tensor([0])).item(), 4)
     0.1733
     """
-    weight = alpha
-    if alpha is not None and not isinstance(alpha, Tensor):
+    if alpha is not None and (not isinstance(alpha, Tensor) or alpha.ndim == 0):
         classes = input.shape[min(1, input.ndim - 1)]
-        weight = input.new_full((classes,), alpha, dtype=torch.float64)
+        alpha = torch.as_tensor(alpha, dtype=torch.float64, device=input.device).expand(classes)
     return _loss(
-        "focal", input, target, weight, None, ignore_index, gamma,
+        "focal", input, target, alpha, None, ignore_index, gamma,
         reduction=reduction, inplace=inplace,
     )  # fmt: skip
 
@@ -1403,12 +1534,15 @@ class FocalLoss(_InPlaceOption, torch.nn.Module):
         self.register_buffer("alpha", None if alpha is None else torch.as_tensor(alpha))
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        alpha = self.alpha
         return focal_loss(
-            input, target, gamma=self.gamma, ignore_index=self.ignore_index,
-            alpha=alpha.item() if alpha is not None and alpha.ndim == 0 else alpha,
-            reduction=self.reduction, inplace=self.inplace,
-        )  # fmt: skip
+            input,
+            target,
+            gamma=self.gamma,
+            alpha=self.alpha,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            inplace=self.inplace,
+        )
 
 
 class SigmoidFocalLoss(_InPlaceOption, torch.nn.Module):
@@ -1476,23 +1610,26 @@ class KLDivLoss(_InPlaceOption, torch.nn.KLDivLoss):
         )
 
 
-class LinearCrossEntropyLoss(getattr(torch.nn, "LinearCrossEntropyLoss", torch.nn.Module)):  # type: ignore[misc]
-    """``torch.nn.LinearCrossEntropyLoss``, computed by `linear_cross_entropy`."""
+if hasattr(torch.nn, "LinearCrossEntropyLoss"):  # which older ones do not have
+    __all__ += ["LinearCrossEntropyLoss"]
 
-    chunk = 256
+    class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss):
+        """``torch.nn.LinearCrossEntropyLoss``, computed by `linear_cross_entropy`."""
 
-    def __init__(self, *args: Any, chunk: int = 256, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.chunk = chunk
+        chunk = 256
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        linear, shape = self.linear, (self.num_classes, *self.out_features)
-        return linear_cross_entropy(
-            input, linear.weight.reshape((*shape, linear.in_features)), target,
-            linear_bias=None if linear.bias is None else linear.bias.reshape(shape),
-            weight=self.weight, reduction=self.reduction, ignore_index=self.ignore_index,
-            label_smoothing=self.label_smoothing, options=self.options, chunk=self.chunk,
-        )  # fmt: skip
+        def __init__(self, *args: Any, chunk: int = 256, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.chunk = chunk
+
+        def forward(self, input: Tensor, target: Tensor) -> Tensor:
+            linear, shape = self.linear, (self.num_classes, *self.out_features)
+            return linear_cross_entropy(
+                input, linear.weight.reshape((*shape, linear.in_features)), target,
+                linear_bias=None if linear.bias is None else linear.bias.reshape(shape),
+                weight=self.weight, reduction=self.reduction, ignore_index=self.ignore_index,
+                label_smoothing=self.label_smoothing, options=self.options, chunk=self.chunk,
+            )  # fmt: skip
 
 
 # -- what is no loss of ours ----------------------------------------------------------------------
@@ -1500,8 +1637,10 @@ class LinearCrossEntropyLoss(getattr(torch.nn, "LinearCrossEntropyLoss", torch.n
 
 def __getattr__(name: str) -> Any:
     """It is that of `torch.nn.functional`, or of `torch.nn`."""
+    if name == "functional":  # of ``import ce.torch as nn``
+        return sys.modules[__name__]
     if not name.startswith("__"):
-        for module in (functional, torch.nn):
+        for module in (torchs, torch.nn):
             if hasattr(module, name):
                 return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}, nor has torch.nn")
