@@ -313,10 +313,13 @@ def _kept(ctx: Any) -> tuple[Tensor, Given]:
     return x, (ctx.name, *tensors, *ctx.rest)
 
 
-def _transforms() -> bool:
+def _transforms(upstream: Tensor) -> bool:
     """Whether a backward pass is itself transformed by torch."""
-    level: int = torch.autograd.forward_ad._current_level
-    return level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None
+    return (
+        torch.autograd.forward_ad._current_level >= 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._functorch.is_legacy_batchedtensor(upstream)  # many at a time
+    )
 
 
 def _torchs_gradient(x: Tensor, upstream: Tensor, given: Given) -> Tensor:
@@ -348,7 +351,7 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
         x, given = _kept(ctx)
-        if _transforms():
+        if _transforms(upstream):
             return _torchs_gradient(x, upstream, given), None
         if torch.is_grad_enabled():  # to be differentiated once more
             return _Gradient.apply(upstream, x, given), None  # type: ignore[no-untyped-call]
@@ -415,7 +418,7 @@ class _InPlace(torch.autograd.Function):
         grad = ctx.over
         if grad is None:
             raise RuntimeError("a loss in place has one backward pass, and this is a second one")
-        if torch.is_grad_enabled() or _transforms():
+        if torch.is_grad_enabled() or _transforms(upstream):
             raise RuntimeError("a loss in place has no second derivative; pass inplace=False")
         if ctx.late:
             x, given = _kept(ctx)
@@ -500,6 +503,8 @@ class _Compiled(torch.autograd.Function):
 
 def _is_compiled(name: str, x: Any, y: Any, weight: Any, pos_weight: Any) -> bool:
     """Whether the operators serve what is traced."""
+    if torch._C._are_functorch_transforms_active():
+        return False
     given = [t for t in (x, y, weight, pos_weight) if t is not None]
     return all(t.device.type == "cpu" and t.layout is torch.strided for t in given) and _fits(
         name, x, y, weight, pos_weight
@@ -660,7 +665,7 @@ class _LinearLoss(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> Any:
         h, W, bias, *tensors = ctx.saved_tensors
         given, needs = (*tensors, *ctx.rest), ctx.needs_input_grad
-        if torch.is_grad_enabled() or _transforms():
+        if torch.is_grad_enabled() or _transforms(upstream):
             graph = torch.is_grad_enabled()
             with torch.enable_grad():
                 loss = _linear_formula(h, W, bias, *given)
@@ -1311,7 +1316,8 @@ def huber_loss(
     delta : float, optional
         Where the square ends, above 0.
     weight : Tensor that broadcasts to `input`, optional
-        One number per element; the mean divides by their sum.
+        One number per element. The mean divides by the number of elements, as torch's does; that
+        of ``ce.huber_loss`` divides by the sum of the weights.
     inplace : bool, optional
         Write the gradient over `input`, which saves its memory. It must not be a leaf, nor be read
         afterwards, and there is one backward pass.

@@ -2,6 +2,7 @@
 
 import copy
 import doctest
+import inspect
 import itertools
 import pickle
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -161,6 +163,10 @@ def test_gradients_and_second_gradients(name, options, reduction):
     x.requires_grad_()
     assert torch.autograd.gradcheck(function, x)
     assert torch.autograd.gradgradcheck(function, x)
+    loss = function(x).sum()  # one gradient, with a graph of its own or without
+    (plain,) = torch.autograd.grad(loss, x, retain_graph=True)
+    (derived,) = torch.autograd.grad(loss, x, create_graph=True)
+    assert torch.equal(plain, derived)
 
 
 @every_call
@@ -293,6 +299,50 @@ def test_what_in_place_refuses():
         assert torch.equal(leaf, kept)
 
 
+def test_inputs_that_change_before_the_backward_pass():
+    leaf, y = torch.randn(3, 4, requires_grad=True), torch.tensor([0, 1, 2])
+    for change in (torch.Tensor.zero_, lambda z: ce.torch.cross_entropy(z, y, inplace=True)):
+        logits = leaf * 1
+        loss = ce.torch.cross_entropy(logits, y, inplace=True)
+        change(logits.detach() if change is torch.Tensor.zero_ else logits)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation since"):
+            loss.backward()
+    loss = ce.torch.cross_entropy(leaf * 1, y, inplace=True)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(loss, leaf, create_graph=True)
+    loss.backward()  # has lost nothing
+    h, W = torch.randn(3, 5, requires_grad=True), torch.randn(4, 5, requires_grad=True)
+    weight = torch.ones(4)
+    for reduction in ("mean", "none"):
+        for changed in (y, weight):
+            loss = ce.torch.linear_cross_entropy(h, W, y, weight=weight, reduction=reduction)
+            changed.mul_(1)
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                loss.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_halves_are_scaled_before_they_are_rounded(dtype):
+    """Losses are scaled up where gradients would be too small for float16, down where too large."""
+    h, W = torch.randn(1024, 16).to(dtype), (torch.randn(2000, 16) * 0.1).to(dtype)
+    y = torch.randint(0, 2000, (1024,))
+
+    def in_place(h, W, y):
+        return ce.torch.cross_entropy(torch.nn.functional.linear(h, W), y, inplace=True)
+
+    w = wide(W).requires_grad_()
+    functional.cross_entropy(functional.linear(wide(h), w), y).mul(1024).backward()
+    for way in (in_place, ce.torch.linear_cross_entropy):
+        W.requires_grad_().grad = None
+        way(h, W, y).mul(1024).backward()
+        error = ((W.grad.double() - w.grad).norm() / w.grad.norm()).item()
+        assert error < (1e-3 if dtype == torch.float16 else 1e-2)
+    x = torch.full((2, 500), 4e4).to(dtype).requires_grad_()
+    loss = ce.torch.mse_loss(x * 1, torch.zeros_like(x), reduction="none", inplace=True)
+    loss.mean().backward()
+    assert x.grad.double().numpy() == pytest.approx(80.0, rel=0.01)
+
+
 def test_layouts():
     target = torch.randint(0, 5, (2, 3, 4))
     x = torch.randn(2, 5, 3, 4)
@@ -331,6 +381,78 @@ def test_rows_that_are_ignored():
     assert (z.grad == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+def test_targets_of_any_integers(dtype):
+    """Of 8 bits, too, where -100 is a class's number; differentiated once and twice."""
+    classes = {torch.uint8: 256, torch.int8: 128}.get(dtype, 300)
+    y = torch.tensor([0, 156 if classes > 200 else 27, 3])
+    x, h = torch.randn(3, classes, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    W = torch.randn(classes, 4)
+    for way, leaf in (
+        (lambda t: ce.torch.cross_entropy(x, t, torch.ones(classes, dtype=torch.float64)), x),
+        (lambda t: ce.torch.focal_loss(x, t), x),
+        (lambda t: ce.torch.linear_cross_entropy(h, W, t), h),
+    ):
+        for graph in (False, True):
+            got, truth = (
+                (loss, torch.autograd.grad(loss, leaf, create_graph=graph)[0])
+                for loss in (way(y.to(dtype)), way(y))
+            )
+            assert torch.equal(got[0], truth[0])
+            torch.testing.assert_close(got[1], truth[1])
+
+
+def test_dtypes_that_differ():
+    """Targets and weights of another dtype, differentiated twice; labels that are integers."""
+    x, y = problem("binary_cross_entropy", torch.float32)
+    weight = torch.rand(5, 4, dtype=torch.float64)
+    for name in ("binary_cross_entropy", "huber_loss", "mse_loss", "l1_loss"):
+        z = x.clone().requires_grad_()
+        loss = getattr(ce.torch, name)(z, y.double(), weight=weight)
+        truth = getattr(functional, name)(z.double(), y.double(), weight=weight)
+        torch.testing.assert_close(loss.double(), truth, rtol=1e-6, atol=0)
+        (grad,) = torch.autograd.grad(loss, z, create_graph=True)
+        grad.sum().backward()
+        assert z.grad.dtype == torch.float32
+    labels = (y > 0.5).long()
+    loss = ce.torch.binary_cross_entropy_with_logits(x, labels)
+    assert torch.equal(loss, ce.torch.binary_cross_entropy_with_logits(x, labels.float()))
+
+
+def test_what_is_kept():
+    """The target not longer than the graph needs it."""
+    x, target = torch.randn(4, 3, requires_grad=True), torch.rand(4, 3)
+    for way in (ce.torch.cross_entropy, ce.torch.mse_loss):
+        target = torch.rand(4, 3)
+        gone, loss = weakref.ref(target), way(x, target)
+        del target
+        loss.backward()
+        assert gone() is None
+    h, W, y = x.detach(), torch.ones(5, 3), torch.zeros(4, dtype=torch.long)
+    with torch.device("meta"):  # the default for new tensors
+        assert ce.torch.linear_cross_entropy(h, W, y).device.type == "cpu"
+
+
+def test_errors_that_say_what_to_do():
+    x, y = torch.randn(2, 3, 7), torch.zeros(2, 3, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"the classes are axis 1; pass input.transpose\(1, -1\)"):
+        ce.torch.cross_entropy(x, y)
+    torch.testing.assert_close(
+        ce.torch.cross_entropy(x.transpose(1, -1), y),
+        ce.torch.cross_entropy(x.flatten(0, -2), y.flatten()),
+    )
+    with pytest.raises(ValueError, match="of logits take binary_cross_entropy_with_logits"):
+        ce.torch.binary_cross_entropy(torch.tensor([4.0]), torch.tensor([1.0]))
+    h, W, t = torch.randn(4, 3), torch.randn(5, 3), torch.zeros(4, dtype=torch.long)
+    for options in ({"reduction": "men"}, {"reduction": "batchmean"}, {"label_smoothing": 7.0}):
+        with pytest.raises(ValueError, match="it must be"):
+            ce.torch.linear_cross_entropy(h, W, t, **options)
+        with pytest.raises(ValueError, match="it must be"):
+            ce.torch.linear_cross_entropy(h[:0], W, t[:0], **options)
+    with pytest.raises(RuntimeError, match="linear_bias"):
+        ce.torch.linear_cross_entropy(h, W, t, linear_bias=torch.zeros(1))
+
+
 def test_tails():
     x = torch.tensor([[40.0, 0.0]], requires_grad=True)
     loss = ce.torch.cross_entropy(x, torch.tensor([0]))
@@ -363,7 +485,8 @@ def test_what_torch_does_itself(monkeypatch):
     ce.torch.mse_loss(x, target).backward()
     assert target.grad is not None
     assert ce.torch.mse_loss(x, torch.zeros(4, 1)).ndim == 0
-    assert len(went) == 7
+    assert torch.equal(ce.torch.cross_entropy(x[0], y[:1]), functional.cross_entropy(x[0], y[:1]))
+    assert len(went) == 8
 
 
 def test_transforms():
@@ -390,7 +513,24 @@ def test_transforms():
             for f in (ce.torch.cross_entropy, functional.cross_entropy)
         )
         torch.testing.assert_close(ours, theirs)
-    torch.autograd.functional.hessian(lambda z: ce.torch.cross_entropy(z, y), z)
+    for many in (True, False):
+        ours, theirs = (
+            torch.autograd.functional.jacobian(lambda z, f=f: f(z, y), z, vectorize=many)
+            for f in (ce.torch.cross_entropy, functional.cross_entropy)
+        )
+        torch.testing.assert_close(ours, theirs)
+    forward = torch.autograd.forward_ad
+    found = []
+    for f in (ce.torch.cross_entropy, functional.cross_entropy):
+        loss = f(z.requires_grad_(), y)
+        with forward.dual_level(), torch.no_grad():
+            found.append(forward.unpack_dual(f(forward.make_dual(z, z), y)).tangent)
+        with forward.dual_level():
+            upstream = forward.make_dual(torch.ones_like(loss), torch.ones_like(loss))
+            (grad,) = torch.autograd.grad(loss, z, upstream)
+            found.append(forward.unpack_dual(grad).tangent)
+    torch.testing.assert_close(found[:2], found[2:])
+    z = z.detach()
     leaked = []
     torch.func.grad(lambda z: leaked.append(z) or z.sum())(z)
     truth = functional.cross_entropy(z, y)
@@ -440,6 +580,10 @@ def test_modules_are_values():
     assert torch.equal(fresh.alpha, weight)
     x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
     assert torch.equal(focal(x, y), ce.torch.focal_loss(x, y, alpha=weight))
+    assert repr(ours) == "CrossEntropyLoss(inplace=True)"
+    assert repr(ce.torch.FocalLoss(3.0)) == "FocalLoss(gamma=3.0, alpha=None)"
+    assert "label_smoothing" in inspect.signature(ce.torch.CrossEntropyLoss).parameters
+    assert "inplace" in inspect.signature(ce.torch.HuberLoss).parameters
     both = ce.torch.SigmoidFocalLoss()(x, x.sigmoid())
     assert torch.equal(both, ce.torch.sigmoid_focal_loss(x, x.sigmoid(), reduction="mean"))
 
@@ -503,7 +647,37 @@ def test_compiled_anew_for_other_options():
         assert torch.equal(*(torch.autograd.grad(z, leaf)[0] for z in (loss, truth)))
 
 
+def test_compiled_beside_what_shares_memory():
+    """The copy that is left out may be of what the target is in."""
+    torch._dynamo.reset()
+    h = torch.randn(6, 5)
+    found = []
+    for loss in (ce.torch.mse_loss, functional.mse_loss):
+
+        def between(h, loss=loss):
+            z = h * 2
+            return loss(z[:-1], z[1:].detach())
+
+        leaf = h.clone().requires_grad_()
+        torch.compile(between, fullgraph=True)(leaf).backward()
+        found.append(leaf.grad)
+    torch.testing.assert_close(*found)
+    x, y = problem("cross_entropy", torch.float32)
+
+    def transformed(x):
+        return torch.func.grad(lambda z: ce.torch.cross_entropy(z, y, size_average=False))(x)
+
+    got = torch.compile(transformed, fullgraph=True, backend="aot_eager")(x)
+    torch.testing.assert_close(got, transformed(x))
+
+
 def test_operators():
+    x = torch.randn(4, 3)
+    wide_x = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    for z in (x, x.t(), x[:, ::2], x[:1].expand(4, 3), wide_x):
+        for reduction in ("none", "mean"):
+            given = "mse", torch.zeros(z.shape), None, None, -100, 0.0, 0.0, reduction
+            torch.library.opcheck(torch.ops.ce.loss.default, (z, *given))
     x, y = problem("cross_entropy", torch.float32)
     given = "cross_entropy", y, torch.rand(4), None, -100, 0.1, 0.0
     for reduction in ("mean", "none"):
@@ -636,6 +810,23 @@ def test_heads_of_nothing_and_mistakes():
     torch.testing.assert_close(loss, functional.cross_entropy(h @ W.T, probabilities))
 
 
+def test_a_head_in_autocast():
+    """Products are of bfloat16 there, whatever comes in; gradients of the leaves' own dtypes."""
+    h, W = torch.randn(6, 8, requires_grad=True), torch.randn(9, 8, requires_grad=True)
+    y = torch.randint(0, 9, (6,))
+    for hidden in (h, h.bfloat16()):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = ce.torch.linear_cross_entropy(hidden, W, y)
+            truth = functional.cross_entropy(functional.linear(hidden, W).float(), y)
+        assert "_LinearLoss" in type(loss.grad_fn).__name__
+        torch.testing.assert_close(loss, truth, rtol=1e-6, atol=0)
+        for got, true in zip(
+            torch.autograd.grad(loss, (h, W)), torch.autograd.grad(truth, (h, W)), strict=True
+        ):
+            assert got.dtype == torch.float32
+            torch.testing.assert_close(got, true, rtol=0.02, atol=0.01)
+
+
 def test_a_head_module():
     kind = pytest.importorskip("torch.nn").LinearCrossEntropyLoss
     ours = ce.torch.LinearCrossEntropyLoss(4, 6, bias=True, label_smoothing=0.1, chunk=2)
@@ -673,20 +864,24 @@ class Losses(Dataset):
         return loss.detach(), z.grad
 
 
-def rank(i, port):
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=i, world_size=2)
+def compare(i, options):
     torch.manual_seed(0)
     x, y = torch.randn(8, 5), torch.randint(0, 7, (8,))
-    plain, modules = torch.nn.Linear(5, 7), []
-    loss = ce.torch.CrossEntropyLoss()
-    loss(plain(x), y).backward()
+    plain = torch.nn.Linear(5, 7)
+    ce.torch.cross_entropy(plain(x), y).backward()
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(5, 7))
+    model.module.load_state_dict(plain.state_dict())
+    half = slice(4 * i, 4 * i + 4)
+    ce.torch.CrossEntropyLoss(**options)(model(x[half]), y[half]).backward()
+    for a, b in zip(model.parameters(), plain.parameters()):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def rank(i, port):
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=i, world_size=2)
     for options in ({}, {"inplace": True}):
-        model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(5, 7))
-        model.module.load_state_dict(plain.state_dict())
-        half = slice(4 * i, 4 * i + 4)
-        ce.torch.CrossEntropyLoss(**options)(model(x[half]), y[half]).backward()
-        for a, b in zip(model.parameters(), plain.parameters()):
-            torch.testing.assert_close(a.grad, b.grad)
+        compare(i, options)
+    dist.barrier()
     dist.destroy_process_group()
 
 
@@ -720,6 +915,7 @@ def test_what_is_no_loss():
     assert ce.torch.relu is functional.relu
     assert ce.torch.Linear is torch.nn.Linear
     assert ce.torch.init is torch.nn.init
+    assert ce.torch.functional is ce.torch  # of ``import ce.torch as nn``
     assert ce.torch.CrossEntropyLoss is not torch.nn.CrossEntropyLoss
     with pytest.raises(AttributeError, match="no attribute 'cros_entropy'"):
         ce.torch.cros_entropy  # noqa: B018
