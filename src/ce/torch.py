@@ -28,7 +28,7 @@ import inspect
 import mmap
 import sys
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -796,6 +796,7 @@ class _InPlaceOption:
     """What the classes take beside torch's options."""
 
     inplace = False
+    __signature__: ClassVar[inspect.Signature]
 
     def __init__(self, *args: Any, inplace: bool = False, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -807,7 +808,7 @@ class _InPlaceOption:
             of_torch = inspect.signature(cls.__mro__[2])
             ours = inspect.Parameter("inplace", inspect.Parameter.KEYWORD_ONLY, default=False)
             parameters = [*of_torch.parameters.values(), ours]
-            cls.__signature__ = of_torch.replace(parameters=parameters)  # type: ignore[attr-defined]
+            cls.__signature__ = of_torch.replace(parameters=parameters)
 
     def extra_repr(self) -> str:
         names = [x for x in ("gamma", "alpha") if hasattr(self, x)] + ["inplace"] * self.inplace
