@@ -32,8 +32,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as torchs
+from torch import Tensor, nn
 
 from ce._core import GRAD, VALUE, Prepared, call
 
@@ -112,8 +111,10 @@ def _focal(
 ) -> Tensor:
     axis = min(1, input.ndim - 1)
     target = target.long()
-    nll = torchs.nll_loss if input.ndim > 1 else _single_nll
-    log_p = -nll(torchs.log_softmax(input, axis), target, ignore_index=ignore, reduction="none")
+    nll = nn.functional.nll_loss if input.ndim > 1 else _single_nll
+    log_p = -nll(
+        nn.functional.log_softmax(input, axis), target, ignore_index=ignore, reduction="none"
+    )
     loss = -((-torch.expm1(log_p)) ** gamma) * log_p
     counted = target != ignore
     if weight is not None:
@@ -122,13 +123,13 @@ def _focal(
 
 
 def _single_nll(log_p: Tensor, target: Tensor, **options: Any) -> Tensor:
-    return torchs.nll_loss(log_p[None], target[None], **options)[0]
+    return nn.functional.nll_loss(log_p[None], target[None], **options)[0]
 
 
 def _sigmoid_focal(
     input: Tensor, target: Tensor, weight: Any, gamma: float, alpha: float, how: str
 ) -> Tensor:
-    ce = torchs.binary_cross_entropy_with_logits(input, target, reduction="none")
+    ce = nn.functional.binary_cross_entropy_with_logits(input, target, reduction="none")
     p = torch.sigmoid(input)
     loss = ce * (p * (1 - target) + (1 - p) * target) ** gamma
     if alpha >= 0:
@@ -152,31 +153,31 @@ def _formula(
     elif name in _BINARY and not y.is_floating_point() and not y.is_complex():
         y = y.to(x.dtype)
     if name == "cross_entropy":
-        return torchs.cross_entropy(
+        return nn.functional.cross_entropy(
             x, y, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=first
         )
     if name == "nll":
-        return torchs.nll_loss(x, y, weight, ignore_index=ignore_index, reduction=reduction)
+        return nn.functional.nll_loss(x, y, weight, ignore_index=ignore_index, reduction=reduction)
     if name == "focal":
         return _focal(x, y, weight, ignore_index, first, reduction)
     if name == "bce":
-        return torchs.binary_cross_entropy(x, y, weight, reduction=reduction)
+        return nn.functional.binary_cross_entropy(x, y, weight, reduction=reduction)
     if name == "bce_with_logits":
-        return torchs.binary_cross_entropy_with_logits(
+        return nn.functional.binary_cross_entropy_with_logits(
             x, y, weight, reduction=reduction, pos_weight=pos_weight
         )
     if name == "sigmoid_focal":
         return _sigmoid_focal(x, y, weight, first, second, reduction)
     weighted = {} if weight is None else {"weight": weight}  # which older ones do not have
     if name == "mse":
-        return torchs.mse_loss(x, y, reduction=reduction, **weighted)
+        return nn.functional.mse_loss(x, y, reduction=reduction, **weighted)
     if name == "l1":
-        return torchs.l1_loss(x, y, reduction=reduction, **weighted)
+        return nn.functional.l1_loss(x, y, reduction=reduction, **weighted)
     if name == "huber":
-        return torchs.huber_loss(x, y, reduction=reduction, delta=first, **weighted)
+        return nn.functional.huber_loss(x, y, reduction=reduction, delta=first, **weighted)
     if name == "smooth_l1":
-        return torchs.smooth_l1_loss(x, y, reduction=reduction, beta=first)
-    return torchs.kl_div(x, y, reduction=reduction, log_target=name == "kl_div_log")
+        return nn.functional.smooth_l1_loss(x, y, reduction=reduction, beta=first)
+    return nn.functional.kl_div(x, y, reduction=reduction, log_target=name == "kl_div_log")
 
 
 # -- what is served -------------------------------------------------------------------------------
@@ -302,15 +303,16 @@ def _gradient(out: Any, upstream: Tensor, x: Tensor, name: str, y: Tensor, *rest
 Given = tuple[Any, ...]  # name, target, weight, pos_weight, ignore_index, first, second, reduction
 
 
-def _keep(ctx: Any, x: Tensor | None, given: Given) -> None:
+def _keep(ctx: Any, given: Given, *inputs: Tensor) -> None:
     """For the backward pass, which finds out if one of the tensors has changed."""
-    ctx.save_for_backward(x, *given[1:4])
+    ctx.save_for_backward(*inputs, *given[1:4])
     ctx.name, ctx.rest = given[0], given[4:]
 
 
-def _kept(ctx: Any) -> tuple[Tensor, Given]:
-    x, *tensors = ctx.saved_tensors
-    return x, (ctx.name, *tensors, *ctx.rest)
+def _kept(ctx: Any) -> tuple[Any, ...]:
+    """The inputs, then what is given."""
+    *inputs, y, weight, pos_weight = ctx.saved_tensors
+    return *inputs, (ctx.name, y, weight, pos_weight, *ctx.rest)
 
 
 def _transforms(upstream: Tensor) -> bool:
@@ -338,7 +340,7 @@ class _Loss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, given: Given) -> Tensor:
-        _keep(ctx, x, given)
+        _keep(ctx, given, x)
         ctx.ready = None
         if x.numel() > _SMALL or given[-1] == "none":
             return _value(x, *given)
@@ -370,18 +372,17 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, upstream: Tensor, x: Tensor, given: Given) -> Tensor:
-        ctx.save_for_backward(upstream, x, *given[1:4])
-        ctx.name, ctx.rest = given[0], given[4:]
+        _keep(ctx, given, upstream, x)
         return _gradient(None, upstream, x, *given)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> Any:
-        upstream, x, *tensors = ctx.saved_tensors
+        upstream, x, given = _kept(ctx)
         graph = torch.is_grad_enabled()
         needed = [i for i in (0, 1) if ctx.needs_input_grad[i]]
         with torch.enable_grad():
             by = upstream if upstream.requires_grad else upstream.detach().requires_grad_()
-            loss = _formula(x, ctx.name, *tensors, *ctx.rest)
+            loss = _formula(x, *given)
             (grad,) = torch.autograd.grad(loss, x, by.to(loss.dtype), create_graph=True)
             found = torch.autograd.grad(
                 grad, [(by, x)[i] for i in needed], v, create_graph=graph, materialize_grads=True
@@ -403,7 +404,7 @@ class _InPlace(torch.autograd.Function):
         ctx.over = x.detach()
         ctx.late = x.dtype is torch.float16
         if ctx.late:
-            _keep(ctx, x, given)
+            _keep(ctx, given, x)
             return _value(x, *given)
         name, y, *rest = given
         try:
@@ -687,7 +688,7 @@ def _linear_formula(
     h: Tensor, W: Tensor, bias: Any, target: Tensor, weight: Any, ignore_index: int,
     smoothing: float, reduction: str,
 ) -> Tensor:  # fmt: skip
-    logits = torchs.linear(h, W, bias)
+    logits = nn.functional.linear(h, W, bias)
     given = target, weight, None, ignore_index, smoothing, 0.0, reduction
     return _formula(logits, "cross_entropy", *given)
 
@@ -760,11 +761,10 @@ def linear_cross_entropy(
     """
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; it must be at least 1")
-    if torch.is_autocast_enabled("cpu") and input.device.type == "cpu":
+    if input.is_cpu and torch.is_autocast_enabled("cpu") and input.dtype is not torch.float64:
         dtype = torch.get_autocast_dtype("cpu")
-        if input.dtype is not torch.float64:
-            input, linear_weight = input.to(dtype), linear_weight.to(dtype)
-            linear_bias = None if linear_bias is None else linear_bias.to(dtype)
+        input, linear_weight = input.to(dtype), linear_weight.to(dtype)
+        linear_bias = None if linear_bias is None else linear_bias.to(dtype)
     ignored = -100 if ignore_index is None else ignore_index
     tensors = input, linear_weight, linear_bias
     fits = (
@@ -777,7 +777,7 @@ def linear_cross_entropy(
         and all(x is None or _is_plain(x) for x in tensors)
     )  # fmt: skip
     if not fits:
-        return torchs.linear_cross_entropy(
+        return nn.functional.linear_cross_entropy(
             input, linear_weight, target, linear_bias=linear_bias, weight=weight,
             reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing,
             options=options,
@@ -1647,7 +1647,7 @@ def __getattr__(name: str) -> Any:
     if name == "functional":  # of ``import ce.torch as nn``
         return sys.modules[__name__]
     if not name.startswith("__"):
-        for module in (torchs, torch.nn):
+        for module in (nn.functional, nn):
             if hasattr(module, name):
                 return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}, nor has torch.nn")
