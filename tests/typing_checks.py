@@ -59,6 +59,15 @@ assert_type(
     ce.CrossEntropyLoss(reduction="none").value_and_grad(logits, target, out=logits),
     tuple[Array, Array],
 )
+assert_type(
+    ce.CrossEntropyLoss().value_and_grad(logits, target, stats=True),
+    tuple[Scalar, Array, ce.TokenStats],
+)
+assert_type(
+    ce.FocalLoss(reduction="none").value_and_grad(logits, target, stats=True),
+    tuple[Array, Array, ce.TokenStats],
+)
+assert_type(ce.token_stats(logits, target, top_k=2), ce.TokenStats)
 assert_type(ce.CrossEntropyLoss().grad(logits, target, grad_output=2.0), Array)
 assert_type(
     ce.CrossEntropyLoss(reduction="none").grad_and_hess(logits, target), tuple[Array, Array]

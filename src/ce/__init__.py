@@ -34,6 +34,7 @@ from ce.information import (
     kl_div,
     relative_entropy,
 )
+from ce.language import TokenStats, log_prob, token_stats
 from ce.normalisers import (
     log_softmax,
     log_softmax_backward,
@@ -68,6 +69,7 @@ __all__ = [
     "NLLLoss",
     "SigmoidFocalLoss",
     "SmoothL1Loss",
+    "TokenStats",
     "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -79,6 +81,7 @@ __all__ = [
     "huber_loss",
     "kl_div",
     "l1_loss",
+    "log_prob",
     "log_softmax",
     "log_softmax_backward",
     "logsumexp",
@@ -95,4 +98,5 @@ __all__ = [
     "softmax",
     "softmax_backward",
     "threads",
+    "token_stats",
 ]

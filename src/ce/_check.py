@@ -356,8 +356,12 @@ def number(
         return None
     x = _number(name, value)
     if not least <= x <= most:
-        raise ValueError(f"{name} is {x}; it must be {rule}")
+        bad_number(name, x, rule)
     return x
+
+
+def bad_number(name: str, x: float, rule: str) -> NoReturn:
+    raise ValueError(f"{name} is {x}; it must be {rule}")
 
 
 def alpha(value: Any) -> Any:
@@ -421,10 +425,14 @@ def _element(name: str, array: NDArray[Any], position: int) -> tuple[str, Any]:
 
 
 def bad_index(
-    target: NDArray[Any], position: int, classes: int, ignored: int | None = None
+    target: NDArray[Any],
+    position: int,
+    classes: int,
+    ignored: int | None = None,
+    name: str = "target",
 ) -> NoReturn:
     target = _widened(target)
-    name, value = _element("target", target, position)
+    name, value = _element(name, target, position)
     if target.dtype.kind == "f" and not (np.isfinite(value) and value == np.trunc(value)):
         raise ValueError(f"{name} is {value!s}, not a whole number; it must be a class index")
     hint = ""
@@ -432,6 +440,40 @@ def bad_index(
         hint = "; class indices begin at 0, do these begin at 1?"
     rule = "" if ignored is None else f" (ignore_index={ignored})"
     raise IndexError(f"{name} is {int(value)}, not in [0, {classes}){rule}{hint}")
+
+
+def extra(name: str, value: Any, items: Shape, classes: int, may_be_one: bool) -> NDArray[Any]:
+    """Some classes of each item, in range: a copy, in C order. `may_be_one`: also just one."""
+    array, found = class_indices(name, value)
+    if found.ndim != len(items) + (found.shape != items or not may_be_one) or (
+        found.shape[: len(items)] != items
+    ):
+        alone = f"{items} or " if may_be_one else ""
+        shape = f"({', '.join(map(str, items))}{', ' if items else ''}any number)"
+        raise ValueError(f"{name} has shape {found.shape}; it must have shape {alone}{shape}")
+    copy = np.array(found, np.int64, order="C")  # of uint64 some become negative
+    bad = np.flatnonzero((copy < 0) | (copy >= classes))
+    if bad.size:
+        bad_index(array, int(bad[0]), classes, name=name)
+    return copy
+
+
+def top_k(value: Any, classes: int) -> int:
+    k = index("top_k", value)
+    if not 0 <= k <= classes:
+        raise ValueError(
+            f"top_k is {shown(k)}; it must be in [0, {classes}], the number of classes"
+        )
+    return k
+
+
+def no_stats(first: str) -> NoReturn:
+    raise ValueError(f"stats is True; statistics are those of logits, and {first} are none")
+
+
+def no_classes(shape: Shape, items: Shape) -> None:
+    if math.prod(items):
+        raise ValueError(f"logits of shape {shape} have no classes")
 
 
 def bad_probability(

@@ -10,6 +10,8 @@ GRAD: int
 HESS: int
 SUMS: int
 PRODUCT: int
+STATS: int
+LOG_PROBS: int
 PERPLEXITY: object
 
 @final
@@ -25,6 +27,10 @@ class Watch:
     def __new__(cls) -> Watch: ...
     def add(self, name: str, array: Any) -> None: ...
     def confirm(self) -> None: ...
+
+@final
+class Statistics:
+    def __new__(cls) -> Statistics: ...
 
 @final
 class Loan:

@@ -50,6 +50,8 @@ cdef enum:
     WANTS_HESS = 4
     WANTS_SUMS = 8       # of the losses, and what their mean divides by: alone
     WANTS_PRODUCT = 16   # of the Hessian and a vector: alone
+    WANTS_STATS = 32     # of the items: alone, or with value and gradient
+    WANTS_LOG_PROBS = 64  # of some classes of each item: alone
     # Views beyond those of the job's arrays: the class weights; the caller's own outputs (gradient,
     # Hessian, value) where a job fills other views of them, or stand-ins.
     WEIGHT = CE_ARRAYS
@@ -60,7 +62,9 @@ cdef enum:
     GRAD_OUTPUT = CE_OPTION_COUNT + 1
     OUT = CE_OPTION_COUNT + 2
     VECTOR = CE_OPTION_COUNT + 3
-    KEYWORDS = CE_OPTION_COUNT + 4
+    TOP_K = CE_OPTION_COUNT + 4
+    EXTRA = CE_OPTION_COUNT + 5
+    KEYWORDS = CE_OPTION_COUNT + 6
     FEW = 64             # numbers of 8 bytes of scratch that need no allocation
     AXES = 64            # NumPy's limit
     FEW_AXES = 8         # of arrays that are looked into
@@ -68,9 +72,10 @@ cdef enum:
 
 cdef str result_name = "the result"
 
-# What a call asks for: a sum of the first three, or one of the others.
+# What a call asks for: a sum of the first three, or one of the others; STATS also with the first
+# two.
 VALUE, GRAD, HESS = WANTS_VALUE, WANTS_GRAD, WANTS_HESS
-SUMS, PRODUCT = WANTS_SUMS, WANTS_PRODUCT
+SUMS, PRODUCT, STATS, LOG_PROBS = WANTS_SUMS, WANTS_PRODUCT, WANTS_STATS, WANTS_LOG_PROBS
 # The reduction that is no public one: exp of the mean.
 PERPLEXITY = object()
 
@@ -290,7 +295,7 @@ cdef Setter setter[KEYWORDS]
 cdef bint takes_array[KEYWORDS]
 cdef bint may_be_none[KEYWORDS]  # which is as if it had not been given
 cdef tuple keyword = tuple([keyword_of(i) for i in range(CE_OPTION_COUNT)])
-keyword += ("axis", "grad_output", "out", "vector")
+keyword += ("axis", "grad_output", "out", "vector", "top_k", "extra")
 cdef tuple reductions = ("none", "sum", "mean", "batchmean", "perplexity")  # by ce_reduction
 cdef object none = reductions[0], total = reductions[1], mean = reductions[2]
 cdef object exact = _check.HESSIANS[0]
@@ -303,6 +308,13 @@ cdef object set_number(Call *c, int place, object x):
     if type(x) is not float or not row.least <= <double>x <= row.most:
         x = _check.number(keyword[place], x, row.absent, row.least, row.most, row.rule.decode())
     field[0] = row.absent if x is None else <double>x
+    return x
+
+
+cdef object set_logit_scale(Call *c, int place, object x):
+    x = set_number(c, place, x)
+    if c.job.logit_scale == 0:
+        _check.bad_number("logit_scale", x, number_row[place].rule.decode())
     return x
 
 
@@ -381,6 +393,7 @@ cdef int fill_setters() except -1:
     setter[CE_IGNORE_INDEX_PLACE] = set_ignore_index
     setter[CE_HESSIAN_PLACE] = set_hessian
     setter[CE_BATCH_MEAN_PLACE] = set_reduction
+    setter[CE_LOGIT_SCALE_PLACE] = set_logit_scale
     for i in (CE_CLASS_WEIGHT_PLACE, CE_CLASS_ALPHA_PLACE, CE_SAMPLE_WEIGHT_PLACE,
               CE_ELEMENT_WEIGHT_PLACE, CE_POS_WEIGHT_PLACE, GRAD_OUTPUT):
         takes_array[i] = True
@@ -417,7 +430,7 @@ cdef class Prepared:
         ce_start(&c.job, find_loss(loss))
         self.start.job = c.job
         row = ce_loss_row(c.job.loss)
-        if row.outputs != b"vgh":
+        if row.outputs != b"vgh" and row.outputs != b"":
             raise LookupError(loss)
         c.job.reduction = CE_MEAN
         self.has_classes = row.has_classes
@@ -648,9 +661,82 @@ cdef int take_vector(Call *c) except -1:
     return 0
 
 
+@cython.final
+@cython.auto_pickle(False)
+cdef class Statistics:
+    """Arrays for the statistics of a call's items, and where they lie."""
+    cdef ce_stats stats
+    cdef Py_buffer view[6]
+    cdef int views
+    cdef bint aims, all
+    cdef object numbers, places, top_index, top_log_prob, extra_log_prob
+
+    @staticmethod
+    cdef Statistics of(Call *c, bint all):
+        """Of all that there is, or of the log-probabilities of some classes alone."""
+        cdef Statistics s = Statistics()
+        cdef tuple items = items_shape(c)
+        cdef int64_t classes = c.job.shape[c.job.class_axis]
+        real = real_type(c)
+        s.aims, s.all = c.job.array[CE_TARGET].data != NULL, all
+        if c.given[TOP_K] != NULL:
+            s.stats.top = _check.top_k(<object>c.given[TOP_K], classes)
+        if classes == 0 and all and not s.aims:
+            _check.no_classes(c_shape(c), items)
+        if c.given[EXTRA] != NULL:
+            extra = _check.extra("extra" if all else "index", <object>c.given[EXTRA], items,
+                                 classes, not all)
+            s.extra_log_prob = empty(extra.shape, real)
+            s.stats.extras = extra.shape[len(items)] if extra.ndim > len(items) else 1
+            s.stats.extra = <const int64_t *>s.memory(extra)
+            s.stats.extra_log_prob = s.memory(s.extra_log_prob)
+        if s.stats.top > 0:
+            s.top_index = empty((*items, s.stats.top), np.int64)
+            s.top_log_prob = empty((*items, s.stats.top), real)
+            s.stats.top_index = <int64_t *>s.memory(s.top_index)
+            s.stats.top_log_prob = s.memory(s.top_log_prob)
+        if all:
+            s.point_to_numbers(c, real, items)
+        c.job.stats = &s.stats
+        return s
+
+    cdef int point_to_numbers(self, Call *c, object real, tuple items) except -1:
+        cdef Py_ssize_t count = 1, size = 4 if c.job.real == CE_FLOAT32 else 8
+        cdef char *first
+        cdef int64_t *place
+        cdef int i
+        for i in range(c.item_axes):
+            count *= c.items[i]
+        self.numbers, self.places = empty((4, *items), real), empty((2, *items), np.int64)
+        first, place = self.memory(self.numbers), <int64_t *>self.memory(self.places)
+        self.stats.max, self.stats.log_sum = first, first + count * size
+        self.stats.entropy, self.stats.argmax = first + 2 * count * size, place
+        if self.aims:
+            self.stats.log_prob, self.stats.rank = first + 3 * count * size, place + count
+        return 0
+
+    cdef char *memory(self, object array) except NULL:
+        PyObject_GetBuffer(array, &self.view[self.views], PyBUF_STRIDES)
+        self.views += 1
+        return <char *>self.view[self.views - 1].buf
+
+    cdef tuple fields(self):
+        """As TokenStats takes them."""
+        cdef object log_prob = self.numbers[3] if self.aims else None
+        cdef object rank = self.places[1] if self.aims else None
+        return (log_prob, self.numbers[0], self.numbers[1], self.numbers[2], self.places[0], rank,
+                self.top_index, self.top_log_prob, self.extra_log_prob)
+
+    def __dealloc__(self):
+        while self.views:
+            self.views -= 1
+            PyBuffer_Release(&self.view[self.views])
+
+
 cdef object answer(Call *c, int what, object z, object out, object target):
     """Outputs, the call, and what the caller gets of `what`."""
     cdef const ce_loss *row
+    cdef Statistics stats = None
     cdef int items = c.item_axes if c.job.class_axis >= 0 else c.job.axes
     grad = hess = losses = None
     if what & WANTS_HESS:
@@ -667,7 +753,11 @@ cdef object answer(Call *c, int what, object z, object out, object target):
     if what & WANTS_SUMS:
         c.job.whole = True
         c.job.reduction = max(c.job.reduction, CE_MEAN)
-    if what == WANTS_VALUE or what == WANTS_SUMS:
+    if what & (WANTS_STATS | WANTS_LOG_PROBS):
+        if ce_loss_row(c.job.loss).first != CE_LOGITS:
+            _check.no_stats((<Prepared>c.prepared).first)
+        stats = Statistics.of(c, what & WANTS_STATS)
+    if not what & (WANTS_GRAD | WANTS_HESS | WANTS_PRODUCT):
         c.job.fresh = True
     execute(c)
     if c.job.bad >= 0 and c.job.class_axis < 0:
@@ -679,6 +769,10 @@ cdef object answer(Call *c, int what, object z, object out, object target):
     if c.job.bad >= 0:
         _check.bad_index(original(c, CE_TARGET), c.job.bad, c.job.shape[c.job.class_axis],
                          c.job.ignore_index)
+    if what == WANTS_STATS:
+        return stats.fields()
+    if what == WANTS_LOG_PROBS:
+        return stats.extra_log_prob[()]
     if what & WANTS_HESS:
         return deliver(c, CE_GRAD, grad), deliver(c, CE_HESS, hess)
     if what & (WANTS_GRAD | WANTS_PRODUCT):
@@ -688,6 +782,8 @@ cdef object answer(Call *c, int what, object z, object out, object target):
     if what == WANTS_SUMS:
         return float64(c.job.value), float64(c.job.z)
     value = scalar(c, c.job.value) if losses is None else losses
+    if stats is not None:
+        return value, grad, stats.fields()
     return value if what == WANTS_VALUE else PyTuple_Pack(
         2, <PyObject *>value, <PyObject *>grad)
 
@@ -711,7 +807,10 @@ cdef object run_loss(Prepared p, int what, object x, object target, PyObject **v
     try:
         if p.has_classes:
             z = begin(&c, p.first, x, option(&c, AXIS))
-            y = take_class_target(&c, p, target)
+            if target is None and what & (WANTS_STATS | WANTS_LOG_PROBS) and not what & WANTS_VALUE:
+                y = None
+            else:
+                y = take_class_target(&c, p, target)
         else:
             z = start(&c, p.first, x)
             y = take_element_target(&c, target)

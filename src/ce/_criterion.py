@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, dataclass_transform, ov
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ce._core import GRAD, HESS, PRODUCT, SUMS, VALUE, Prepared, call
+from ce import _check
+from ce._core import GRAD, HESS, PRODUCT, STATS, SUMS, VALUE, Prepared, call
+from ce.language import TokenStats
 
 Array = NDArray[Any]
 Scalar = np.floating[Any]
@@ -190,6 +192,9 @@ class Loss(Generic[B]):
             Receives the gradient: shape and dtype of `input`, any strides. It may be `input`
             itself, which is then overwritten and needs no further memory. Any other overlap is a
             ValueError. For a float64 `input` it may be float32: each number is rounded once.
+        stats : bool, optional
+            Of losses of logits and classes: whether statistics of the items (their entropy, their
+            largest class, the target's rank and more) are wanted, too, from the same visit.
 
         Returns
         -------
@@ -197,6 +202,8 @@ class Loss(Generic[B]):
         grad : ndarray of the shape and dtype of `input`, or of `out`
             That of half types is computed in float32 and rounded once. Exactly 0 for ignored
             items, whatever their logits hold, and for elements of weight 0.
+        stats : TokenStats
+            Only with ``stats=True``.
 
         Raises
         ------
@@ -213,6 +220,10 @@ class Loss(Generic[B]):
         (np.float64(0.6931471805599453), True, array([ 0.5, -0.5]))
         >>> ce.MSELoss().value_and_grad(np.array([1.0, 4.0]), [1.0, 2.0])
         (np.float64(2.0), array([0., 2.]))
+        >>> logits = np.array([[2.0, 1.0], [0.5, 3.0]])
+        >>> *_, stats = ce.CrossEntropyLoss().value_and_grad(logits, [0, 0], stats=True)
+        >>> stats.greedy.mean(), stats.entropy.round(3)
+        (np.float64(0.5), array([0.582, 0.267]))
         """
         return call(
             self._prepared, VALUE | GRAD, input, target, sample_weight, normalizer, grad_output, out
@@ -487,7 +498,20 @@ class ItemLoss(Loss[R]):
         normalizer: float | None = ...,
         grad_output: ArrayLike | None = ...,
         out: Array | None = ...,
+        stats: Literal[False] = ...,
     ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self: ItemLoss[Literal["none"]],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[True],
+    ) -> tuple[Array, Array, TokenStats]: ...
     @overload
     def value_and_grad(
         self: ItemLoss[Reduced],
@@ -498,7 +522,20 @@ class ItemLoss(Loss[R]):
         normalizer: float | None = ...,
         grad_output: ArrayLike | None = ...,
         out: Array | None = ...,
+        stats: Literal[False] = ...,
     ) -> tuple[Scalar, Array]: ...
+    @overload
+    def value_and_grad(
+        self: ItemLoss[Reduced],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[True],
+    ) -> tuple[Scalar, Array, TokenStats]: ...
     @overload
     def value_and_grad(
         self,
@@ -509,7 +546,20 @@ class ItemLoss(Loss[R]):
         normalizer: float | None = ...,
         grad_output: ArrayLike | None = ...,
         out: Array | None = ...,
+        stats: Literal[False] = ...,
     ) -> tuple[Scalar | Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[True],
+    ) -> tuple[Scalar | Array, Array, TokenStats]: ...
     def value_and_grad(
         self,
         logits: ArrayLike,
@@ -519,17 +569,18 @@ class ItemLoss(Loss[R]):
         normalizer: float | None = None,
         grad_output: ArrayLike | None = None,
         out: Array | None = None,
+        stats: bool = False,
     ) -> Any:
-        return call(
-            self._prepared,
-            VALUE | GRAD,
-            logits,
-            target,
-            sample_weight,
-            normalizer,
-            grad_output,
-            out,
+        if stats is False:
+            return call(
+                self._prepared, VALUE | GRAD, logits, target, sample_weight, normalizer,
+                grad_output, out,
+            )  # fmt: skip
+        what = VALUE | GRAD | STATS if _check.flag("stats", stats) else VALUE | GRAD
+        value, grad, *told = call(
+            self._prepared, what, logits, target, sample_weight, normalizer, grad_output, out
         )
+        return (value, grad, TokenStats(*told[0])) if told else (value, grad)
 
     def grad(
         self,

@@ -19,12 +19,24 @@ cdef extern from "ce.h":
     enum:
         CE_CLASS_WEIGHT_PLACE, CE_CLASS_ALPHA_PLACE, CE_SAMPLE_WEIGHT_PLACE, CE_ELEMENT_WEIGHT_PLACE
         CE_POS_WEIGHT_PLACE, CE_IGNORE_INDEX_PLACE, CE_HESSIAN_PLACE, CE_BATCH_MEAN_PLACE
-        CE_NORMALIZER_PLACE, CE_OPTION_COUNT, CE_BOUNDED
+        CE_NORMALIZER_PLACE, CE_LOGIT_SCALE_PLACE, CE_OPTION_COUNT, CE_BOUNDED
 
     ctypedef struct ce_array:
         char *data
         const int64_t *strides
         ce_type type
+    ctypedef struct ce_stats:
+        void *log_prob
+        void *max
+        void *log_sum
+        void *entropy
+        int64_t *argmax
+        int64_t *rank
+        int64_t top, extras
+        int64_t *top_index
+        const int64_t *extra
+        void *top_log_prob
+        void *extra_log_prob
     ctypedef struct ce_job:
         int loss
         ce_type real
@@ -34,8 +46,9 @@ cdef extern from "ce.h":
         const int64_t *shape
         ce_array *array
         const void *w
+        const ce_stats *stats
         int64_t ignore_index
-        double grad_output, normalizer
+        double grad_output, normalizer, logit_scale
         int valued, fresh, whole
         int threads
         int (*stop)() noexcept nogil

@@ -57,18 +57,31 @@ typedef struct {
     const int64_t *strides; /* bytes, one for each of the array's own axes */
     ce_type        type;
 } ce_array;
+/* Statistics of items, beside the loss: arrays of a number for each, in C order of the items, of the computing type or
+ * of int64. Of ignored items and of those of weight 0 numbers are 0, places -1; of a row with a NaN rank is -1, too.
+ * The last two hold some numbers for each item, and are computed only where there is no gradient. */
+typedef struct {
+    void          *log_prob, *max, *log_sum, *entropy; /* log_prob and rank: NULL without class indices */
+    int64_t       *argmax, *rank;                      /* argmax NULL: of all these none is asked for */
+    int64_t        top, extras;                        /* how many for each item */
+    int64_t       *top_index;                          /* the classes of the largest logits */
+    const int64_t *extra;                              /* in: classes, in range */
+    void          *top_log_prob, *extra_log_prob;
+} ce_stats;
+
 #define CE_FIELD_OF_NUMBER(bit, keyword, ...) double keyword;
 #define CE_FIELD_OF_OTHER(...)
 typedef struct {
-    int            loss; /* its row in losses.def, from 0 on */
-    ce_type        real; /* what is computed with */
-    ce_reduction   reduction;
-    ce_hessian     hessian;
-    int            axes, class_axis; /* class_axis -1: element-wise */
-    const int64_t *shape;            /* of the logits */
-    ce_array       array[CE_ARRAYS];
-    const void    *w; /* class weights: K numbers of the computing type, or NULL */
-    int64_t        ignore_index;
+    int             loss; /* its row in losses.def, from 0 on */
+    ce_type         real; /* what is computed with */
+    ce_reduction    reduction;
+    ce_hessian      hessian;
+    int             axes, class_axis; /* class_axis -1: element-wise */
+    const int64_t  *shape;            /* of the logits */
+    ce_array        array[CE_ARRAYS];
+    const void     *w;     /* class weights: K numbers of the computing type, or NULL */
+    const ce_stats *stats; /* where they go, or NULL; of losses of logits */
+    int64_t         ignore_index;
     CE_OPTIONS(CE_FIELD_OF_NUMBER, CE_FIELD_OF_OTHER)
     double grad_output;   /* what multiplies the gradient, beside the array CE_UPSTREAM */
     int    valued, fresh; /* the loss is asked for; the outputs are new: nobody minds what a refused job leaves there */

@@ -12,8 +12,11 @@ typedef struct {
 
 /* What one block of a long row adds up to. */
 typedef struct {
-    double m, s; /* maximum, sum of the other exponentials; or s alone, where the loss asks for another sum */
-    double gap_sum, share_sum; /* sum u_k (m - z_k), sum u_k */
+    double  m, s; /* maximum, sum of the other exponentials; or s alone, where the loss asks for another sum */
+    double  gap_sum, share_sum; /* sum u_k (m - z_k), sum u_k */
+    double  heat;               /* for statistics: sum of exp(z_k - m) (m - z_k) */
+    int64_t above;              /* how many classes come before the target; -1: a NaN was met */
+    int64_t at;                 /* where the maximum stands first, or that NaN */
 } ce_pair;
 
 /* What a kernel needs beside the grid. */
@@ -25,15 +28,18 @@ typedef struct {
     double        w_sum;   /* W = sum of the class weights where smoothing asks for it, else K */
     int           derives; /* gradient or Hessian are asked for */
     int           curves;  /* the Hessian is */
-    int           multiplies; /* or its product with a vector, in the place of the gradient */
-    unsigned      in_use;     /* bits of the options */
-    int           checks;     /* element-wise: numbers are checked as they are computed with */
-    int           streams;    /* the gradient is stored past the caches */
-    ce_block     *blocks;     /* scratch, one for each block of items */
-    ce_pair      *pairs;      /* where rows are split: one for each block of a row and one for the row, row after row */
-    int64_t       parts;      /* blocks of a row */
-    char         *buffers;    /* one for each worker */
-    size_t        buffer;     /* bytes of it */
+    int           multiplies;   /* or its product with a vector, in the place of the gradient */
+    unsigned      in_use;       /* bits of the options */
+    int           bends;        /* logits are bent: */
+    int           tells;        /* statistics are asked for, beside those of extra classes */
+    double        outer, inner; /* z becomes outer tanh(inner z), or outer z where inner is 0 */
+    int           checks;       /* element-wise: numbers are checked as they are computed with */
+    int           streams;      /* the gradient is stored past the caches */
+    ce_block     *blocks;       /* scratch, one for each block of items */
+    ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
+    int64_t       parts;   /* blocks of a row */
+    char         *buffers; /* one for each worker */
+    size_t        buffer;  /* bytes of it */
 } ce_plan;
 
 /* Units first to last: blocks of items, rows, or blocks of rows. buffer: the worker's own. */
@@ -44,6 +50,7 @@ typedef struct {
     double    min_normal; /* results that are smaller become 0 */
     int       streams;    /* it has stores that bypass the caches */
     ce_kernel check, run;
+    ce_kernel split_open; /* of items: notes what is overwritten, where statistics are asked for */
     ce_kernel split_scan, split_merge, split_emit; /* run in three phases: over blocks of rows, rows, blocks of rows */
     int64_t   part;                                /* classes in a block of a row */
     int64_t (*numbers_for_rows)(int64_t classes, int derives); /* of the computing type, in a worker's buffer */

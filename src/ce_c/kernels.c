@@ -75,6 +75,13 @@ static void run(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t 
     }
 }
 
+static void split_open(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
+{
+    const softmax_call call = call_of(grid, plan);
+    (void)buffer;
+    open_parts(&call, first, last);
+}
+
 static void split_scan(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
 {
     const softmax_call call = call_of(grid, plan);
@@ -106,6 +113,7 @@ const ce_kernels        CE_TABLE = {
     .streams = STREAMS,
     .check = check,
     .run = run,
+    .split_open = split_open,
     .split_scan = split_scan,
     .split_merge = split_merge,
     .split_emit = split_emit,

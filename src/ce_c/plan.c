@@ -52,7 +52,9 @@ static int are_few(const ce_grid *grid, const ce_job *job)
 /* Rows too few to be shared well, but long. Their blocks are those of the undivided row: the same bits. */
 int ce_splits_rows(const ce_grid *grid, const ce_job *job)
 {
-    return grid->by_rows && !grid->data[CE_VECTOR] && grid->block == 1 && grid->items <= SPLIT_ITEMS &&
+    const int lists = job->stats && job->stats->top > 0; /* of a row, in the order of its classes */
+
+    return grid->by_rows && !lists && !grid->data[CE_VECTOR] && grid->block == 1 && grid->items <= SPLIT_ITEMS &&
            grid->classes > ce_kernels_of(job)->part && grid->items * grid->classes >= CE_WORK_ALONE &&
            (grid->classes >= ENDLESS_ROW || are_few(grid, job));
 }
@@ -60,6 +62,11 @@ int ce_splits_rows(const ce_grid *grid, const ce_job *job)
 static size_t up_to_line(size_t bytes)
 {
     return (bytes + LINE - 1) / LINE * LINE;
+}
+
+static int bends(const ce_job *job)
+{
+    return (ce_options_in_use(job) & CE_BENDS) != 0;
 }
 
 size_t ce_plan_bytes(ce_job *job)
@@ -76,7 +83,8 @@ size_t ce_plan_bytes(ce_job *job)
         block = ce_block_items(K, ce_is_by_rows(job));
     if (ce_is_by_rows(job)) {
         parts = items <= SPLIT_ITEMS ? K / kernels->part + 2 : 0;
-        numbers = derives || job->array[CE_Z].type != job->real ? kernels->numbers_for_rows(K, derives) : 0;
+        numbers =
+            derives || job->array[CE_Z].type != job->real || bends(job) ? kernels->numbers_for_rows(K, derives) : 0;
     } else if (!ce_is_element_wise(job)) {
         numbers = kernels->numbers_for_lanes(K);
     }
@@ -103,6 +111,10 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->multiplies = grid->data[CE_VECTOR] != NULL;
     plan->curves = grid->data[CE_HESS] || plan->multiplies;
     plan->in_use = ce_options_in_use(job);
+    plan->bends = bends(job);
+    plan->tells = job->stats && job->stats->argmax;
+    plan->outer = (job->softcap > 0 ? job->softcap : job->logit_scale) / job->temperature;
+    plan->inner = job->softcap > 0 ? job->logit_scale / job->softcap : 0;
     plan->checks = 0;
     plan->streams = streams(grid, job);
     plan->blocks = job->scratch;

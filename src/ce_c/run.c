@@ -62,6 +62,8 @@ static void run_split(const ce_grid *grid, ce_plan *plan, ce_job *job)
     const int64_t work = grid->items * grid->classes;
 
     plan->parts = (grid->classes + kernels->part - 1) / kernels->part;
+    if (plan->tells)
+        kernels->split_open(grid, plan, NULL, 0, grid->items);
     share_out(&scan, job, grid->items * plan->parts, work);
     if (job->stopped)
         return;

@@ -5,7 +5,7 @@ integer from a hash of its position, times a power of two (tests/c/golden_number
 Instruction sets without fused multiply-add are left out: they have other bits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -36,9 +36,10 @@ KINDS = {
 }  # fmt: skip
 # The class with what tells its rows apart, or the function.
 CALLEES = {row.core: getattr(ce, row.name) for row in FUNCTIONS}
+CALLEES["token_stats"] = ce.token_stats
 CALLEES |= {row.core: partial(getattr(ce, row.criterion), **row.fixed) for row in LOSSES}
 # The arrays of a job in ce.h.
-Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHT, VECTOR = 0, 3, 4, 5, 6, 7, 9, 10
+Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHT, VECTOR, EXTRA = 0, 3, 4, 5, 6, 7, 9, 10, 11
 
 
 def mix(x):
@@ -239,13 +240,25 @@ def read_lines():
 LINES = read_lines()
 
 
-def hash_of(x):
+def hash_of(x, begin=0):
     """Of the bits of each number and its position; every NaN counts as the same."""
+    if isinstance(x, ce.TokenStats):
+        return hash_of_stats(x)
     x = np.ascontiguousarray(x).reshape(-1)
     bits = x.view(f"u{x.dtype.itemsize}").astype(np.uint64)
     bits[np.isnan(x)] = ~np.uint64(0)
-    position = mix(np.arange(x.size, dtype=np.uint64))
+    position = mix(np.arange(x.size, dtype=np.uint64) + np.uint64(begin))
     return f"{int(mix(bits ^ position).sum(dtype=np.uint64)):016x}"
+
+
+def hash_of_stats(stats):
+    """Of all fields together, each at positions of its own."""
+    total = 0
+    for a, name in enumerate(f.name for f in fields(ce.TokenStats)):
+        x = getattr(stats, name)
+        if x is not None:
+            total += int(hash_of(x, a << 32), 16)
+    return f"{total % 2**64:016x}"
 
 
 def copy_of(x):
@@ -260,7 +273,14 @@ def copy_of(x):
 def by_function(line, x, y, more):
     """Of functions along an axis: what was asked, which result it is, the result."""
     function = CALLEES[line.loss]
-    if line.reduction == "perplexity":
+    if line.loss == "token_stats":
+        options = {k: line.number(k) for k in ("logit_scale", "softcap", "temperature")}
+        options |= {"top_k": int(line.options.get("top", 0))}
+        if "extra" in line.options:
+            h = hashes(EXTRA, len(y.ravel()) * int(line.options["extra"])).reshape(*y.shape, -1)
+            options["extra"] = (h % np.uint64(x.shape[1])).astype(np.int64)
+        yield "statistics", "hessian", ce.token_stats(x, y, **options, axis=1)
+    elif line.reduction == "perplexity":
         yield "perplexity", "value", ce.perplexity(x, y, **more)
     elif line.has_upstream:
         g = more["grad_output"]
@@ -296,6 +316,15 @@ def by_criterion(line, x, y, more):
         criterion.grad_and_hess(x, y, **options, out=tuple(out))
         yield "narrow", "gradient", out[0]
         yield "narrow", "hessian", out[1]
+        return
+    if "stats" in line.options:
+        place = copy_of(x)
+        for out in (None, np.full_like(x, 7), place):
+            z = place if out is place else x
+            value, grad, stats = criterion.value_and_grad(z, y, **more, out=out, stats=True)
+            yield "value_and_grad, stats", "value", value
+            yield "value_and_grad, stats", "gradient", grad
+            yield "value_and_grad, stats", "hessian", stats
         return
     yield "value", "value", criterion(x, y, **more)
     grad, hess = criterion.grad_and_hess(x, y, **options)
@@ -356,7 +385,7 @@ def test_golden(loss, fused):
             with ce.threads(threads):
                 found += [(f"{h}, {threads} threads", w, r) for h, w, r in results(line, *arrays)]
         weighted = not line.by_class and {"w", "pos"} & line.options.keys()
-        if line.reduction == "none" and not weighted:
+        if line.reduction == "none" and not weighted and "stats" not in line.options:
             found += pieces(line, arrays)
         wrong += [
             f"{how}: {which} of {line.dtype} {line.shape} {line.order} {line.reduction} "

@@ -350,10 +350,14 @@ static void check_same(const char *a, const char *b, size_t bytes, ce_type type)
 
     if (memcmp(a, b, bytes) == 0)
         return;
+    if (type >= CE_INT8)
+        fail("another number of threads, or instruction set, gives other places");
     for (size_t i = 0; i < bytes; i += size)
         if (memcmp(a + i, b + i, size) != 0 && !(is_nan(a + i, type) && is_nan(b + i, type)))
             fail("another number of threads, or instruction set, gives other bits");
 }
+
+enum { TOLD = 9 };
 
 /* -- a job -------------------------------------------------------------------------------------------------------- */
 
@@ -363,13 +367,16 @@ static int is_output(int array)
 }
 
 typedef struct {
-    ce_job  job;
-    int64_t shape[AXES];
-    block   blocks[CE_ARRAYS];
-    int     shares[CE_ARRAYS];   /* the output whose memory an input is, or -1 */
-    int     narrows, multiplies; /* outputs are of float32; the Hessian is multiplied by a vector */
-    void   *w;
-    size_t  w_bytes;
+    ce_job   job;
+    int64_t  shape[AXES];
+    block    blocks[CE_ARRAYS];
+    int      shares[CE_ARRAYS];   /* the output whose memory an input is, or -1 */
+    int      narrows, multiplies; /* outputs are of float32; the Hessian is multiplied by a vector */
+    ce_stats stats;
+    block    told[TOLD]; /* the arrays of statistics; and the extra classes */
+    int64_t *extra;
+    void    *w;
+    size_t   w_bytes;
 } problem;
 
 /* Adds an array: of the logits' axes or the items'. */
@@ -491,6 +498,44 @@ static void add_arrays(bytes *in, problem *p, unsigned has, int what, ce_type ty
     }
 }
 
+static ce_type type_told(const problem *p, int a)
+{
+    return a == 4 || a == 5 || a == 6 ? CE_INT64 : p->job.real;
+}
+
+static void *add_told(problem *p, int a, int64_t n)
+{
+    block *b = &p->told[a];
+
+    if (n < 0)
+        return NULL;
+    b->bytes = (size_t)(n * size_of(type_told(p, a)));
+    b->memory = malloc(b->bytes);
+    b->answer = malloc(b->bytes);
+    return b->memory;
+}
+
+/* All of them, or some classes' log-probabilities alone; the largest and extra classes where there is no gradient. */
+static void add_stats(bytes *in, problem *p)
+{
+    const unsigned x = take(in), wants_all = x & 1, aims = p->job.array[CE_TARGET].data && wants_all;
+    const int64_t  K = p->shape[p->job.class_axis], alone = !p->job.array[CE_GRAD].data;
+    int64_t        items = 1;
+    ce_stats      *s = &p->stats;
+
+    for (int i = 0; i < p->job.axes; i++) items *= i == p->job.class_axis ? 1 : p->shape[i];
+    s->top = alone && wants_all && K > 0 ? (int64_t)below(in, 40) % (K + 1) : 0;
+    s->extras = alone && K > 0 ? (int64_t)below(in, 4) : 0;
+    s->max = add_told(p, 1, wants_all ? items : -1), s->log_sum = add_told(p, 2, wants_all ? items : -1);
+    s->entropy = add_told(p, 3, wants_all ? items : -1), s->argmax = add_told(p, 4, wants_all ? items : -1);
+    s->log_prob = add_told(p, 0, aims ? items : -1), s->rank = add_told(p, 5, aims ? items : -1);
+    s->top_index = add_told(p, 6, items * s->top), s->top_log_prob = add_told(p, 7, items * s->top);
+    s->extra_log_prob = add_told(p, 8, items * s->extras);
+    s->extra = p->extra = malloc((size_t)(items * s->extras) * sizeof *p->extra);
+    for (int64_t i = 0; i < items * s->extras; i++) p->extra[i] = (int64_t)take(in) % K;
+    p->job.stats = s;
+}
+
 static void choose(bytes *in, problem *p)
 {
     static const int whats[] = { VALUED, GRADED, VALUED | GRADED, GRADED | CURVED };
@@ -527,6 +572,9 @@ static void choose(bytes *in, problem *p)
     add_arrays(in, p, in_place >> 4, what, type, other, wide);
     if (strcmp(loss->name, "cross_entropy") == 0 && what == VALUED && flags >> 6 == 3)
         p->job.reduction = CE_PERPLEXITY;
+    if (!*loss->outputs || (loss->has_classes && is_reduced(loss) && loss->first == CE_LOGITS && !p->multiplies &&
+                            what & VALUED && flags >> 6 == 2))
+        add_stats(in, p);
     met[l]++;
 }
 
@@ -574,10 +622,16 @@ static void try_twice(bytes *in, problem *p)
             memcpy(p->blocks[a].answer, p->blocks[a].memory, p->blocks[a].bytes);
             memcpy(p->blocks[a].memory, p->blocks[a].before, p->blocks[a].bytes);
         }
+    for (int a = 0; a < TOLD; a++)
+        if (p->told[a].memory)
+            memcpy(p->told[a].answer, p->told[a].memory, p->told[a].bytes);
     run(job, other, 1 + (int)(y & 15) % THREADS);
     examine(p, bad);
     if (bad >= 0)
         return;
+    for (int a = 0; a < TOLD; a++)
+        if (p->told[a].memory)
+            check_same(p->told[a].answer, p->told[a].memory, p->told[a].bytes, type_told(p, a));
     check_same((const char *)&value, (const char *)&job->value, sizeof value, CE_FLOAT64);
     check_same((const char *)&z, (const char *)&job->z, sizeof z, CE_FLOAT64);
     for (int a = 0; a < CE_ARRAYS; a++)
@@ -622,6 +676,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int a = 0; a < CE_ARRAYS; a++)
         if (p.job.array[a].data && p.shares[a] < 0)
             free(p.blocks[a].memory), free(p.blocks[a].before), free(p.blocks[a].answer);
+    for (int a = 0; a < TOLD; a++) free(p.told[a].memory), free(p.told[a].answer);
+    free(p.extra);
     free(p.w);
     return 0;
 }

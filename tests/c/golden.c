@@ -32,7 +32,7 @@ static void flush_to_zero(int on)
 #endif
 }
 
-enum { VALUE = 1, GRAD = 2, HESS = 4 };
+enum { VALUE = 1, GRAD = 2, HESS = 4, STATS = 8 };
 
 /* The hash of an output: the same bytes as last time have the same. */
 static uint64_t hash_of(problem *p, int a)
@@ -51,6 +51,34 @@ static uint64_t hash_of(problem *p, int a)
     for (int64_t i = 0; i < count_of(p, a); i++)
         p->last_hash[a] += hash_number(x->data + offset_of(p, a, i), x->type, i);
     return p->last_hash[a];
+}
+
+/* Of all statistics together, at the place of the Hessian. */
+static uint64_t hash_of_stats(const problem *p)
+{
+    uint64_t hash = 0;
+
+    for (int a = 0; a < TOLD; a++)
+        for (int64_t i = 0; i < p->told_count[a]; i++)
+            hash += hash_number(p->told[a] + i * size_of(type_told(p, a)), type_told(p, a), i + ((int64_t)a << 32));
+    return hash;
+}
+
+/* Of items from `item` on. */
+static ce_stats stats_from(const problem *p, int64_t item)
+{
+    const int64_t size = size_of(p->job.real);
+    ce_stats      s = p->stats;
+
+    s.max = (char *)s.max + item * size, s.log_sum = (char *)s.log_sum + item * size;
+    s.entropy = (char *)s.entropy + item * size, s.argmax += item;
+    if (s.rank)
+        s.log_prob = (char *)s.log_prob + item * size, s.rank += item;
+    if (s.top > 0)
+        s.top_index += item * s.top, s.top_log_prob = (char *)s.top_log_prob + item * s.top * size;
+    if (s.extras > 0)
+        s.extra += item * s.extras, s.extra_log_prob = (char *)s.extra_log_prob + item * s.extras * size;
+    return s;
 }
 
 static void run_job(ce_job *job, int threads)
@@ -73,6 +101,9 @@ static void run_alone(const problem *p)
         for (int a = 0; a < CE_ARRAYS; a++)
             if (job.array[a].data)
                 job.array[a].data += offset_of(p, a, has_classes(p, a) ? i / inner * inner * K + i % inner : i);
+        const ce_stats stats = stats_from(p, i);
+        if (job.stats)
+            job.stats = &stats;
         run_job(&job, 1);
     }
 }
@@ -89,6 +120,9 @@ static void run(problem *p, int what, int threads, int flush, int alone, uint64_
         if (p->job.array[a].data)
             memset(p->memory[a], 0x5a, p->bytes[a]);
     }
+    for (int a = 0; a < TOLD; a++)
+        if (p->told[a])
+            memset(p->told[a], 0x5a, (size_t)(p->told_count[a] * size_of(type_told(p, a))));
     flush_to_zero(flush);
     if (alone)
         run_alone(p);
@@ -98,6 +132,8 @@ static void run(problem *p, int what, int threads, int flush, int alone, uint64_
     for (int o = 0; o < 3; o++)
         if (what & 1 << o)
             hash[o] = hash_of(p, outputs[o]);
+    if (what & STATS)
+        hash[2] = hash_of_stats(p);
 }
 
 /* What is asked for together, one call after the other; 0: no more. The first two ask for all there is. */
@@ -105,6 +141,8 @@ static int call_of(const problem *p, int i)
 {
     static const int all[] = { VALUE, GRAD | HESS, VALUE | GRAD, GRAD, 0 };
 
+    if (p->job.stats)
+        return i > 0 ? 0 : *p->outputs ? VALUE | GRAD | STATS : STATS;
     if (strlen(p->outputs) == 3)
         return all[i];
     return i > 0 ? 0 : *p->outputs == 'v' ? VALUE : GRAD;
@@ -119,7 +157,7 @@ static int compare(problem *p, const line *l, int threads, int flush, int alone)
         uint64_t hash[3];
         run(p, what, threads, flush, alone, hash);
         for (int o = 0; o < 3; o++) {
-            if (!(what & 1 << o) || hash[o] == l->hash[o])
+            if (!((what & STATS ? what | HESS : what) & 1 << o) || hash[o] == l->hash[o])
                 continue;
             printf("line %d: %s %s %s %c %s %s: %s is %016llx (%s, %d threads%s%s)\n", l->number, l->loss, l->dtype,
                    l->shape, l->order, l->reduction, l->options, names[o], (unsigned long long)hash[o],
@@ -156,7 +194,7 @@ static void write_line(problem *p, const line *l)
 
     for (int i = 0, what; i < 2 && (what = call_of(p, i)); i++) run(p, what, 1, 0, 0, hash);
     for (int o = 0; o < 3; o++) {
-        if (strchr(p->outputs, "vgh"[o]))
+        if (strchr(p->outputs, "vgh"[o]) || (o == 2 && p->job.stats))
             n += snprintf(text + n, sizeof text - (size_t)n, " %016llx", (unsigned long long)hash[o]);
         else
             n += snprintf(text + n, sizeof text - (size_t)n, " %-16s", "-");

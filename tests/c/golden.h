@@ -6,6 +6,8 @@
 
 #define LINE_FORMAT "%-27s %-8s %-9s %c %-10s %-31s"
 
+enum { TOLD = 9 };
+
 typedef struct {
     int      number; /* in the file */
     char     loss[32], dtype[16], shape[32], order, reduction[16], options[64];
@@ -24,6 +26,9 @@ typedef struct {
     char       *memory[CE_ARRAYS], *w;
     char       *last[CE_ARRAYS]; /* of outputs: what they were last time, and its hash */
     uint64_t    last_hash[CE_ARRAYS];
+    ce_stats    stats;
+    char       *told[TOLD]; /* the arrays of statistics, in the order of their members */
+    int64_t     told_count[TOLD], *extra;
 } problem;
 
 /* The letter of what an input holds, see `number`; t class indices, 0 for none. A gradient is of the size of logits. */
@@ -141,6 +146,38 @@ static void add_target(problem *p, const line *l)
     }
 }
 
+static ce_type type_told(const problem *p, int a)
+{
+    return a == 4 || a == 5 || a == 6 ? CE_INT64 : p->job.real;
+}
+
+static void *add_told(problem *p, int a, int64_t for_each)
+{
+    p->told_count[a] = p->items * for_each;
+    if (for_each > 0)
+        p->told[a] = malloc((size_t)(p->told_count[a] * size_of(type_told(p, a))));
+    return p->told[a];
+}
+
+/* Of a line with `stats`; with top= and extra= (how many for each item), too, if it has no other output. */
+static void add_stats(problem *p, const line *l)
+{
+    ce_stats *s = &p->stats;
+
+    s->top = (int64_t)number_of(l, "top", 0), s->extras = (int64_t)number_of(l, "extra", 0);
+    s->max = add_told(p, 1, 1), s->log_sum = add_told(p, 2, 1);
+    s->entropy = add_told(p, 3, 1), s->argmax = add_told(p, 4, 1);
+    if (p->job.array[CE_TARGET].data)
+        s->log_prob = add_told(p, 0, 1), s->rank = add_told(p, 5, 1);
+    s->top_index = add_told(p, 6, s->top), s->top_log_prob = add_told(p, 7, s->top);
+    s->extra_log_prob = add_told(p, 8, s->extras);
+    p->extra = malloc((size_t)(p->told_count[8] + 1) * sizeof *p->extra);
+    for (int64_t i = 0; i < p->told_count[8]; i++)
+        p->extra[i] = (int64_t)(hash_at(CE_ARRAYS, i) % (uint64_t)p->classes);
+    s->extra = p->extra;
+    p->job.stats = s;
+}
+
 static void add_class_weights(problem *p)
 {
     const int64_t size = size_of(p->job.real);
@@ -238,7 +275,10 @@ static int make_problem(problem *p, const line *l)
     const ce_type  of_items = row->has_classes ? real : type, out = option(l, "narrow") ? CE_FLOAT32 : type;
 
     ce_start(&p->job, loss);
-    p->outputs = strcmp(l->reduction, "perplexity") == 0 ? "v" : option(l, "vector") ? "g" : row->outputs;
+    p->outputs = strcmp(l->reduction, "perplexity") == 0 ? "v"
+                 : option(l, "vector")                   ? "g"
+                 : option(l, "stats") && *row->outputs   ? "vg"
+                                                         : row->outputs;
     p->by_class = row->has_classes;
     set_shape(p, l->shape);
     set_options(p, l);
@@ -268,6 +308,8 @@ static int make_problem(problem *p, const line *l)
         add_output(p, CE_HESS, out, l->order);
     if (strchr(p->outputs, 'v') && p->job.reduction == CE_NONE)
         add_output(p, CE_VALUE, real, l->order);
+    if (option(l, "stats"))
+        add_stats(p, l);
     return (int)p->job.reduction >= 0;
 }
 
@@ -277,5 +319,7 @@ static void free_problem(problem *p)
         free(p->memory[a]);
         free(p->last[a]);
     }
+    for (int a = 0; a < TOLD; a++) free(p->told[a]);
+    free(p->extra);
     free(p->w);
 }

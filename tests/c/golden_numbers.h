@@ -119,8 +119,8 @@ static void store(char *at, ce_type type, double x)
 static uint64_t hash_number(const void *x, ce_type type, int64_t i)
 {
     const int64_t  size = size_of(type);
-    const uint64_t top = (uint64_t)1 << (8 * size - 1),
-                   infinity = top - ((uint64_t)1 << (ce_dtype_row(type)->digits - 1));
+    const int      digits = ce_dtype_row(type)->digits; /* of integers 0 */
+    const uint64_t top = (uint64_t)1 << (8 * size - 1), infinity = digits ? top - ((uint64_t)1 << (digits - 1)) : top;
     uint64_t       bits = 0;
 
     if (size == 8) {

@@ -303,4 +303,40 @@ def of_functions():
     yield Call("wrong", ce.show_config, ("nonesuch",), {}, REFUSED)
 
 
-CALLS = [*of_losses(), *of_functions()]
+def of_statistics():
+    """Statistics of items, and log-probabilities of some classes."""
+    x, t = np.full((4, 3), 0.5, np.float32), np.array([0, 1, 2, -100])
+    large, labels = np.full((20, 1000), 0.5, np.float32), np.full(20, 999)
+    some, many = np.array([[0, 2]] * 4), np.full((20, 7), 999)
+    for dtype in (np.float32, np.float64, np.float16, BFLOAT16.type):
+        yield Call("right", ce.token_stats, (x.astype(dtype), t), {"top_k": 2, "extra": some})
+        yield Call("right", ce.log_prob, (x.astype(dtype), some), {"temperature": 2.0})
+        yield Call("large", ce.token_stats, (large.astype(dtype), labels), {"top_k": 40})
+        yield Call("columns", ce.token_stats, (large.astype(dtype), many[0, :1].repeat(1000)),
+                   {"axis": 0, "ignore_index": 999})  # fmt: skip
+    yield Call("right", ce.token_stats, (x,))
+    yield Call("foreign", ce.token_stats, (x.astype(">f4"), t.astype(">i8")), {"softcap": 30.0})
+    yield Call("large", ce.token_stats, (large, labels), {"top_k": 3, "extra": many})
+    yield Call("large", ce.log_prob, (large, labels), {"softcap": 3.0, "logit_scale": -1})
+    for wrong in (
+        {"top_k": 4}, {"top_k": -1}, {"top_k": 0.5}, {"extra": some + 1}, {"extra": t}, {"axis": 5},
+        {"softcap": 0}, {"softcap": np.nan}, {"temperature": 0}, {"logit_scale": 0},
+        {"logit_scale": "a"}, {"ignore_index": 0.5},
+    ):  # fmt: skip
+        yield Call("wrong", ce.token_stats, (x, t), wrong, REFUSED)
+    yield Call("index", ce.token_stats, (large, labels + 1), {}, REFUSED)
+    yield Call("index", ce.log_prob, (large, many + 1), {}, REFUSED)
+    yield Call("shape", ce.log_prob, (large, labels[:5]), {}, REFUSED)
+    for name, no_array in no_arrays().items():
+        yield Call(f"{name} for 0", ce.token_stats, (no_array, t), {}, REFUSED)
+        if no_array is not None:
+            yield Call(f"{name} for 1", ce.token_stats, (x, no_array), {}, REFUSED)
+        yield Call(f"{name} for 1", ce.log_prob, (x, no_array), {}, REFUSED)
+    for out in (None, large.copy()):
+        options = {"out": out, "stats": True}
+        yield Call("statistics", ce.CrossEntropyLoss, (large, labels), options, (),
+                   "value_and_grad")  # fmt: skip
+    yield Call("none", ce.NLLLoss, (x, t), {"stats": True}, REFUSED, "value_and_grad")
+
+
+CALLS = [*of_losses(), *of_functions(), *of_statistics()]

@@ -23,13 +23,18 @@ INLINE void add_group(double *sum, double *lost, double x)
 /* Sums by lanes of some classes, each in registers of its own; of exponentials that are 1, how many; what is NaN where
  * a logit is. */
 typedef struct {
-    packed sum[PARTS], ones[PARTS / 4], met[PARTS / 4];
+    packed sum[PARTS], ones[PARTS / 4], met[PARTS / 4], heat[PARTS / 4];
 } class_sums;
+
+/* What is done with exponentials beside adding them up: logits stay; e (m - z) is added up, too. */
+typedef struct {
+    bool keep, heats;
+} group_task;
 
 /* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
  * each to its own sum, from number `first` on, but for those that are 1, which are counted: z is m, give or take a
  * subnormal. */
-INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int first, bool keep)
+INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int first, group_task task)
 {
     real x[STEP], t[STEP], q[STEP], other[STEP], one[STEP];
 
@@ -43,23 +48,30 @@ INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int fi
         to->sum[first * PARTS / 4 + j] += PART(other + j * WIDTH);
         to->ones[j % (PARTS / 4)] += PART(one + j * WIDTH);
         to->met[j % (PARTS / 4)] += PART(x + j * WIDTH);
-        if (!keep)
+        if (!task.keep)
             PART(z + j * WIDTH) = PART(q + j * WIDTH);
+    }
+    if (task.heats) {
+        for (int j = 0; j < some * PARTS / 4; j++) {
+            packed *const heat = &to->heat[j % (PARTS / 4)];
+            *heat = with_heat(*heat, PART(q + j * WIDTH), PART(x + j * WIDTH));
+        }
     }
 }
 
 /* What a group adds up to, and what memory brings meanwhile, one place per class: to be read, and to be written. */
 typedef struct {
     real    *sum;  /* of the exponentials that are not 1 */
+    real    *heat; /* of all, times m - z; where it is asked for */
     real    *ones; /* counts those that are */
     ahead_of reads, writes;
 } group_sums;
 
 /* Sum of the exponentials of n classes, at most GROUP, which take the place of the logits unless those are to be kept.
  */
-INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, bool keep)
+INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, group_task task)
 {
-    class_sums      all = { { { 0 } }, { { 0 } }, { { 0 } } };
+    class_sums      all = { { { 0 } }, { { 0 } }, { { 0 } }, { { 0 } } };
     real            sum[LANES], ones[LANES], met[LANES];
     const uintptr_t apart = to->reads.apart, to_apart = to->writes.apart;
     int64_t         k = 0;
@@ -67,28 +79,43 @@ INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, b
     for (; k + 4 <= n; k += 4) {
         fetch_four(to->reads.next + (uintptr_t)k * apart, apart);
         claim_four(to->writes.next + (uintptr_t)k * to_apart, to_apart);
-        add_classes(z + k * LANES, AT_ONCE, m, &all, 0, keep);
+        add_classes(z + k * LANES, AT_ONCE, m, &all, 0, task);
         if (AT_ONCE == 2)
-            add_classes(z + (k + 2) * LANES, 2, m, &all, 2, keep);
+            add_classes(z + (k + 2) * LANES, 2, m, &all, 2, task);
     }
     if (n % 4 > 0) {
         fetch_four(to->reads.next + (uintptr_t)k * apart, apart);
         claim_four(to->writes.next + (uintptr_t)k * to_apart, to_apart);
     }
     if (n % 4 == 1)
-        add_classes(z + k * LANES, 1, m, &all, 0, keep);
+        add_classes(z + k * LANES, 1, m, &all, 0, task);
     else if (n % 4 == 2)
-        add_classes(z + k * LANES, 2, m, &all, 0, keep);
+        add_classes(z + k * LANES, 2, m, &all, 0, task);
     else if (n % 4 == 3)
-        add_classes(z + k * LANES, 3, m, &all, 0, keep);
+        add_classes(z + k * LANES, 3, m, &all, 0, task);
     for (int j = 0; j < PARTS / 4; j++) {
         PART(sum + j * WIDTH) =
             (all.sum[j] + all.sum[PARTS / 4 + j]) + (all.sum[PARTS / 2 + j] + all.sum[PARTS * 3 / 4 + j]);
         PART(ones + j * WIDTH) = all.ones[j];
         PART(met + j * WIDTH) = all.met[j];
+        if (task.heats)
+            PART(to->heat + j * WIDTH) = all.heat[j];
     }
     LANE(l) to->sum[l] = met[l] != met[l] ? met[l] : sum[l];
     LANE(l) to->ones[l] += ones[l];
+}
+
+/* The same for each task. */
+static void sum_group_of(real *z, int64_t n, const real *m, const group_sums *to, group_task task)
+{
+    if (task.heats && task.keep)
+        sum_group(z, n, m, to, (group_task){ true, true });
+    else if (task.heats)
+        sum_group(z, n, m, to, (group_task){ false, true });
+    else if (task.keep)
+        sum_group(z, n, m, to, (group_task){ true, false });
+    else
+        sum_group(z, n, m, to, (group_task){ false, false });
 }
 
 #endif

@@ -15,8 +15,8 @@ static bool serves_few_classes(const ce_grid *grid, const ce_plan *plan)
     const unsigned options = plan->in_use & ~(unsigned)(CE_IGNORE_INDEX | CE_NORMALIZER);
 
     return (ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) && !options && grid->classes >= 2 &&
-           grid->classes <= GROUP && !grid->data[CE_UPSTREAM] && !plan->curves && fabs(plan->c) > 0x1p-50 &&
-           fabs(plan->c) < 0x1p60;
+           grid->classes <= GROUP && !plan->job->stats && !grid->data[CE_UPSTREAM] && !plan->curves &&
+           fabs(plan->c) > 0x1p-50 && fabs(plan->c) < 0x1p60;
 }
 
 enum { FEW = 8 * LANES, FEW_PANEL = 105 }; /* items in a tile; vectors in its panel */
@@ -126,12 +126,12 @@ static void scan_few(real *panel, few_tile *x)
         for (int at = 0; at < x->width; at += LANES)
             LANE(l) x->e_t[at + l] = EXP_2_64(x->z_t[at + l] - x->log_S[at + l]);
     for (int at = 0; at < x->width; at += LANES) {
-        const group_sums to = { x->sum + at, x->ones + at, of_vector(&reads, at / LANES),
+        const group_sums to = { x->sum + at, NULL, x->ones + at, of_vector(&reads, at / LANES),
                                 of_vector(&writes, at / LANES) };
         if (x->derives)
-            sum_group(panel + at * n, n, x->log_S + at, &to, false);
+            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ false, false });
         else
-            sum_group(panel + at * n, n, x->log_S + at, &to, true);
+            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ true, false });
     }
     for (int at = 0; at < x->width; at += LANES)
         LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */

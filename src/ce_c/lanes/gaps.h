@@ -14,11 +14,16 @@ typedef struct {
     const real    *all;    /* with spot: the numbers of the targets are picked, if all classes are here */
     const int32_t *spot;
     ahead_of       reads, writes;
+    bool           tells; /* statistics are asked for: */
+    const real    *edge;  /* the targets' logits, or infinity, by items; in a panel of all classes NULL */
+    const int64_t *t;     /* the targets, or NULL; the first class of the panel */
+    int64_t        first;
 } panel_task;
 
-/* The sums of LANES items. */
+/* The sums of LANES items, and their statistics. */
 typedef struct {
-    double *m, *s, *gap_sum, *share_sum;
+    double  *m, *s, *gap_sum, *share_sum, *heat;
+    int64_t *above, *argmax;
 } lane_sums;
 
 /* sum += u (m - z) over at most GROUP classes, each with shares of its own. */

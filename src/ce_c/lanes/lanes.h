@@ -5,6 +5,7 @@
 
 #include "lanes/product.h"
 #include "softmax/close.h"
+#include "softmax/stats.h"
 
 /* Vectors of items in a tile, if there are so many: where the items of a class are neighbours, as many as can be, for
  * long stretches of memory; else no more than L1 holds. */
@@ -38,6 +39,7 @@ OUTLINE void run_lanes(const softmax_call *call, real *buffer, int64_t first, in
             load_panels(&p, call, &x, (class_range){ 0, K });
         (whole ? scan_whole : scan_long)(call, &p, &x);
         answer_items(call, &x);
+        write_stats(call, &x, false);
         if (call->plan->multiplies)
             multiply_whole(call, &p, &x);
         else if (call->plan->derives)

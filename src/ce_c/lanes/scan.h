@@ -10,6 +10,7 @@
 #include "lanes/exps.h"
 #include "lanes/gaps.h"
 #include "lanes/panel.h"
+#include "lanes/told.h"
 #include "softmax/class_sums.h"
 #include "softmax/open.h"
 
@@ -35,9 +36,9 @@ static void panel_max(const real *z, int64_t n, real *top)
 /* Of the n classes of one panel; z_t: where the targets' logits go. */
 static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_sums *to, real *z_t)
 {
-    real       top[LANES], from[LANES], sum[LANES], ones[LANES] = { 0 };
-    double    *s = to->s, lost[LANES] = { 0 };
-    group_sums group = { sum, ones, task->reads, task->writes };
+    real       top[LANES], from[LANES], sum[LANES], heat[LANES], ones[LANES] = { 0 };
+    double    *s = to->s, lost[LANES] = { 0 }, heat_lost[LANES] = { 0 };
+    group_sums group = { sum, heat, ones, task->reads, task->writes };
 
     panel_max(z, n, top);
     LANE(l) from[l] = top[l] > -INFINITY ? top[l] : 0;
@@ -47,19 +48,22 @@ static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_su
         LANE(l) z_t[l] = task->all[task->spot[l]];
     if (task->gaps)
         panel_gaps(task, z, n, from, to);
+    if (task->tells)
+        tell_panel(task, z, n, task->edge ? task->edge : z_t, top, to);
     for (int64_t k = 0; k < n; k += GROUP) {
         const int64_t some = smaller(n - k, GROUP);
-        if (task->keep)
-            sum_group(z + k * LANES, some, from, &group, true);
-        else
-            sum_group(z + k * LANES, some, from, &group, false);
+        sum_group_of(z + k * LANES, some, from, &group, (group_task){ task->keep, task->tells });
         LANE(l) add_group(&s[l], &lost[l], (double)sum[l]);
+        if (task->tells)
+            LANE(l) add_group(&to->heat[l], &heat_lost[l], (double)heat[l]);
         group.reads.next += (uintptr_t)some * group.reads.apart;
         group.writes.next += (uintptr_t)some * group.writes.apart;
     }
     LANE(l)
         s[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(s[l], lost[l]) : s[l]) +
                (ones[l] > 0 ? (double)ones[l] - 1 : 0);
+    if (task->tells)
+        LANE(l) to->heat[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(to->heat[l], heat_lost[l]) : to->heat[l]);
 }
 
 /* (m, s) of one panel joins that of the classes before it. */
@@ -113,6 +117,8 @@ static void load_panels(panels *p, const softmax_call *call, const tile *x, clas
     const tile_numbers z = { grid, x, CE_Z, classes }, other = { grid, x, CE_OTHER, classes };
 
     load_panel(&z, p->staged, p->z, is_class_sum(call->link->emits));
+    if (call->plan->bends)
+        bend(call->plan, p->z, p->z, classes.n * x->width);
     if (grid->data[CE_OTHER])
         load_panel(&other, p->staged, p->other, true);
 }
@@ -174,8 +180,14 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
     const tile_numbers in = { grid, x, CE_Z, { 0, n } },
                        out = { grid, x, grid->data[CE_GRAD] ? CE_GRAD : CE_Z, { 0, n } };
     const tile_ahead   reads = tile_further(&in, bytes_to_next(&in)), writes = tile_further(&out, bytes_to_next(&out));
-    panel_task task = { NULL, call->plan->job->w, sums_gaps(call), emits == LOG_PROBS, p->z, NULL, { 0 }, { 0 } };
-    real       z_t[ITEMS];
+    panel_task         task = { .w = call->plan->job->w,
+                                .gaps = sums_gaps(call),
+                                .keep = emits == LOG_PROBS,
+                                .all = p->z,
+                                .tells = call->plan->tells };
+    real               z_t[ITEMS], no_edges[LANES];
+
+    LANE(l) no_edges[l] = INFINITY;
 
     if (aims)
         set_spots(x, n);
@@ -183,16 +195,18 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
         for (int l = 0; l < x->width; l++) x->e_t[l] = x->z_t[l] = 0;
     for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->class_sum[l] = x->lost[l] = 0;
     if (emits == ONE_HOT) {
-        read_target_logits(grid, x);
+        read_target_logits(call, x);
         return;
     }
     for (int at = 0; at < x->width; at += LANES) {
         real *const z = p->z + at * n, *const other = p->other + at * n;
-        const lane_sums to = { x->m + at, x->s + at, x->gap_sum + at, x->share_sum + at };
+        const lane_sums to = { x->m + at,    x->s + at,     x->gap_sum + at, x->share_sum + at,
+                               x->heat + at, x->above + at, x->argmax + at };
         if (!x->all_live || emits == SHARES)
             prepare_panel(call, x, at, z, other, (class_range){ 0, n });
         task.shares = emits == SHARES ? other : NULL;
         task.spot = aims ? x->spot + at : NULL;
+        task.t = aims ? x->t + at : NULL, task.edge = aims ? NULL : no_edges;
         task.reads = of_vector(&reads, at / LANES), task.writes = of_vector(&writes, at / LANES);
         if (is_class_sum(emits))
             add_class_sums(call, z, other, n, x, at);
@@ -205,20 +219,34 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
         pick_targets(p->z, z_t, x);
 }
 
+/* What is taken along from panel to panel: what roundings lost of the gaps, and what the targets' logits are. */
+typedef struct {
+    lane_sums   lost;
+    const real *edge;
+} lane_luggage;
+
 /* The classes in the panel, of the tile's items from item `at` on. */
-static void scan_some(const softmax_call *call, panels *p, class_range classes, tile *x, int at, const lane_sums *lost)
+static void scan_some(const softmax_call *call, panels *p, class_range classes, tile *x, int at,
+                      const lane_luggage *along)
 {
     const emission     emits = call->link->emits;
     const real *const  w = call->plan->job->w;
     const tile_numbers in = { call->grid, x, CE_Z, classes };
     const tile_ahead   reads = tile_further(&in, bytes_to_next(&in));
     real *const z = p->z + at * classes.n, *const other = p->other + at * classes.n;
-    double           m[LANES], s[LANES], gap_sum[LANES], share_sum[LANES];
-    const lane_sums  to = { m, s, gap_sum, share_sum };
-    const panel_task task = {
-        emits == SHARES ? other : NULL, w ? w + classes.first : NULL, sums_gaps(call), true, NULL, NULL,
-        of_vector(&reads, at / LANES),  { (uintptr_t)p, 0 }
-    };
+    double           m[LANES], s[LANES], gap_sum[LANES], share_sum[LANES], heat[LANES];
+    int64_t          above[LANES], argmax[LANES];
+    const lane_sums  to = { m, s, gap_sum, share_sum, heat, above, argmax };
+    const panel_task task = { .shares = emits == SHARES ? other : NULL,
+                              .w = w ? w + classes.first : NULL,
+                              .gaps = sums_gaps(call),
+                              .keep = true,
+                              .reads = of_vector(&reads, at / LANES),
+                              .writes = { (uintptr_t)p, 0 },
+                              .tells = call->plan->tells,
+                              .edge = along->edge + at,
+                              .t = call->grid->data[CE_TARGET] ? x->t + at : NULL,
+                              .first = classes.first };
 
     prepare_panel(call, x, at, z, other, classes);
     if (is_class_sum(emits)) {
@@ -227,20 +255,25 @@ static void scan_some(const softmax_call *call, panels *p, class_range classes, 
     }
     scan_panel(&task, z, classes.n, &to, NULL);
     if (task.gaps)
-        merge_gaps(x, at, &to, lost);
+        merge_gaps(x, at, &to, &along->lost);
+    if (task.tells)
+        merge_told(x, at, &to);
     merge_lanes(x, at, m, s);
 }
 
 /* Panel by panel. */
 static void scan_long(const softmax_call *call, panels *p, tile *x)
 {
-    const ce_grid  *grid = call->grid;
-    const emission  emits = call->link->emits;
-    double          gap_lost[ITEMS] = { 0 }, share_lost[ITEMS] = { 0 };
-    const lane_sums lost = { NULL, NULL, gap_lost, share_lost };
+    const ce_grid     *grid = call->grid;
+    const emission     emits = call->link->emits;
+    double             gap_lost[ITEMS] = { 0 }, share_lost[ITEMS] = { 0 };
+    real               edge[ITEMS];
+    const lane_luggage along = { { .gap_sum = gap_lost, .share_sum = share_lost }, edge };
 
-    read_target_logits(grid, x);
+    read_target_logits(call, x);
     for (int l = 0; l < x->width; l++) {
+        edge[l] = call->plan->tells ? edge_of(call, x, l) : 0;
+        x->heat[l] = x->above[l] = 0, x->argmax[l] = -1;
         x->m[l] = -INFINITY;
         x->s[l] = x->gap_sum[l] = x->share_sum[l] = x->class_sum[l] = x->lost[l] = 0;
     }
@@ -249,12 +282,12 @@ static void scan_long(const softmax_call *call, panels *p, tile *x)
     for (int64_t k = 0; k < grid->classes; k += PANEL) {
         const class_range classes = { k, smaller(grid->classes - k, PANEL) };
         load_panels(p, call, x, classes);
-        for (int at = 0; at < x->width; at += LANES) scan_some(call, p, classes, x, at, &lost);
+        for (int at = 0; at < x->width; at += LANES) scan_some(call, p, classes, x, at, &along);
     }
     if (is_class_sum(emits))
         for (int l = 0; l < x->width; l++) x->class_sum[l] = with_lost(x->class_sum[l], x->lost[l]);
     else
-        add_lost(x, &lost);
+        add_lost(x, &along.lost);
     if (grid->data[CE_TARGET])
         raise_targets(x);
 }

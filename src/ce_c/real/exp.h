@@ -51,12 +51,22 @@ INLINE float exp_high_f32(float r)
     return FMA_F32(q, r, 4.16683943e-2F);
 }
 
-INLINE float exp_low_f32(float q, float r)
+/* (e^r - 1) / r */
+INLINE float exp_slope_f32(float q, float r)
 {
     q = FMA_F32(q, r, 1.66665201e-1F);
     q = FMA_F32(q, r, 0.499999934F);
-    q = FMA_F32(q, r, 1.0F);
     return FMA_F32(q, r, 1.0F);
+}
+
+INLINE float exp_low_f32(float q, float r)
+{
+    return FMA_F32(exp_slope_f32(q, r), r, 1.0F);
+}
+
+INLINE float exp_less_1_f32(float q, float r)
+{
+    return exp_slope_f32(q, r) * r;
 }
 
 /* From e^r = q and t. */
@@ -107,14 +117,23 @@ INLINE double exp_high_f64(double r)
     return FMA_F64(q, r, 0x1.6c16c185a83adp-10);
 }
 
-INLINE double exp_low_f64(double q, double r)
+INLINE double exp_slope_f64(double q, double r)
 {
     q = FMA_F64(q, r, 0x1.1111111121d26p-7);
     q = FMA_F64(q, r, 0x1.5555555550006p-5);
     q = FMA_F64(q, r, 0x1.5555555555512p-3);
     q = FMA_F64(q, r, 0x1.000000000000cp-1);
-    q = FMA_F64(q, r, 1.0);
     return FMA_F64(q, r, 1.0);
+}
+
+INLINE double exp_low_f64(double q, double r)
+{
+    return FMA_F64(exp_slope_f64(q, r), r, 1.0);
+}
+
+INLINE double exp_less_1_f64(double q, double r)
+{
+    return exp_slope_f64(q, r) * r;
 }
 
 /* From e^r = q and t. */

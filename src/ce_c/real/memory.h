@@ -40,45 +40,56 @@ typedef struct {
 } ahead_of;
 
 /* REGISTER: the bytes of a vector register. MAX_32(a, b), MAX_64: of a register's numbers a those larger than b, else
- * b. EQUAL_32(z, x), EQUAL_64: a bit for each of the 64 bytes' numbers that equal x. */
+ * b. EQUAL_32(z, x), EQUAL_64: a bit for each of the 64 bytes' numbers that equal x. ABOVE_32(z, x), ABOVE_64: that are
+ * larger. LESS_PRODUCT_32(a, x, y), LESS_PRODUCT_64: a - x y, rounded once where there is fused multiply-add. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
 enum { REGISTER = 64 };
-#define MAX_32(a, b)   _mm512_max_ps(a, b)
-#define MAX_64(a, b)   _mm512_max_pd(a, b)
-#define EQUAL_32(z, x) ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_EQ_OQ))
-#define EQUAL_64(z, x) ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_EQ_OQ))
+#define LESS_PRODUCT_32(a, x, y) _mm512_fnmadd_ps(x, y, a)
+#define LESS_PRODUCT_64(a, x, y) _mm512_fnmadd_pd(x, y, a)
+#define MAX_32(a, b)             _mm512_max_ps(a, b)
+#define MAX_64(a, b)             _mm512_max_pd(a, b)
+#define EQUAL_32(z, x)           ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_EQ_OQ))
+#define EQUAL_64(z, x)           ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_EQ_OQ))
+#define ABOVE_32(z, x)           ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_GT_OQ))
+#define ABOVE_64(z, x)           ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_GT_OQ))
 #elif defined(__AVX__)
 #include <immintrin.h>
 enum { REGISTER = 32 };
-#define MAX_32(a, b) _mm256_max_ps(a, b)
-#define MAX_64(a, b) _mm256_max_pd(a, b)
-#define EQUAL_HALF_32(z, x)                                                                                            \
-    ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(z), _mm256_set1_ps(x), _CMP_EQ_OQ)))
-#define EQUAL_HALF_64(z, x)                                                                                            \
-    ((unsigned)_mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(z), _mm256_set1_pd(x), _CMP_EQ_OQ)))
-#define EQUAL_32(z, x) (EQUAL_HALF_32(z, x) | EQUAL_HALF_32((z) + 8, x) << 8)
-#define EQUAL_64(z, x) (EQUAL_HALF_64(z, x) | EQUAL_HALF_64((z) + 4, x) << 4)
+#define LESS_PRODUCT_32(a, x, y) _mm256_fnmadd_ps(x, y, a)
+#define LESS_PRODUCT_64(a, x, y) _mm256_fnmadd_pd(x, y, a)
+#define MAX_32(a, b)             _mm256_max_ps(a, b)
+#define MAX_64(a, b)             _mm256_max_pd(a, b)
+#define COMPARED_32(z, x, how) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(z), _mm256_set1_ps(x), how)))
+#define COMPARED_64(z, x, how) ((unsigned)_mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(z), _mm256_set1_pd(x), how)))
+#define EQUAL_32(z, x)         (COMPARED_32(z, x, _CMP_EQ_OQ) | COMPARED_32((z) + 8, x, _CMP_EQ_OQ) << 8)
+#define EQUAL_64(z, x)         (COMPARED_64(z, x, _CMP_EQ_OQ) | COMPARED_64((z) + 4, x, _CMP_EQ_OQ) << 4)
+#define ABOVE_32(z, x)         (COMPARED_32(z, x, _CMP_GT_OQ) | COMPARED_32((z) + 8, x, _CMP_GT_OQ) << 8)
+#define ABOVE_64(z, x)         (COMPARED_64(z, x, _CMP_GT_OQ) | COMPARED_64((z) + 4, x, _CMP_GT_OQ) << 4)
 #else
 enum { REGISTER = 16 };
 #define CHOSEN(is, a, b) ((is & (__typeof__(is))a) | (~is & (__typeof__(is))b))
 #define MAX_32(a, b)     ((__typeof__(b))CHOSEN((a > b), a, b))
 #define MAX_64           MAX_32
-static inline unsigned equal_32(const float *z, float x)
-{
-    unsigned bits = 0;
-    for (int l = 0; l < 16; l++) bits |= (unsigned)(z[l] == x) << l;
-    return bits;
-}
-
-static inline unsigned equal_64(const double *z, double x)
-{
-    unsigned bits = 0;
-    for (int l = 0; l < 8; l++) bits |= (unsigned)(z[l] == x) << l;
-    return bits;
-}
-#define EQUAL_32         equal_32
-#define EQUAL_64         equal_64
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#define LESS_PRODUCT_32(a, x, y) ((__typeof__(a))vfmsq_f32((float32x4_t)(a), (float32x4_t)(x), (float32x4_t)(y)))
+#define LESS_PRODUCT_64(a, x, y) ((__typeof__(a))vfmsq_f64((float64x2_t)(a), (float64x2_t)(x), (float64x2_t)(y)))
+#else
+#define LESS_PRODUCT_32(a, x, y) ((a) - (x) * (y))
+#define LESS_PRODUCT_64(a, x, y) ((a) - (x) * (y))
+#endif
+#define COMPARED(name, c, lanes, op)                                                                                   \
+    static inline unsigned name(const c *z, c x)                                                                       \
+    {                                                                                                                  \
+        unsigned bits = 0;                                                                                             \
+        for (int l = 0; l < lanes; l++) bits |= (unsigned)(z[l] op x) << l;                                            \
+        return bits;                                                                                                   \
+    }
+COMPARED(EQUAL_32, float, 16, ==)
+COMPARED(EQUAL_64, double, 8, ==)
+COMPARED(ABOVE_32, float, 16, >)
+COMPARED(ABOVE_64, double, 8, >)
 #endif
 
 #if defined(__AVX512F__)

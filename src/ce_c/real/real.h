@@ -9,79 +9,88 @@
 #include "real/log.h"
 #include "real/memory.h"
 #include "real/pow.h"
+#include "real/tanh.h"
 
 #if CE_REAL == 32
 typedef float    real;
 typedef int32_t  real_bits;
 typedef uint32_t real_word;
-#define REAL_TYPE   CE_FLOAT32
-#define MIN_NORMAL  0x1p-126F
-#define MAX_FINITE  0x1.fffffep127F
-#define ABS         fabsf
-#define BITS        bits_f32
-#define EQUAL       EQUAL_32
-#define MAX         MAX_32
-#define FMA         FMA_F32
-#define ZERO_IF     zero_if_f32
-#define BY_SIGN     by_sign_f32
-#define WIDEN       widen_f32
-#define EXP(x)      exp_f32(x, BY_1_F32, EXP_LO_F32)
-#define EXP_2_64(x) exp_f32(x, BY_2_64_F32, EXP_LO_2_64_F32) /* times 2^64 */
-#define EXP_WIDE    exp_wide_f32                             /* any x up to EXP_HI */
-#define EXP_HI      EXP_HI_F32
-#define EXP_LO      EXP_LO_F32
-#define EXP_LO_2_64 EXP_LO_2_64_F32
-#define BY_2_64     BY_2_64_F32
-#define EXP_WHOLE   EXP_WHOLE_F32
-#define EXP_REST    exp_rest_f32
-#define EXP_HIGH    exp_high_f32
-#define EXP_LOW     exp_low_f32
-#define EXP_SCALED  exp_scaled_f32
-#define EXP_RAISED  exp_raised_f32
-#define BY_RAISED   BY_RAISED_F32
-#define LOG         log_f32
-#define LOG1P       log1p_f32
-#define LOG1P_UNIT  log1p_unit_f32
-#define POW         pow_f32
-#define POW_RAISED  pow_raised_f32
-#define RAISED      RAISED_F32
-#define ROOT_RAISED 0x1p60F
+#define REAL_TYPE    CE_FLOAT32
+#define MIN_NORMAL   0x1p-126F
+#define MAX_FINITE   0x1.fffffep127F
+#define ABS          fabsf
+#define BITS         bits_f32
+#define EQUAL        EQUAL_32
+#define ABOVE        ABOVE_32
+#define LESS_PRODUCT LESS_PRODUCT_32
+#define FROM_BITS    f32_bits
+#define MAX          MAX_32
+#define FMA          FMA_F32
+#define ZERO_IF      zero_if_f32
+#define BY_SIGN      by_sign_f32
+#define WIDEN        widen_f32
+#define EXP(x)       exp_f32(x, BY_1_F32, EXP_LO_F32)
+#define EXP_2_64(x)  exp_f32(x, BY_2_64_F32, EXP_LO_2_64_F32) /* times 2^64 */
+#define EXP_WIDE     exp_wide_f32                             /* any x up to EXP_HI */
+#define EXP_HI       EXP_HI_F32
+#define EXP_LO       EXP_LO_F32
+#define EXP_LO_2_64  EXP_LO_2_64_F32
+#define BY_2_64      BY_2_64_F32
+#define EXP_WHOLE    EXP_WHOLE_F32
+#define EXP_REST     exp_rest_f32
+#define EXP_HIGH     exp_high_f32
+#define EXP_LOW      exp_low_f32
+#define EXP_SCALED   exp_scaled_f32
+#define EXP_RAISED   exp_raised_f32
+#define BY_RAISED    BY_RAISED_F32
+#define LOG          log_f32
+#define LOG1P        log1p_f32
+#define LOG1P_UNIT   log1p_unit_f32
+#define POW          pow_f32
+#define POW_RAISED   pow_raised_f32
+#define TANH         tanh_f32
+#define RAISED       RAISED_F32
+#define ROOT_RAISED  0x1p60F
 #elif CE_REAL == 64
 typedef double   real;
 typedef int64_t  real_bits;
 typedef uint64_t real_word;
-#define REAL_TYPE   CE_FLOAT64
-#define MIN_NORMAL  0x1p-1022
-#define MAX_FINITE  0x1.fffffffffffffp1023
-#define ABS         fabs
-#define BITS        bits_f64
-#define EQUAL       EQUAL_64
-#define MAX         MAX_64
-#define FMA         FMA_F64
-#define ZERO_IF     zero_if_f64
-#define BY_SIGN     by_sign_f64
-#define WIDEN       (double)
-#define EXP(x)      exp_f64(x, BY_1_F64, EXP_LO_F64)
-#define EXP_2_64(x) exp_f64(x, BY_2_64_F64, EXP_LO_2_64_F64) /* times 2^64 */
-#define EXP_WIDE    exp_wide_f64                             /* any x up to EXP_HI */
-#define EXP_HI      EXP_HI_F64
-#define EXP_LO      EXP_LO_F64
-#define EXP_LO_2_64 EXP_LO_2_64_F64
-#define BY_2_64     BY_2_64_F64
-#define EXP_WHOLE   EXP_WHOLE_F64
-#define EXP_REST    exp_rest_f64
-#define EXP_HIGH    exp_high_f64
-#define EXP_LOW     exp_low_f64
-#define EXP_SCALED  exp_scaled_f64
-#define EXP_RAISED  exp_raised_f64
-#define BY_RAISED   BY_RAISED_F64
-#define LOG         log_f64
-#define LOG1P       log1p_f64
-#define LOG1P_UNIT  log1p_f64
-#define POW         pow_f64
-#define POW_RAISED  pow_raised_f64
-#define RAISED      RAISED_F64
-#define ROOT_RAISED 0x1p500
+#define REAL_TYPE    CE_FLOAT64
+#define MIN_NORMAL   0x1p-1022
+#define MAX_FINITE   0x1.fffffffffffffp1023
+#define ABS          fabs
+#define BITS         bits_f64
+#define EQUAL        EQUAL_64
+#define ABOVE        ABOVE_64
+#define LESS_PRODUCT LESS_PRODUCT_64
+#define FROM_BITS    f64_bits
+#define MAX          MAX_64
+#define FMA          FMA_F64
+#define ZERO_IF      zero_if_f64
+#define BY_SIGN      by_sign_f64
+#define WIDEN        (double)
+#define EXP(x)       exp_f64(x, BY_1_F64, EXP_LO_F64)
+#define EXP_2_64(x)  exp_f64(x, BY_2_64_F64, EXP_LO_2_64_F64) /* times 2^64 */
+#define EXP_WIDE     exp_wide_f64                             /* any x up to EXP_HI */
+#define EXP_HI       EXP_HI_F64
+#define EXP_LO       EXP_LO_F64
+#define EXP_LO_2_64  EXP_LO_2_64_F64
+#define BY_2_64      BY_2_64_F64
+#define EXP_WHOLE    EXP_WHOLE_F64
+#define EXP_REST     exp_rest_f64
+#define EXP_HIGH     exp_high_f64
+#define EXP_LOW      exp_low_f64
+#define EXP_SCALED   exp_scaled_f64
+#define EXP_RAISED   exp_raised_f64
+#define BY_RAISED    BY_RAISED_F64
+#define LOG          log_f64
+#define LOG1P        log1p_f64
+#define LOG1P_UNIT   log1p_f64
+#define POW          pow_f64
+#define POW_RAISED   pow_raised_f64
+#define TANH         tanh_f64
+#define RAISED       RAISED_F64
+#define ROOT_RAISED  0x1p500
 #else
 #error "CE_REAL must be 32 or 64"
 #endif

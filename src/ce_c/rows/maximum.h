@@ -43,13 +43,6 @@ static inline real largest(const real *x)
     return even > odd ? even : odd;
 }
 
-/* A bit for each of STEP numbers that is m. */
-static inline uint64_t places_in_step(const real *z, real m)
-{
-    const uint64_t low = EQUAL(z, m) | (uint64_t)EQUAL(z + LANES, m) << LANES;
-    return low | (EQUAL(z + 2 * LANES, m) | (uint64_t)EQUAL(z + 3 * LANES, m) << LANES) << 2 * LANES;
-}
-
 /* Where the maximum m stands first. It may have gone meanwhile, if another thread writes: then any place will do. */
 static int64_t place_of_maximum(const real *top, const real *z, int64_t n, real m)
 {

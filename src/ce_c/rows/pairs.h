@@ -19,24 +19,30 @@ typedef struct {
 /* The sums are compensated, for rows of millions in float64. */
 static ce_pair merge_softmax(const ce_pair *p, int n)
 {
-    ce_pair all = { p[0].m, 0, 0, 0 };
-    double  lost = 0, gap_lost = 0, share_lost = 0;
+    ce_pair all = { .m = p[0].m };
+    double  lost = 0, gap_lost = 0, share_lost = 0, heat_lost = 0;
     bool    owned = false;
 
     for (int i = 1; i < n; i++) all.m = p[i].m > all.m ? p[i].m : all.m;
     for (int i = 0; i < n; i++) {
-        const bool   owner = !owned && p[i].m == all.m;
-        const double x =
-            owner || p[i].m == -INFINITY ? p[i].s : (p[i].s + 1) * exp_f64(p[i].m - all.m, BY_1_F64, EXP_LO_F64);
+        const bool   owner = !owned && p[i].m == all.m, none = p[i].m == -INFINITY;
+        const double faded = exp_f64(p[i].m - all.m, BY_1_F64, EXP_LO_F64), by = all.m - p[i].m;
+        const double x = owner || none ? p[i].s : (p[i].s + 1) * faded;
+        const double heat = owner || none ? p[i].heat : faded == 0 ? 0 : (p[i].heat + by * (p[i].s + 1)) * faded;
         const double fallen = p[i].share_sum == 0 || owner ? 0 : p[i].share_sum * (all.m - p[i].m);
         add_exactly(&all.s, &lost, x);
         add_exactly(&all.share_sum, &share_lost, p[i].share_sum);
         add_exactly(&all.gap_sum, &gap_lost, p[i].gap_sum + fallen);
+        add_exactly(&all.heat, &heat_lost, heat);
+        if (all.above >= 0 && (owner || p[i].above < 0))
+            all.at = p[i].at;
+        all.above = all.above < 0 || p[i].above < 0 ? -1 : all.above + p[i].above;
         owned |= owner;
     }
     all.s = with_lost(all.s, lost);
     all.share_sum = with_lost(all.share_sum, share_lost);
     all.gap_sum = with_lost(all.gap_sum, gap_lost);
+    all.heat = with_lost(all.heat, heat_lost);
     return all;
 }
 
@@ -49,7 +55,7 @@ static ce_pair merged_pairs(const pair_list *list, emission emits)
     if (!is_class_sum(emits))
         return merge_softmax(list->pairs, list->n);
     for (int i = 0; i < list->n; i++) add_exactly(&sum, &lost, list->pairs[i].s);
-    return (ce_pair){ 0, with_lost(sum, lost), 0, 0 };
+    return (ce_pair){ .s = with_lost(sum, lost) };
 }
 
 static void add_pair(pair_list *list, emission emits, ce_pair next)

@@ -7,6 +7,7 @@
 #include "rows/product.h"
 #include "softmax/close.h"
 #include "softmax/open.h"
+#include "softmax/stats.h"
 
 /* Opens a tile of items that are neighbours, as many as there are up to `most`. */
 static void open_rows(const softmax_call *call, int64_t item, int64_t last, int64_t most, tile *x)
@@ -21,6 +22,9 @@ static void set_sums(tile *x, int l, ce_pair all)
     x->s[l] = x->class_sum[l] = all.s;
     x->gap_sum[l] = all.gap_sum;
     x->share_sum[l] = all.share_sum;
+    x->heat[l] = all.heat;
+    x->above[l] = all.above;
+    x->argmax[l] = all.at;
 }
 
 static void answer_rows(const softmax_call *call, tile *x)
@@ -68,6 +72,15 @@ static inline real *kept_of(const softmax_call *call, const row_worker *worker, 
     return worker->kept + l * up_to_step(call->grid->classes);
 }
 
+/* Before the next row is scanned for statistics, item l of the tile. */
+static void tell_row(const softmax_call *call, const tile *x, int l, row_parts *p)
+{
+    if (call->grid->classes > BLOCK) /* else it is read when it is in a cache */
+        p->edge[p->rows] = edge_of(call, x, l);
+    if (p->top)
+        open_top(call, x, l, true, &p->top[p->rows]);
+}
+
 /* Scans the rows of a tile: if they have several blocks, there is but one. */
 static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
 {
@@ -75,17 +88,21 @@ static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
     const emission emits = call->link->emits;
     row_parts      p;
     ce_pair        pairs[LANES];
+    top_list       top[LANES];
     int            at[LANES];
 
-    p.first = p.rows = 0, p.keeps = worker->keeps, p.gaps = sums_gaps(call);
+    p.first = p.rows = 0, p.keeps = worker->keeps, p.gaps = sums_gaps(call), p.tells = call->plan->tells;
+    p.top = call->plan->tells && call->plan->job->stats->top > 0 ? top : NULL;
     for (int l = 0; l < x->width; l++) {
         if (!x->live[l]) {
-            set_sums(x, l, (ce_pair){ 0, 0, 0, 0 });
+            set_sums(x, l, (ce_pair){ 0 });
             continue;
         }
         p.row[p.rows] = row_at(call, x, l);
         p.t[p.rows] = call->grid->data[CE_TARGET] ? x->t[l] : -1;
         p.z_t[p.rows] = 0;
+        if (p.tells)
+            tell_row(call, x, l, &p);
         p.room[p.rows] = kept_of(call, worker, x, l);
         at[p.rows++] = l;
     }
@@ -98,11 +115,12 @@ static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
         if (worker->keeps)
             p.room[0] += BLOCK;
     }
+    for (int r = 0; r < p.rows && p.top; r++) end_top(&top[r]);
     if (K > BLOCK && p.rows > 0)
         pairs[0] = merged_pairs(&worker->all, emits);
     for (int l = 0; l < x->width; l++) x->z_t[l] = 0;
     if (emits == ONE_HOT)
-        read_target_logits(call->grid, x);
+        read_target_logits(call, x);
     else
         for (int r = 0; r < p.rows; r++) x->z_t[at[r]] = (double)p.z_t[r];
     for (int r = 0; r < p.rows; r++) set_sums(x, at[r], pairs[r]);
@@ -138,6 +156,7 @@ static void run_rows_of_block(const softmax_call *call, row_worker *worker, int6
         open_rows(call, i, last, fit > LANES ? LANES : fit > 1 ? fit : 1, &x);
         scan_rows(call, worker, &x);
         answer_rows(call, &x);
+        write_stats(call, &x, true);
         if (call->plan->derives)
             for (int l = 0; l < x.width; l++) finish_row(call, worker, &x, l);
         add_losses(x.loss, x.width, i - first, sums);

@@ -4,13 +4,25 @@
 
 #include "rows/rows.h"
 
+/* Where statistics are asked for, each row's target's logit stands with the item's sums from the start: exponentials
+ * may take its place before all classes are held against it. */
+static void open_parts(const softmax_call *call, int64_t first, int64_t last)
+{
+    for (int64_t i = first; i < last; i++) {
+        tile x;
+        open_rows(call, i, i + 1, 1, &x);
+        call->plan->blocks[i].loss = (double)edge_of(call, &x, 0);
+    }
+}
+
 /* First each block of a row becomes a pair, and the exponentials may be kept where the gradient goes: maybe in place of
  * the logits, so that of the target is noted. Blocks first to last, of all rows, one after the other. Each phase asks
  * anew whether an item is live, and another thread may have changed that since: what one of them leaves out is 0. */
 static void scan_parts(const softmax_call *call, real *buffer, int64_t first, int64_t last)
 {
     const ce_plan *plan = call->plan;
-    const bool     keeps = keeps_in_place(call), aims = keeps && call->grid->data[CE_TARGET];
+    const bool     keeps = keeps_in_place(call), tells = plan->tells;
+    const bool     aims = (keeps || tells) && call->grid->data[CE_TARGET];
 
     for (int64_t i = first; i < last; i++) {
         const int64_t item = i / plan->parts, k = i % plan->parts * BLOCK;
@@ -18,11 +30,12 @@ static void scan_parts(const softmax_call *call, real *buffer, int64_t first, in
         row_parts     p; /* it is large: what is not set is not read */
 
         open_rows(call, item, item + 1, 1, &x);
-        plan->pairs[i + item] = (ce_pair){ 0, 0, 0, 0 };
+        plan->pairs[i + item] = (ce_pair){ 0 };
         if (!x.all_live)
             continue;
         p.first = k, p.n = smaller(call->grid->classes - k, BLOCK), p.rows = 1;
-        p.keeps = keeps, p.gaps = sums_gaps(call);
+        p.keeps = keeps, p.gaps = sums_gaps(call), p.tells = tells, p.top = NULL;
+        p.edge[0] = (real)plan->blocks[item].loss;
         p.row[0] = row_at(call, &x, 0), p.t[0] = aims ? x.t[0] : -1;
         p.room[0] = keeps ? (real *)item_at(call->grid, &x, CE_GRAD, 0) + k : buffer;
         scan_parts_of_rows(call->link, &p, &plan->pairs[i + item]);
@@ -47,9 +60,9 @@ static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
         if (noted)
             x.z_t[0] = plan->blocks[i].z;
         else
-            read_target_logits(call->grid, &x);
+            read_target_logits(call, &x);
         x.loss[0] = 0;
-        pairs[plan->parts] = (ce_pair){ 0, 0, 0, 0 };
+        pairs[plan->parts] = (ce_pair){ 0 };
         if (x.all_live) {
             all.n = 0;
             for (int64_t k = 0; k < plan->parts; k++) add_pair(&all, call->link->emits, pairs[k]);
@@ -57,6 +70,7 @@ static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
             set_sums(&x, 0, pairs[plan->parts]);
             answer_rows(call, &x);
         }
+        write_stats(call, &x, true);
         write_losses(call->grid, x.loss, &x, 0);
         plan->blocks[i].loss = x.loss[0];
         plan->blocks[i].z = x.all_live ? x.z_t[0] : 0;

@@ -3,6 +3,7 @@
 #define CE_SOFTMAX_OPEN_H
 
 #include "real/numbers.h"
+#include "softmax/bend.h"
 #include "softmax/tile.h"
 #include "targets.h"
 #include "weights.h"
@@ -34,6 +35,7 @@ static void locate(const ce_grid *grid, int64_t first, int64_t last, int lanes, 
     x->even = whole > 0;
     x->width = lanes * (x->even ? (int)vectors : 1);
     x->count = (int)smaller(last - first, x->width);
+    x->item = first;
     for (int a = 0; a < CE_ARRAYS; a++) x->at[a][0] = p[a];
     if (x->even)
         return;
@@ -119,17 +121,24 @@ static void raise_targets(tile *x)
     for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e_t[l];
 }
 
-/* The targets' logits, from memory. */
-static void read_target_logits(const ce_grid *grid, tile *x)
+/* Number k of item l, from memory; bent. */
+static real logit_at(const softmax_call *call, const tile *x, int l, int64_t k)
 {
-    if (!grid->data[CE_TARGET]) {
-        for (int l = 0; l < x->width; l++) x->z_t[l] = 0;
-        return;
-    }
-    for (int l = 0; l < x->width; l++) {
-        const char *z = item_at(grid, x, CE_Z, l) + x->t[l] * grid->class_stride[CE_Z];
-        x->z_t[l] = x->live[l] ? (double)normal(read_number(z, grid->type[CE_Z])) : 0;
-    }
+    const ce_grid *grid = call->grid;
+    real           z = read_number(item_at(grid, x, CE_Z, l) + k * grid->class_stride[CE_Z], grid->type[CE_Z]);
+
+    if (call->plan->bends)
+        bend(call->plan, &z, &z, 1);
+    return z;
+}
+
+/* The targets' logits, from memory. */
+static void read_target_logits(const softmax_call *call, tile *x)
+{
+    const bool aims = call->grid->data[CE_TARGET];
+
+    for (int l = 0; l < x->width; l++)
+        x->z_t[l] = aims && x->live[l] ? (double)normal(logit_at(call, x, l, x->t[l])) : 0;
 }
 
 #endif

@@ -39,6 +39,20 @@ static const real *step_filled(real *copy, const real *z, int64_t n)
     return copy;
 }
 
+/* A bit for each of STEP numbers that is m. */
+static inline uint64_t places_in_step(const real *z, real m)
+{
+    const uint64_t low = EQUAL(z, m) | (uint64_t)EQUAL(z + LANES, m) << LANES;
+    return low | (EQUAL(z + 2 * LANES, m) | (uint64_t)EQUAL(z + 3 * LANES, m) << LANES) << 2 * LANES;
+}
+
+/* A bit for each of STEP numbers that is larger than x. */
+static inline uint64_t above_in_step(const real *z, real x)
+{
+    const uint64_t low = ABOVE(z, x) | (uint64_t)ABOVE(z + LANES, x) << LANES;
+    return low | (ABOVE(z + 2 * LANES, x) | (uint64_t)ABOVE(z + 3 * LANES, x) << LANES) << 2 * LANES;
+}
+
 /* e^x of n numbers, at most STEP, as exp_f32 and exp_f64, but stage by stage: each is a chain of operations that wait
  * for one another, and only so many wait at a time. This is all but the last stage, EXP_SCALED or EXP_RAISED. */
 INLINE void exp_stages(real *q, real *t, const real *x, real by, int n)
@@ -56,10 +70,10 @@ INLINE void exp_stages(real *q, real *t, const real *x, real by, int n)
 }
 
 /* exp(z - m) times 2^64 of n numbers, LANES or STEP; also in place of z. What comes of a NaN is any number: `met` adds
- * up what becomes NaN then. */
-INLINE void exps_of(real *e, const real *z, real m, int n, real *met)
+ * up what becomes NaN then. x becomes z - m. */
+INLINE void exps_and_gaps(real *e, real *x, const real *z, real m, int n, real *met)
 {
-    real q[STEP], t[STEP], x[STEP];
+    real q[STEP], t[STEP];
 
     SIMD
     for (int l = 0; l < n; l++) x[l] = z[l] - m;
@@ -68,6 +82,21 @@ INLINE void exps_of(real *e, const real *z, real m, int n, real *met)
     exp_stages(q, t, x, BY_RAISED, n);
     SIMD
     for (int l = 0; l < n; l++) e[l] = EXP_RAISED(q[l], t[l], x[l], EXP_LO_2_64);
+}
+
+/* sums + e (m - z) of a register's numbers, x = z - m; e is 0 where x is below the least of which it is not. */
+INLINE packed with_heat(packed sums, packed e, packed x)
+{
+    real lo[WIDTH];
+
+    for (int l = 0; l < WIDTH; l++) lo[l] = EXP_LO_2_64;
+    return LESS_PRODUCT(sums, e, MAX(x, PART(lo)));
+}
+
+INLINE void exps_of(real *e, const real *z, real m, int n, real *met)
+{
+    real x[STEP];
+    exps_and_gaps(e, x, z, m, n, met);
 }
 
 /* Of STEP numbers. */

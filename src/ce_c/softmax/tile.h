@@ -58,7 +58,8 @@ typedef struct {
     int  count; /* items among them; further places repeat the first item and are dropped */
     bool even;  /* the items are evenly spaced along the last axis of the grid, item 0 at at[array][0]; otherwise width
                    is LANES and item l at at[array][l] */
-    char *at[CE_ARRAYS][TILE];
+    char   *at[CE_ARRAYS][TILE];
+    int64_t item; /* the number of item 0 in the grid */
 
     bool    all_live;
     int64_t live[ITEMS]; /* 0: ignored or of weight 0, the logits do not matter, loss and gradient are 0 */
@@ -66,20 +67,22 @@ typedef struct {
     int32_t spot[ITEMS]; /* by lanes, with all classes in a panel: where in it the target's number stands */
 
     /* filled by the engine */
-    double v[ITEMS];         /* sample weight */
-    double upstream[ITEMS];  /* the item's grad_output, times the factor c of ce_plan */
-    double w_t[ITEMS];       /* class weight of the target */
-    double m[ITEMS];         /* maximum of the logits */
-    double s[ITEMS];         /* sum of exp(z_k - m) over all k but one argmax; NaN if m is not finite */
-    double log_S[ITEMS];     /* log1p(s), to the digits of the computing type */
-    double inv_S[ITEMS];     /* 1 / (1 + s), to the same */
-    double z_t[ITEMS];       /* logit of the target; 0 without one */
-    double e_t[ITEMS];       /* exp(z_t - m) */
-    double gap_sum[ITEMS];   /* sum of u_k (m - z_k), for label smoothing (u = w) or class probabilities (u = w q') */
-    double share_sum[ITEMS]; /* sum of u_k */
-    double lost[ITEMS];      /* by lanes: what roundings took from the running s or class_sum */
-    double class_sum[ITEMS]; /* of DOT, DOT_EXP, TERMS */
-    bool   has_nan[ITEMS];   /* looked for only where m is not finite, see above */
+    double  v[ITEMS];         /* sample weight */
+    double  upstream[ITEMS];  /* the item's grad_output, times the factor c of ce_plan */
+    double  w_t[ITEMS];       /* class weight of the target */
+    double  m[ITEMS];         /* maximum of the logits */
+    double  s[ITEMS];         /* sum of exp(z_k - m) over all k but one argmax; NaN if m is not finite */
+    double  log_S[ITEMS];     /* log1p(s), to the digits of the computing type */
+    double  inv_S[ITEMS];     /* 1 / (1 + s), to the same */
+    double  z_t[ITEMS];       /* logit of the target; 0 without one */
+    double  e_t[ITEMS];       /* exp(z_t - m) */
+    double  gap_sum[ITEMS];   /* sum of u_k (m - z_k), for label smoothing (u = w) or class probabilities (u = w q') */
+    double  share_sum[ITEMS]; /* sum of u_k */
+    double  lost[ITEMS];      /* by lanes: what roundings took from the running s or class_sum */
+    double  class_sum[ITEMS]; /* of DOT, DOT_EXP, TERMS */
+    double  heat[ITEMS];      /* for statistics, as the next two, see ce_pair */
+    int64_t above[ITEMS], argmax[ITEMS];
+    bool    has_nan[ITEMS]; /* looked for only where m is not finite, see above */
 
     /* answers, filled by the link */
     double loss[ITEMS];

@@ -1,0 +1,107 @@
+/* gaps.h - a long, contiguous row in memory, and sums of u (m - z) and of u over a part of it. */
+#ifndef CE_ROWS_GAPS_H
+#define CE_ROWS_GAPS_H
+
+#include "real/numbers.h"
+#include "softmax/bend.h"
+#include "softmax/factors.h"
+#include "softmax/steps.h"
+
+/* A long row in memory; q: its class probabilities, or another second input. */
+typedef struct {
+    const char    *z, *q;
+    ce_type        type, q_type;
+    const ce_plan *plan;
+} long_row;
+
+static inline long_row row_at(const softmax_call *call, const tile *x, int l)
+{
+    const ce_grid *grid = call->grid;
+    return (long_row){ item_at(grid, x, CE_Z, l), grid->data[CE_OTHER] ? item_at(grid, x, CE_OTHER, l) : NULL,
+                       grid->type[CE_Z], grid->type[CE_OTHER], call->plan };
+}
+
+/* n numbers of the first input, or of the second, from class i on. */
+static inline const real *z_from(const long_row *row, int64_t i, int64_t n, real *copy)
+{
+    return bent(row->plan, view_numbers(row->z + i * size_of(row->type), row->type, n, copy), n, copy);
+}
+
+static inline const real *q_from(const long_row *row, int64_t i, int64_t n, real *copy)
+{
+    return row->q ? view_numbers(row->q + i * size_of(row->q_type), row->q_type, n, copy) : NULL;
+}
+
+/* u of n classes from class i on, n at most CHUNK: the shares of the classes, or else their weights. */
+static const real *shares_from(const long_row *row, int64_t i, int64_t n, real *copy)
+{
+    const real *w = row->plan->job->w ? (const real *)row->plan->job->w + i : NULL;
+
+    if (!row->q)
+        return w;
+    const smoother to = smoother_of(row->plan);
+    const real    *q = q_from(row, i, n, copy);
+    if (!w && row->plan->job->label_smoothing == 0)
+        return q;
+    SIMD
+    for (int64_t k = 0; k < n; k++) copy[k] = FMA(q[k], to.scale, to.base) * (w ? w[k] : 1);
+    return copy;
+}
+
+/* Sum of u (m - z) / 2^16, u = 1 if absent; n is a multiple of STEP, at most CHUNK. */
+static double gap_sum_of_steps(const real *z, const real *u, int64_t n, real m)
+{
+    real a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
+
+    if (!u)
+        for (int64_t i = 0; i < n; i += STEP) {
+            LANE(l) a[l] += gap(z[i + l], m);
+            LANE(l) b[l] += gap(z[i + LANES + l], m);
+            LANE(l) c[l] += gap(z[i + 2 * LANES + l], m);
+            LANE(l) d[l] += gap(z[i + 3 * LANES + l], m);
+        }
+    else
+        for (int64_t i = 0; i < n; i += STEP) {
+            LANE(l) a[l] += weighted_gap(z[i + l], u[i + l], m);
+            LANE(l) b[l] += weighted_gap(z[i + LANES + l], u[i + LANES + l], m);
+            LANE(l) c[l] += weighted_gap(z[i + 2 * LANES + l], u[i + 2 * LANES + l], m);
+            LANE(l) d[l] += weighted_gap(z[i + 3 * LANES + l], u[i + 3 * LANES + l], m);
+        }
+    return add_four(a, b, c, d);
+}
+
+/* The same for any n up to CHUNK. */
+static double gap_sum_of(const real *z, const real *u, int64_t n, real m)
+{
+    real          copy[CHUNK], u_copy[CHUNK];
+    const int64_t full = up_to_step(n);
+
+    if (n == full)
+        return gap_sum_of_steps(z, u, n, m);
+    for (int64_t i = 0; i < full; i++) {
+        copy[i] = i < n ? z[i] : m;
+        u_copy[i] = i >= n ? 0 : u ? u[i] : 1;
+    }
+    return gap_sum_of_steps(copy, u ? u_copy : NULL, full, m);
+}
+
+/* Of n classes from class first on, whose logits are z; all of them from the maximum m. */
+static void add_gaps(const long_row *row, const real *z, int64_t first, int64_t n, real m, ce_pair *sums)
+{
+    const double by = row->q ? 1 : row->plan->scale; /* of weights so small or large that products were none */
+    double       gap_lost = 0, share_lost = 0;
+
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const int64_t some = smaller(n - i, CHUNK);
+        real          copy[CHUNK];
+        const real   *u = shares_from(row, first + i, some, copy);
+        add_exactly(&sums->share_sum, &share_lost, u ? total(u, some) : (double)some);
+        for (int64_t k = 0; by != 1 && u && k < some; k++) copy[k] = (real)((double)u[k] * by);
+        u = u && by != 1 ? copy : u;
+        add_exactly(&sums->gap_sum, &gap_lost, 0x1p16 * gap_sum_of(z + i, u, some, m) / (u ? by : 1));
+    }
+    sums->gap_sum = with_lost(sums->gap_sum, gap_lost);
+    sums->share_sum = with_lost(sums->share_sum, share_lost);
+}
+
+#endif

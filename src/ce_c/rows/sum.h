@@ -1,0 +1,118 @@
+/* sum.h - the sum of exponentials of a block of a row, out of L1. */
+#ifndef CE_ROWS_SUM_H
+#define CE_ROWS_SUM_H
+
+#include "rows/rank.h"
+
+/* A block of a row on its way: n numbers, at least LANES, their maximum m, or 0, and where it stands, -1 if it is not
+ * to be left out; others: the whole step around it, where there is one, without it. kept: where the exponentials go,
+ * maybe in place of z. */
+typedef struct {
+    const real *z, *others;
+    real       *kept;
+    int64_t     n, at;
+    real        m;
+    ahead_of    ahead;
+} exp_block;
+
+/* What the loops over it do beside adding up exponentials: keep them; add up e (m - z), too, and count. */
+typedef struct {
+    bool keeps, tells;
+} exp_task;
+
+/* What is found, by lanes. */
+typedef struct {
+    double     s[LANES], heat[LANES];
+    rank_count rank;
+} block_sums;
+
+/* The numbers behind the last whole step are added vector by vector to a, but for those of the last vector, a copy of
+ * which is `last`, that were added before. A NaN that was met is the sum. */
+INLINE void end_of_block(const exp_block *b, const real *last, real *a, real *heat, real *met, exp_task task)
+{
+    for (int64_t i = b->n / STEP * STEP; i < b->n; i += LANES) {
+        const int64_t from = vector_at(i, b->n);
+        const int     done = (int)(i - from), top = (int)(b->at - from);
+        real          e[LANES], x[LANES], fresh[LANES];
+
+        exps_and_gaps(e, x, from == i ? b->z + i : last, b->m, LANES, met);
+        LANE(l) fresh[l] = ZERO_IF(l < done, e[l]);
+        LANE(l) a[l] += ZERO_IF(l == top, fresh[l]);
+        if (task.tells)
+            for (int j = 0; j < LANES; j += WIDTH)
+                PART(heat + j) = with_heat(PART(heat + j), PART(fresh + j), PART(x + j));
+        if (task.keeps)
+            LANE(l) b->kept[from + l] = e[l];
+    }
+    LANE(l) a[l] = met[l] != met[l] ? met[l] : a[l];
+}
+
+/* Sums, by lanes, of exp(z - m) times 2^64 of all numbers but the maximum, by chunks in the computing type. */
+INLINE void sum_exps(const exp_block *b, block_sums *to, exp_task task)
+{
+    const int64_t     n = b->n, whole = n / STEP * STEP, top = b->others ? b->at / STEP * STEP : -1;
+    const real *const z = b->z;
+    real *const       kept = b->kept;
+    const real        m = b->m;
+    const uintptr_t   apart = b->ahead.apart;
+    uintptr_t         next = b->ahead.next;
+    double            sums[LANES] = { 0 }, heats[LANES] = { 0 };
+    real              last[LANES], met[LANES] = { 0 };
+    /* From the step with the maximum to what takes its place: branches would be mispredicted. */
+    const uintptr_t aside = top >= 0 ? (uintptr_t)b->others - (uintptr_t)(z + top) : 0;
+
+    if (n % LANES)
+        LANE(l) last[l] = z[n - LANES + l];
+    if (task.tells && whole < n) {
+        real copy[STEP];
+        count_step(&to->rank, step_filled(copy, z + whole, n - whole), whole);
+    }
+    for (int64_t c = 0; c < n; c += CHUNK) {
+        const int64_t end = smaller(c + CHUNK, whole);
+        packed        a[PARTS] = { 0 }, h[PARTS] = { 0 };
+        real          some[STEP], heat[STEP] = { 0 };
+
+        for (int64_t i = c; i < end; i += STEP, next += 4 * apart) {
+            real              e[STEP], x[STEP];
+            const real *const from = (const real *)((uintptr_t)(z + i) + (aside & -(uintptr_t)(i == top)));
+            fetch_four(next, apart);
+            if (task.tells)
+                count_step(&to->rank, from, i);
+            exps_and_gaps(e, x, from, m, STEP, met);
+            EACH_PART(j) a[j] += PART(e + j * WIDTH);
+            if (task.tells)
+                EACH_PART(j) h[j] = with_heat(h[j], PART(e + j * WIDTH), PART(x + j * WIDTH));
+            if (task.keeps)
+                EACH_PART(j) PART(kept + i + j * WIDTH) = PART(e + j * WIDTH);
+        }
+        EACH_PART(j) PART(some + j * WIDTH) = a[j];
+        if (task.tells)
+            EACH_PART(j) PART(heat + j * WIDTH) = h[j];
+        if (c + CHUNK >= n)
+            end_of_block(b, last, some, heat, met, task);
+        LANE(l) sums[l] += sum_of_four(some + l);
+        if (task.tells)
+            LANE(l) heats[l] += sum_of_four(heat + l);
+    }
+    if (n % STEP)
+        fetch_four(next, apart);
+    if (task.keeps && b->at >= 0)
+        kept[b->at] = (real)0x1p64;
+    LANE(l) to->s[l] = sums[l];
+    LANE(l) to->heat[l] = heats[l];
+}
+
+/* The same for each task. */
+static void sum_exps_of(const exp_block *b, block_sums *to, exp_task task)
+{
+    if (task.tells && task.keeps)
+        sum_exps(b, to, (exp_task){ true, true });
+    else if (task.tells)
+        sum_exps(b, to, (exp_task){ false, true });
+    else if (task.keeps)
+        sum_exps(b, to, (exp_task){ true, false });
+    else
+        sum_exps(b, to, (exp_task){ false, false });
+}
+
+#endif
