@@ -68,6 +68,9 @@ assert_type(
     tuple[Array, Array, ce.TokenStats],
 )
 assert_type(ce.token_stats(logits, target, top_k=2), ce.TokenStats)
+assert_type(ce.kl_div_with_logits(logits, logits, reverse=True), Scalar)
+assert_type(ce.js_div_with_logits(logits, logits, reduction="none"), Array)
+assert_type(ce.compare_logits(logits, logits).model, ce.TokenStats)
 assert_type(ce.CrossEntropyLoss().grad(logits, target, grad_output=2.0), Array)
 assert_type(
     ce.CrossEntropyLoss(reduction="none").grad_and_hess(logits, target), tuple[Array, Array]

@@ -471,6 +471,24 @@ def no_stats(first: str) -> NoReturn:
     raise ValueError(f"stats is True; statistics are those of logits, and {first} are none")
 
 
+def no_hessian() -> NoReturn:
+    raise NotImplementedError("divergences of logits have a gradient, but no Hessian here")
+
+
+def mixture(beta: Any) -> float:
+    """The weight of a mixture's first part."""
+    x = _number("beta", beta)
+    if not 0 < x < 1:
+        hint = ""
+        if x == 0:
+            hint = "; there it tends to 0, the divergence of the target is kl_div_with_logits"
+        elif x == 1:
+            hint = "; there it tends to 0, the divergence to the target is kl_div_with_logits with "
+            hint += "reverse=True"
+        raise ValueError(f"beta is {x}; it must be in (0, 1){hint}")
+    return x
+
+
 def no_classes(shape: Shape, items: Shape) -> None:
     if math.prod(items):
         raise ValueError(f"logits of shape {shape} have no classes")

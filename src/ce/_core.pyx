@@ -17,7 +17,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_Pack
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset, strcmp
+from libc.string cimport memcpy, memset, strchr, strcmp
 
 from ce.ce cimport *
 
@@ -430,7 +430,7 @@ cdef class Prepared:
         ce_start(&c.job, find_loss(loss))
         self.start.job = c.job
         row = ce_loss_row(c.job.loss)
-        if row.outputs != b"vgh" and row.outputs != b"":
+        if row.outputs != b"vgh" and row.outputs != b"vg" and row.outputs != b"":
             raise LookupError(loss)
         c.job.reduction = CE_MEAN
         self.has_classes = row.has_classes
@@ -546,6 +546,14 @@ cdef bint fits_items(const Call *c, const Py_buffer *t) noexcept:
     return True
 
 
+cdef object take_target_logits(Call *c, object x):
+    """The other model's: the shape of the logits."""
+    x = take_numbers(c, CE_OTHER, "target_logits", x, True, False)
+    if not fits(c, &c.view[CE_OTHER], CE_OTHER):
+        _check.bad_shape("target_logits", shape_of(&c.view[CE_OTHER]), c_shape(c))
+    return x
+
+
 cdef object take_probabilities(Call *c, object x):
     """Class probabilities: floating numbers, the shape of the logits."""
     let_go(c, CE_TARGET)
@@ -558,6 +566,8 @@ cdef object take_probabilities(Call *c, object x):
 cdef object take_class_target(Call *c, Prepared p, object given):
     """Class indices, or class probabilities where there is a loss for them."""
     cdef PyObject *ignored = c.given[CE_IGNORE_INDEX_PLACE]
+    if ce_loss_row(c.job.loss).second == CE_LOGITS:
+        return take_target_logits(c, given)
     if ignored != NULL:  # first: what is no index becomes another number
         c.given[CE_IGNORE_INDEX_PLACE] = NULL
         set_ignore_index(c, CE_IGNORE_INDEX_PLACE, <object>ignored)
@@ -754,7 +764,8 @@ cdef object answer(Call *c, int what, object z, object out, object target):
         c.job.whole = True
         c.job.reduction = max(c.job.reduction, CE_MEAN)
     if what & (WANTS_STATS | WANTS_LOG_PROBS):
-        if ce_loss_row(c.job.loss).first != CE_LOGITS:
+        if ce_loss_row(c.job.loss).first != CE_LOGITS or (
+                ce_loss_row(c.job.loss).second == CE_LOGITS):
             _check.no_stats((<Prepared>c.prepared).first)
         stats = Statistics.of(c, what & WANTS_STATS)
     if not what & (WANTS_GRAD | WANTS_HESS | WANTS_PRODUCT):
@@ -800,6 +811,9 @@ cdef object run_loss(Prepared p, int what, object x, object target, PyObject **v
     clear(&c)
     memcpy(&c, &p.start, start_bytes)
     c.prepared = <PyObject *>p
+    if what & (WANTS_HESS | WANTS_PRODUCT) and strchr(
+            ce_loss_row(c.job.loss).outputs, c'h') == NULL:
+        _check.no_hessian()
     for i in range(count):
         if values[i] != <PyObject *>None:
             c.given[per_call[i]] = values[i]

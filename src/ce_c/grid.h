@@ -38,6 +38,12 @@ static inline int ce_is_element_wise(const ce_job *job)
     return job->class_axis < 0;
 }
 
+/* Is an item two rows of logits, which are gone through one after the other whatever their layout? */
+static inline int ce_is_of_two_rows(const ce_job *job)
+{
+    return ce_loss_row(job->loss)->second == CE_LOGITS;
+}
+
 #define CE_SIZE_OF_REAL(type, c, ...)    sizeof(c),
 #define CE_SIZE_OF_HALF(...)             2,
 #define CE_SIZE_OF_INTEGER(type, c, ...) sizeof(c),

@@ -55,8 +55,9 @@ typedef struct {
     int64_t   part;                                /* classes in a block of a row */
     int64_t (*numbers_for_rows)(int64_t classes, int derives); /* of the computing type, in a worker's buffer */
     int64_t (*numbers_for_lanes)(int64_t classes);
-    double (*total)(const void *x, int64_t n); /* the sum of n computing-type numbers */
-    double (*exp)(double x);                   /* e^x, in float64: with fma or without, as the kernels' own */
+    int64_t (*numbers_for_pairs)(int64_t classes); /* of items that are two rows */
+    double (*total)(const void *x, int64_t n);     /* the sum of n computing-type numbers */
+    double (*exp)(double x);                       /* e^x, in float64: with fma or without, as the kernels' own */
 } ce_kernels;
 
 /* Does what the mean divides by hang on weights? */

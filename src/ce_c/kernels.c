@@ -3,6 +3,7 @@
  * It is compiled once for each of them: CE_REAL (32 or 64), CE_TABLE, CE_ISA_NAME and CE_ISA_LEVEL come from the build.
  */
 #include "check.h"
+#include "divergences/divergences.h"
 #include "elements/binary.h"
 #include "elements/engine.h"
 #include "elements/kl_div.h"
@@ -11,6 +12,7 @@
 #include "lanes/few_classes.h"
 #include "lanes/lanes.h"
 #include "links/cross_entropy.h"
+#include "links/two_rows.h"
 #include "links/focal.h"
 #include "links/information.h"
 #include "links/nll.h"
@@ -53,6 +55,10 @@ static void run(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t 
     const softmax_call call = call_of(grid, plan);
     const span_loop    loop = work_of_losses[plan->job->loss].loop;
 
+    if (is_divergence(call.link->emits)) {
+        run_divergences(&call, buffer, first, last);
+        return;
+    }
     if (grid->by_rows) {
         run_rows(&call, buffer, first, last);
         return;
@@ -120,6 +126,7 @@ const ce_kernels        CE_TABLE = {
     .part = BLOCK,
     .numbers_for_rows = numbers_for_rows,
     .numbers_for_lanes = numbers_in_panels,
+    .numbers_for_pairs = numbers_for_pairs,
     .total = total,
     .exp = exp_of,
 };

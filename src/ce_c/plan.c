@@ -29,7 +29,7 @@ int64_t ce_work_of(const ce_grid *grid, const ce_job *job)
  * apart: where tiles do not begin with lines, these would be written in two parts. */
 static int streams(const ce_grid *grid, const ce_job *job)
 {
-    if (!grid->data[CE_GRAD] || grid->data[CE_VECTOR])
+    if (!grid->data[CE_GRAD] || grid->data[CE_VECTOR] || ce_is_of_two_rows(job))
         return 0;
     const int64_t size = size_of(grid->type[CE_GRAD]);
     const int64_t step = grid->by_rows ? grid->class_stride[CE_GRAD] : grid->stride[CE_GRAD][grid->axes - 1];
@@ -54,9 +54,9 @@ int ce_splits_rows(const ce_grid *grid, const ce_job *job)
 {
     const int lists = job->stats && job->stats->top > 0; /* of a row, in the order of its classes */
 
-    return grid->by_rows && !lists && !grid->data[CE_VECTOR] && grid->block == 1 && grid->items <= SPLIT_ITEMS &&
-           grid->classes > ce_kernels_of(job)->part && grid->items * grid->classes >= CE_WORK_ALONE &&
-           (grid->classes >= ENDLESS_ROW || are_few(grid, job));
+    return grid->by_rows && !lists && !ce_is_of_two_rows(job) && !grid->data[CE_VECTOR] && grid->block == 1 &&
+           grid->items <= SPLIT_ITEMS && grid->classes > ce_kernels_of(job)->part &&
+           grid->items * grid->classes >= CE_WORK_ALONE && (grid->classes >= ENDLESS_ROW || are_few(grid, job));
 }
 
 static size_t up_to_line(size_t bytes)
@@ -81,7 +81,9 @@ size_t ce_plan_bytes(ce_job *job)
             items *= job->shape[axis];
     if (!ce_is_element_wise(job))
         block = ce_block_items(K, ce_is_by_rows(job));
-    if (ce_is_by_rows(job)) {
+    if (ce_is_of_two_rows(job)) {
+        numbers = kernels->numbers_for_pairs(K);
+    } else if (ce_is_by_rows(job)) {
         parts = items <= SPLIT_ITEMS ? K / kernels->part + 2 : 0;
         numbers =
             derives || job->array[CE_Z].type != job->real || bends(job) ? kernels->numbers_for_rows(K, derives) : 0;

@@ -37,6 +37,9 @@ KINDS = {
 # The class with what tells its rows apart, or the function.
 CALLEES = {row.core: getattr(ce, row.name) for row in FUNCTIONS}
 CALLEES["token_stats"] = ce.token_stats
+CALLEES["kl_div_with_logits"] = partial(ce.KLDivWithLogitsLoss, axis=1)
+CALLEES["reverse_kl_div_with_logits"] = partial(ce.KLDivWithLogitsLoss, axis=1, reverse=True)
+CALLEES["js_div_with_logits"] = partial(ce.JSDivWithLogitsLoss, axis=1)
 CALLEES |= {row.core: partial(getattr(ce, row.criterion), **row.fixed) for row in LOSSES}
 # The arrays of a job in ce.h.
 Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHT, VECTOR, EXTRA = 0, 3, 4, 5, 6, 7, 9, 10, 11
@@ -327,9 +330,10 @@ def by_criterion(line, x, y, more):
             yield "value_and_grad, stats", "hessian", stats
         return
     yield "value", "value", criterion(x, y, **more)
-    grad, hess = criterion.grad_and_hess(x, y, **options)
-    yield "grad_and_hess", "gradient", grad
-    yield "grad_and_hess", "hessian", hess
+    if line.hessian != "-":
+        grad, hess = criterion.grad_and_hess(x, y, **options)
+        yield "grad_and_hess", "gradient", grad
+        yield "grad_and_hess", "hessian", hess
     yield "grad", "gradient", criterion.grad(x, y, **more, **upstream)
     place = copy_of(x)
     if upstream:

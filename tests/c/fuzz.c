@@ -427,7 +427,7 @@ static void choose_shape(bytes *in, problem *p, int is_of_classes)
 /* Does the loss reduce its items, with weights and all; or is it a sum or a normaliser? */
 static int is_reduced(const ce_loss *loss)
 {
-    return strcmp(loss->outputs, "vgh") == 0;
+    return strncmp(loss->outputs, "vg", 2) == 0;
 }
 
 static void choose_options(bytes *in, problem *p, const ce_loss *loss)
@@ -549,6 +549,8 @@ static void choose(bytes *in, problem *p)
     const ce_type    other = real == CE_FLOAT64 && !(widens && type == CE_FLOAT64) ? CE_FLOAT64 : half;
     int              what = whats[flags >> 4 & 3];
 
+    if (!strchr(loss->outputs, 'h'))
+        what &= VALUED | GRADED;
     if (!is_reduced(loss))
         what = *loss->outputs == 'g' ? GRADED : VALUED;
     ce_start(&p->job, l);
@@ -563,7 +565,7 @@ static void choose(bytes *in, problem *p)
         p->job.normalizer = normalizers[in_place >> 4 & 3];
     p->job.fresh = !(in_place & 1) && flags >> 6 == 1;
     p->narrows = is_reduced(loss) && type == CE_FLOAT64 && (in_place & 7) == 6;
-    p->multiplies = is_reduced(loss) && what == GRADED && flags >> 6 == 3;
+    p->multiplies = strchr(loss->outputs, 'h') && what == GRADED && flags >> 6 == 3;
     if (p->multiplies)
         p->job.hessian &= CE_GAUSS_NEWTON;
     p->job.whole = is_reduced(loss) && what == VALUED && flags >> 6 == 1;
@@ -572,8 +574,8 @@ static void choose(bytes *in, problem *p)
     add_arrays(in, p, in_place >> 4, what, type, other, wide);
     if (strcmp(loss->name, "cross_entropy") == 0 && what == VALUED && flags >> 6 == 3)
         p->job.reduction = CE_PERPLEXITY;
-    if (!*loss->outputs || (loss->has_classes && is_reduced(loss) && loss->first == CE_LOGITS && !p->multiplies &&
-                            what & VALUED && flags >> 6 == 2))
+    if (!*loss->outputs || (loss->has_classes && strchr(loss->outputs, 'h') && loss->first == CE_LOGITS &&
+                            !p->multiplies && what & VALUED && flags >> 6 == 2))
         add_stats(in, p);
     met[l]++;
 }

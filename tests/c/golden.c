@@ -140,11 +140,14 @@ static void run(problem *p, int what, int threads, int flush, int alone, uint64_
 static int call_of(const problem *p, int i)
 {
     static const int all[] = { VALUE, GRAD | HESS, VALUE | GRAD, GRAD, 0 };
+    static const int both[] = { VALUE | GRAD, VALUE, GRAD, 0 };
 
     if (p->job.stats)
         return i > 0 ? 0 : *p->outputs ? VALUE | GRAD | STATS : STATS;
     if (strlen(p->outputs) == 3)
         return all[i];
+    if (strlen(p->outputs) == 2)
+        return both[i];
     return i > 0 ? 0 : *p->outputs == 'v' ? VALUE : GRAD;
 }
 

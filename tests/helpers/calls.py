@@ -339,4 +339,38 @@ def of_statistics():
     yield Call("none", ce.NLLLoss, (x, t), {"stats": True}, REFUSED, "value_and_grad")
 
 
-CALLS = [*of_losses(), *of_functions(), *of_statistics()]
+def of_two_models():
+    """Divergences of logits from a target's logits."""
+    x, large = np.full((4, 3), 0.5, np.float32), np.full((20, 1000), 0.5, np.float32)
+    v = np.array([1.0, 0, 2, 1])
+    kinds = ((ce.kl_div_with_logits, {"reverse": True}), (ce.js_div_with_logits, {"beta": 0.25}))
+    for function, more in kinds:
+        for dtype in (np.float32, np.float64, np.float16, BFLOAT16.type):
+            yield Call("right", function, (x.astype(dtype), x[::-1].astype(dtype)), more)
+            yield Call("mixed", function, (x.astype(dtype), x[::-1]), {"softcap": 5.0})
+        yield Call("foreign", function, (x.astype(">f4"), x.astype(">f8")), {"temperature": 2.0})
+        yield Call("large", function, (large, large[::-1].copy()), {"reduction": "none"})
+        yield Call("columns", function, (large, large[::-1].copy()), {"axis": 0})
+        yield Call("right", function, (x, x.copy()), {"sample_weight": v, "normalizer": 3})
+        yield Call("shape", function, (x, x[:3].copy()), {}, REFUSED)
+        for wrong in (
+            {"axis": 5}, {"axis": 0.5}, {"reduction": "batchmean"}, {"sample_weight": x},
+            {"normalizer": 0}, {"temperature": -1}, {"softcap": 0}, {"logit_scale": 0},
+            {"reverse": 1} if function is ce.kl_div_with_logits else {"beta": 1},
+        ):  # fmt: skip
+            yield Call("wrong", function, (x, x.copy()), wrong, REFUSED)
+        for name, no_array in no_arrays().items():
+            yield Call(f"{name} for 0", function, (no_array, x), {}, REFUSED)
+            yield Call(f"{name} for 1", function, (x, no_array), {}, REFUSED)
+    for kind in (ce.KLDivWithLogitsLoss, ce.JSDivWithLogitsLoss):
+        y = x.copy()
+        for z, out in ((x, None), (x, np.empty((4, 6), np.float32)[:, ::2]), (y, y)):
+            yield Call("gradient", kind, (z, x[::-1].copy()), {"out": out}, (), "value_and_grad")
+        yield Call("large", kind, (large, large[::-1].copy()), {}, (), "grad")
+        yield Call("out", kind, (x, y), {"out": y}, REFUSED, "grad")
+        yield Call("Hessian", kind, (x, y), {}, (NotImplementedError,), "grad_and_hess")
+    yield Call("right", ce.compare_logits, (x, x[::-1].copy(), np.array([0, 1, -100, 2])))
+    yield Call("shape", ce.compare_logits, (x, x[:3].copy()), {}, REFUSED)
+
+
+CALLS = [*of_losses(), *of_functions(), *of_statistics(), *of_two_models()]

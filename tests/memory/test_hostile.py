@@ -652,7 +652,8 @@ def each_in_turn(function, kind):
     """Every object there is for one parameter, then for the next; the others are as they should."""
     parameters = inspect.signature(function).parameters
     for name in parameters:
-        for make in OPTIONS if name in ("x", "p") else OPTIONS + HUGE:
+        alone = name in ("x", "p") or (function is ce.token_stats and name == "logits")
+        for make in OPTIONS if alone else OPTIONS + HUGE:  # alone it would be computed
             given = {n: good(n, kind) for n, p in parameters.items() if p.default is p.empty}
             out = np.zeros((2, 3), np.float32)
             if "out" in parameters and function.__name__ not in ("logsumexp", "grad_and_hess"):

@@ -18,6 +18,7 @@ ROOMS = {
     "rows": {"", "real", "softmax", "rows"},
     "lanes": {"", "real", "softmax", "lanes"},
     "links": {"softmax"},
+    "divergences": {"", "real", "softmax", "rows", "divergences"},
     "elements": {"", "real", "elements"},
 }
 
@@ -73,7 +74,9 @@ def test_rooms_know_only_those_below(name):
     assert {room_of(other) for other in included} <= ROOMS[room_of(name)]
 
 
-@pytest.mark.parametrize("name", [n for n in SOURCES if room_of(n) in ("softmax", "rows", "lanes")])
+@pytest.mark.parametrize(
+    "name", [n for n in SOURCES if room_of(n) in ("softmax", "rows", "lanes", "divergences")]
+)
 def test_engines_know_no_loss(name):
     words = set(re.findall(r"\w+", code_of(name).lower()))
     losses = {row["name"] for row in ce._core.losses()}

@@ -16,20 +16,22 @@
 
 #include "real/bits.h"
 
+/* R(z) / z */
+INLINE float log_series_f32(float z)
+{
+    const float p = FMA_F32(0.29874596F, z, 0.399774432F);
+    return FMA_F32(p, z, 0.666667759F);
+}
+
 /* log(1 + f) + n ln 2 */
 INLINE float log_core_f32(float f, float n)
 {
     const float a = f / (2.0F + f), z = a * a, half = 0.5F * f * f;
-    float       p;
+    const float p = FMA_F32(a, FMA_F32(log_series_f32(z), z, half), n * 0x1.7f7d1cp-20F);
 
-    p = 0.29874596F;
-    p = FMA_F32(p, z, 0.399774432F);
-    p = FMA_F32(p, z, 0.666667759F);
-    p = FMA_F32(a, FMA_F32(p, z, half), n * 0x1.7f7d1cp-20F);
     return FMA_F32(n, 0x1.62e4p-1F, f - (half - p));
 }
 
-/* R(z) / z */
 INLINE double log_series_f64(double z)
 {
     double p;

@@ -8,6 +8,7 @@
 #include "real/exp.h"
 #include "real/log.h"
 #include "real/memory.h"
+#include "real/phi.h"
 #include "real/pow.h"
 #include "real/tanh.h"
 
@@ -49,12 +50,17 @@ typedef uint32_t real_word;
 #define POW          pow_f32
 #define POW_RAISED   pow_raised_f32
 #define TANH         tanh_f32
-#define RAISED       RAISED_F32
-#define ROOT_RAISED  0x1p60F
+#define PHI_SERIES   phi_series_f32
+#define DECAY        decay_f32
+#define LOG_BELOW    log_below_f32
+typedef decay_pair_f32 decay_pair;
+typedef log_pair_f32   log_pair;
+#define RAISED      RAISED_F32
+#define ROOT_RAISED 0x1p60F
 #elif CE_REAL == 64
-typedef double   real;
-typedef int64_t  real_bits;
-typedef uint64_t real_word;
+typedef double         real;
+typedef int64_t        real_bits;
+typedef uint64_t       real_word;
 #define REAL_TYPE    CE_FLOAT64
 #define MIN_NORMAL   0x1p-1022
 #define MAX_FINITE   0x1.fffffffffffffp1023
@@ -89,6 +95,11 @@ typedef uint64_t real_word;
 #define POW          pow_f64
 #define POW_RAISED   pow_raised_f64
 #define TANH         tanh_f64
+#define PHI_SERIES   phi_series_f64
+#define DECAY        decay_f64
+#define LOG_BELOW    log_below_f64
+typedef decay_pair_f64 decay_pair;
+typedef log_pair_f64   log_pair;
 #define RAISED       RAISED_F64
 #define ROOT_RAISED  0x1p500
 #else
@@ -120,6 +131,11 @@ INLINE real exp_any(real x)
 {
     const real e = EXP_WIDE(x);
     return x > EXP_HI ? (real)INFINITY : e;
+}
+
+static inline double smaller_of(double a, double b)
+{
+    return a < b ? a : b;
 }
 
 /* Adds 8 or 16 numbers in a fixed tree, whatever the vector width of the machine. */

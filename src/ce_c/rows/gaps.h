@@ -7,10 +7,12 @@
 #include "softmax/factors.h"
 #include "softmax/steps.h"
 
-/* A long row in memory; q: its class probabilities, or another second input. */
+/* A row in memory, step: bytes from class to class; q: its class probabilities, or another second input, side by side.
+ */
 typedef struct {
     const char    *z, *q;
     ce_type        type, q_type;
+    int64_t        step;
     const ce_plan *plan;
 } long_row;
 
@@ -18,13 +20,24 @@ static inline long_row row_at(const softmax_call *call, const tile *x, int l)
 {
     const ce_grid *grid = call->grid;
     return (long_row){ item_at(grid, x, CE_Z, l), grid->data[CE_OTHER] ? item_at(grid, x, CE_OTHER, l) : NULL,
-                       grid->type[CE_Z], grid->type[CE_OTHER], call->plan };
+                       grid->type[CE_Z],          grid->type[CE_OTHER],
+                       size_of(grid->type[CE_Z]), call->plan };
 }
 
-/* n numbers of the first input, or of the second, from class i on. */
+/* n numbers of the first input from class i on, as they are; as the loss sees them; and n of the second. */
+static inline const real *raw_from(const long_row *row, int64_t i, int64_t n, real *copy)
+{
+    const char *const z = row->z + i * row->step;
+
+    if (row->type == REAL_TYPE && row->step == sizeof(real))
+        return (const real *)z;
+    read_numbers(copy, z, row->type, row->step, n);
+    return copy;
+}
+
 static inline const real *z_from(const long_row *row, int64_t i, int64_t n, real *copy)
 {
-    return bent(row->plan, view_numbers(row->z + i * size_of(row->type), row->type, n, copy), n, copy);
+    return bent(row->plan, raw_from(row, i, n, copy), n, copy);
 }
 
 static inline const real *q_from(const long_row *row, int64_t i, int64_t n, real *copy)

@@ -31,12 +31,11 @@ enum { TOPS = LANES + BLOCK / CHUNK }; /* chunks of all rows */
 /* Where the numbers of row r are. Fewer than LANES, at a long row's end, are filled up in `few`. */
 static exp_block block_of(const row_parts *p, int r, real *few)
 {
-    const uintptr_t   size = (uintptr_t)size_of(p->row[r].type);
+    const uintptr_t   size = (uintptr_t)p->row[r].step;
     const char *const memory = p->row[r].z + (uintptr_t)p->first * size;
-    exp_block         b = { view_numbers(memory, p->row[r].type, p->n, p->room[r]), NULL, p->room[r], p->n, -1, 0,
+    exp_block         b = { z_from(&p->row[r], p->first, p->n, p->room[r]),       NULL, p->room[r], p->n, -1, 0,
                             { (uintptr_t)memory + BLOCK * size, STEP * size / 4 } };
 
-    b.z = bent(p->row[r].plan, b.z, p->n, p->room[r]);
     if (p->n < LANES) {
         LANE(l) few[l] = -INFINITY;
         memcpy(few, b.z, (size_t)p->n * sizeof(real));
@@ -91,12 +90,12 @@ static void tell_sum(const row_parts *p, const exp_block *b, const block_sums *s
 static void softmax_parts(row_parts *p, ce_pair *pairs)
 {
     const int64_t chunks = (p->n + CHUNK - 1) / CHUNK;
-    real          top[TOPS][LANES], all[LANES][LANES], others[LANES][STEP], few[LANES], m[LANES];
+    real          top[TOPS][LANES], all[LANES][LANES], others[LANES][STEP], few[LANES][LANES], m[LANES];
     block_sums    sums[LANES];
     exp_block     blocks[LANES];
 
     for (int r = 0; r < p->rows; r++) {
-        blocks[r] = block_of(p, r, few);
+        blocks[r] = block_of(p, r, few[r]);
         pairs[r] = (ce_pair){ 0 };
         find_maxima(top[r * chunks], all[r], blocks[r].z, blocks[r].n);
     }
@@ -121,8 +120,8 @@ static void softmax_parts(row_parts *p, ce_pair *pairs)
         if (p->tells)
             tell_sum(p, &blocks[r], &sums[r], &pairs[r]);
     }
-    if (p->keeps && p->n < LANES)
-        memcpy(p->room[0], few, (size_t)p->n * sizeof(real));
+    for (int r = 0; r < p->rows && p->keeps && p->n < LANES; r++)
+        memcpy(p->room[r], few[r], (size_t)p->n * sizeof(real));
 }
 
 /* The sum of a part that is no softmax. */

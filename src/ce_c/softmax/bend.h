@@ -34,6 +34,23 @@ static void bend(const ce_plan *plan, const real *z, real *u, int64_t n)
     }
 }
 
+/* The derivatives du/dz of n numbers: outer inner sech^2(inner z), or outer; sech^2 x = 4 E / (1 + E)^2, E = e^(-2|x|).
+ */
+static void bend_slopes(const ce_plan *plan, const real *z, real *slopes, int64_t n)
+{
+    const real inner = (real)plan->inner, factor = (real)(4 * plan->outer * plan->inner), outer = (real)plan->outer;
+
+    if (inner == 0) {
+        for (int64_t i = 0; i < n; i++) slopes[i] = outer;
+        return;
+    }
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const real E = EXP(-2 * ABS(inner * z[i])), by = 1 / (1 + E);
+        slopes[i] = normal(factor * E * by * by);
+    }
+}
+
 /* n numbers that may be copies already. */
 static inline const real *bent(const ce_plan *plan, const real *z, int64_t n, real *copy)
 {

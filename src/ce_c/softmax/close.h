@@ -95,7 +95,7 @@ static void expect_answers(const softmax_call *call, const tile *x)
         const char   *name;
     } all[] = {
         { x->loss, true, "loss" },
-        { x->per_e, derives && by_e, "per_e" },
+        { x->per_e, derives && (by_e || is_divergence(emits)), "per_e" },
         { x->subtract, (derives && by_e) || emits == LOG_PROBS, "subtract" },
         { x->grad_t, derives && aims, "grad_t" },
         { x->hess_scale, curves && by_e, "hess_scale" },

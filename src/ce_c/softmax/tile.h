@@ -37,6 +37,9 @@
  *     gradient    needs nothing more:   grad_k = y_k (g_k - class_sum), or g_k - exp(y_k) class_sum
  * TERMS, sums over the classes
  *     may read    class_sum, the sum of the terms; there is no gradient
+ * FORWARD, REVERSE, BETWEEN, divergences of two rows of logits (divergences/)
+ *     may read    class_sum, the divergence
+ *     gradient    must fill per_e, which the gradient is times
  *
  * Where CE_CHECKED is defined, as it is in the test programs with sanitizers, the engine aborts for an answer that was
  * left unset.
@@ -90,7 +93,11 @@ typedef struct {
     double hess_scale[ITEMS], hess_rest[ITEMS], hess_e[ITEMS], hess_t[ITEMS];
 } tile;
 
-typedef enum { PROBABILITIES, SHARES, ONE_HOT, LOG_PROBS, DOT, DOT_EXP, TERMS } emission;
+/* clang-format off */
+typedef enum {
+    PROBABILITIES, SHARES, ONE_HOT, LOG_PROBS, DOT, DOT_EXP, TERMS, FORWARD, REVERSE, BETWEEN
+} emission;
+/* clang-format on */
 
 typedef void (*ce_answer)(const ce_plan *plan, tile *x, int n);           /* the first n items */
 typedef void (*ce_term)(const double *p, const double *q, double *terms); /* of TILE numbers */
@@ -121,6 +128,12 @@ INLINE void fill_tile(ce_answer answer, const ce_plan *plan, tile *x)
 static inline bool is_class_sum(emission emits)
 {
     return emits == DOT || emits == DOT_EXP || emits == TERMS;
+}
+
+/* Is it a divergence of two rows of logits? */
+static inline bool is_divergence(emission emits)
+{
+    return emits >= FORWARD;
 }
 
 /* Are its gradients made of the exponentials? */

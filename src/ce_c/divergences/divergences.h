@@ -1,0 +1,200 @@
+/* divergences.h - items of two rows of logits: both are scanned as rows are, then their terms are added up, then
+ * gradients are written, chunk by chunk.
+ */
+#ifndef CE_DIVERGENCES_DIVERGENCES_H
+#define CE_DIVERGENCES_DIVERGENCES_H
+
+#include "divergences/sums.h"
+#include "rows/rows.h"
+
+/* The longest rows whose exponentials are kept. */
+enum { BOTH_KEPT = KEPT / 2 };
+
+/* How many numbers a worker's buffer takes for items of K classes. */
+static int64_t numbers_for_pairs(int64_t K)
+{
+    return 2 * (K > BLOCK && K <= BOTH_KEPT ? up_to_step(K) : BLOCK);
+}
+
+static long_row row_in(const softmax_call *call, const tile *x, int array, int l)
+{
+    const ce_grid *grid = call->grid;
+    return (long_row){ item_at(grid, x, array, l), NULL,      grid->type[array], CE_FLOAT32,
+                       grid->class_stride[array],  call->plan };
+}
+
+/* The pairs of a tile's items: of item at[j] that of the target's row in pair[2 j], that of its logits behind it. */
+typedef struct {
+    real     *buffer;
+    pair_list lists[2]; /* of long rows' blocks */
+    ce_pair   pair[LANES];
+    int       at[LANES / 2], count;
+    bool      keeps;
+} pair_worker;
+
+static void scan_pairs(const softmax_call *call, pair_worker *w, const tile *x)
+{
+    const int64_t K = call->grid->classes, room = K > BLOCK && w->keeps ? up_to_step(K) : smaller(up_to_step(K), BLOCK);
+    row_parts     p;
+
+    p.first = p.rows = 0, p.keeps = w->keeps, p.gaps = p.tells = false, p.top = NULL;
+    w->count = w->lists[0].n = w->lists[1].n = 0;
+    for (int l = 0; l < x->width; l++) {
+        if (!x->live[l])
+            continue;
+        w->at[w->count++] = l;
+        for (int side = 0; side < 2; side++, p.rows++) {
+            p.row[p.rows] = row_in(call, x, side ? CE_Z : CE_OTHER, l);
+            p.t[p.rows] = -1;
+            p.room[p.rows] = w->buffer + p.rows * room;
+            w->pair[p.rows] = (ce_pair){ 0 }; /* of no classes */
+        }
+    }
+    for (; p.rows > 0 && p.first < K; p.first += BLOCK) {
+        p.n = smaller(K - p.first, BLOCK);
+        softmax_parts(&p, w->pair);
+        for (int side = 0; side < 2 && K > BLOCK; side++) {
+            add_pair(&w->lists[side], PROBABILITIES, w->pair[side]);
+            p.room[side] += w->keeps ? BLOCK : 0;
+        }
+    }
+    for (int side = 0; side < 2 && K > BLOCK && p.rows > 0; side++)
+        w->pair[side] = merged_pairs(&w->lists[side], PROBABILITIES);
+}
+
+/* The two rows of the tile's item that is number j of those that were scanned. */
+static row_pair pair_of(const softmax_call *call, const pair_worker *w, const tile *x, int j)
+{
+    const int64_t K = call->grid->classes, room = K > BLOCK ? up_to_step(K) : smaller(up_to_step(K), BLOCK);
+    one_row       rows[2];
+
+    for (int side = 0; side < 2; side++) {
+        rows[side].row = row_in(call, x, side ? CE_Z : CE_OTHER, w->at[j]);
+        rows[side].kept = w->keeps ? w->buffer + (2 * j + side) * room : NULL;
+        rows[side].pairs = w->keeps && K > BLOCK ? w->lists[side].pairs : NULL;
+        rows[side].all = w->pair[2 * j + side];
+    }
+    const ce_pair *p = &rows[0].all, *q = &rows[1].all;
+    const double   beta = call->plan->job->beta;
+    double         shift = q->m, lost = 0;
+    add_exactly(&shift, &lost, -p->m);
+    return (
+        row_pair){ rows[0], rows[1], shift, lost + (log1p_f64(q->s) - log1p_f64(p->s)), (real)beta, (real)(1 - beta) };
+}
+
+/* Of n classes, whole steps. */
+static void chunk_gradients(const row_pair *pair, emission emits, const pair_sums *sums, const pair_chunk *c, int64_t n,
+                            real *to)
+{
+    const real first = (real)sums->first, second = (real)sums->second, other = pair->other;
+
+    if (emits == FORWARD) {
+        SIMD
+        for (int64_t k = 0; k < n; k++) to[k] = term_of(c->p[k], c->q[k], c->d[k]).excess;
+    } else if (emits == REVERSE) {
+        SIMD
+        for (int64_t k = 0; k < n; k++) to[k] = ZERO_IF(c->q[k] == 0, c->q[k] * (c->d[k] - first));
+    } else {
+        between_chunk t;
+        between_terms(pair, c, n, &t);
+        SIMD
+        for (int64_t k = 0; k < n; k++) to[k] = ZERO_IF(c->q[k] == 0, other * (c->q[k] * (t.log_q_m[k] - second)));
+    }
+}
+
+/* n gradients times the item's factor and the slopes of the logits that were bent. */
+static void scale_gradients(const row_pair *pair, double factor, int64_t i, int64_t n, real *grad)
+{
+    const ce_plan *plan = pair->q.row.plan;
+    const double   by = plan->bends && plan->inner == 0 ? factor * plan->outer : factor;
+    const real     near = (real)by;
+
+    if (plan->bends && plan->inner != 0) {
+        real        copy[CHUNK], slopes[CHUNK];
+        const real *y = raw_from(&pair->q.row, i, n, copy);
+        bend_slopes(plan, y, slopes, n);
+        SIMD
+        for (int64_t k = 0; k < n; k++) grad[k] = slopes[k] == 0 ? 0 : grad[k] * slopes[k];
+    }
+    if (by == 0 || (fabs(by) > 0x1p-100 && fabs(by) < 0x1p100)) {
+        SIMD
+        for (int64_t k = 0; k < n; k++) grad[k] = normal(grad[k] * near);
+    } else {
+        for (int64_t k = 0; k < n; k++) grad[k] = normal((real)((double)grad[k] * by));
+    }
+}
+
+static void write_gradients(const softmax_call *call, const tile *x, int l, const row_pair *pair, const pair_sums *sums)
+{
+    const ce_grid *grid = call->grid;
+    const int64_t  K = grid->classes, step = grid->class_stride[CE_GRAD];
+    char *const    to = item_at(grid, x, CE_GRAD, l);
+    real           grad[CHUNK];
+    pair_chunk     c;
+
+    for (int64_t i = 0, n; i < K; i += n) {
+        n = smaller(K - i, CHUNK);
+        if (pair->rest == pair->rest) {
+            load_chunk(pair, i, n, &c);
+            chunk_gradients(pair, call->link->emits, sums, &c, up_to_step(n), grad);
+            scale_gradients(pair, x->per_e[l], i, n, grad);
+        } else {
+            for (int64_t k = 0; k < n; k++) grad[k] = NAN;
+        }
+        write_numbers(to + i * step, grid->type[CE_GRAD], step, grad, n);
+    }
+}
+
+/* Runs items from item `first` on, as many as x holds. */
+static void run_pairs(const softmax_call *call, pair_worker *w, tile *x)
+{
+    const emission emits = call->link->emits;
+    row_pair       pairs[LANES / 2];
+    pair_sums      sums[LANES / 2];
+
+    scan_pairs(call, w, x);
+    for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->z_t[l] = x->class_sum[l] = 0;
+    for (int j = 0; j < w->count; j++) {
+        pairs[j] = pair_of(call, w, x, j);
+        const bool finite =
+            fabs(pairs[j].p.all.m) < INFINITY && fabs(pairs[j].q.all.m) < INFINITY && pairs[j].rest == pairs[j].rest;
+        sums[j] = (pair_sums){ NAN, NAN, 0 };
+        if (finite)
+            sums[j] = divergence_of(&pairs[j], emits, call->grid->classes);
+        else
+            pairs[j].rest = NAN;
+        x->class_sum[w->at[j]] =
+            emits == BETWEEN ? call->plan->job->beta * sums[j].first + (1 - call->plan->job->beta) * sums[j].second
+                             : sums[j].first;
+    }
+    answer_items(call, x);
+    for (int j = 0; j < w->count && call->plan->derives; j++) write_gradients(call, x, w->at[j], &pairs[j], &sums[j]);
+    for (int l = 0; l < x->width && call->plan->derives; l++)
+        if (!x->live[l])
+            write_zeros(call->grid, x, l, 0, call->grid->classes);
+}
+
+OUTLINE void run_divergences(const softmax_call *call, real *buffer, int64_t first, int64_t last)
+{
+    const ce_grid *grid = call->grid;
+    const int64_t  K = grid->classes, fit = BLOCK / 2 / (K > 0 ? up_to_step(K) : 1);
+    const int64_t  most = fit > LANES / 2 ? LANES / 2 : fit > 1 ? fit : 1;
+    pair_worker    w;
+
+    w.buffer = buffer, w.keeps = K <= BOTH_KEPT;
+    for (int64_t b = first; b < last; b++) {
+        const int64_t from = b * grid->block, end = smaller(from + grid->block, grid->items);
+        double        sums[LANES] = { 0 };
+        tile          x;
+
+        for (int64_t i = from; i < end; i += x.width) {
+            open_rows(call, i, end, most, &x);
+            run_pairs(call, &w, &x);
+            add_losses(x.loss, x.width, i - from, sums);
+            write_losses(grid, x.loss, &x, 0);
+        }
+        call->plan->blocks[b].loss = tree_sum(sums, LANES);
+    }
+}
+
+#endif
