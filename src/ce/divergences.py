@@ -8,6 +8,7 @@ from typing import Any, Literal, overload
 from numpy.typing import ArrayLike
 
 from ce import _check
+from ce._arrays import as_array
 from ce._core import GRAD, SUMS, VALUE, Prepared, call
 from ce._criterion import Array, Loss, R, Reduced, Scalar, criterion
 from ce.language import TokenStats, token_stats
@@ -453,18 +454,22 @@ def compare_logits(
     >>> print(f"{(both.model.log_prob - both.base.log_prob).std():.4f}")
     0.0170
     """
+    model_array = _check.floats("logits", as_array("logits", logits))
+    base_array = _check.floats("base_logits", as_array("base_logits", base_logits))
+    if base_array.shape != model_array.shape:
+        _check.bad_shape("base_logits", base_array.shape, model_array.shape)
     options: dict[str, Any] = {
         "logit_scale": logit_scale, "softcap": softcap, "temperature": temperature, "axis": axis,
     }  # fmt: skip
     told = {"top_k": top_k, "ignore_index": ignore_index} | options
-    base = token_stats(base_logits, target, **told)
-    model = token_stats(logits, target, **told)
+    base = token_stats(base_array, target, **told)
+    model = token_stats(model_array, target, **told)
     counted = {} if target is None else {"sample_weight": base.argmax >= 0}
     options = {"reduction": "none"} | options | counted
     return Comparison(
-        kl_div_with_logits(logits, base_logits, **options),
-        kl_div_with_logits(logits, base_logits, reverse=True, **options),
-        js_div_with_logits(logits, base_logits, **options),
+        kl_div_with_logits(model_array, base_array, **options),
+        kl_div_with_logits(model_array, base_array, reverse=True, **options),
+        js_div_with_logits(model_array, base_array, **options),
         base,
         model,
         base.argmax == model.argmax,

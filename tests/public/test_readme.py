@@ -5,6 +5,8 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
+
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "README.md").exists())
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MOST = 150  # lines: what does not fit belongs into docs/
@@ -23,6 +25,31 @@ def test_python_blocks_print_the_text_blocks():
         with contextlib.redirect_stdout(printed):
             exec(program, {})
         assert printed.getvalue() == expected
+
+
+def test_the_page_about_language_models(tmp_path, monkeypatch):
+    """Its programs run, top to bottom; what the first prints is right."""
+    rng = np.random.default_rng(1)
+    logits, tokens = rng.normal(0, 3, (2, 6, 40)).astype(np.float16), rng.integers(0, 40, (2, 6))
+    tokens[1, 4:] = -100
+    np.save(tmp_path / "logits.npy", logits)
+    np.save(tmp_path / "tokens.npy", tokens)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    printed, names = io.StringIO(), {}
+    with contextlib.redirect_stdout(printed):
+        for program in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+            exec(program, names)
+    z, t = logits[:, :-1].astype(np.float64), tokens[:, 1:]
+    logs = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    picked = np.take_along_axis(logs, np.maximum(t, 0)[..., None], -1)[..., 0]
+    lines = printed.getvalue().splitlines()
+    perplexity = np.exp(-picked[t >= 0].mean())
+    np.testing.assert_allclose(float(lines[0].split()[1]), perplexity, rtol=1e-6)
+    entropy = -(np.exp(logs) * logs).sum(-1)[t >= 0].mean()
+    np.testing.assert_allclose(float(lines[3].split()[2]), entropy, rtol=1e-6)
+    assert float(names["far"]) > 0
+    assert names["both"].kl.min() > 0
 
 
 def test_files_that_it_names_exist():

@@ -405,6 +405,16 @@ def test_wrong_arguments():
             getattr(criterion, method)(zeros, zeros.copy(), *more)
 
 
+def test_a_comparison_names_what_is_wrong():
+    zeros = np.zeros((2, 3))
+    with pytest.raises(ValueError, match=r"base_logits has shape \(3,\); it must have shape"):
+        ce.compare_logits(zeros, zeros[0])
+    with pytest.raises(TypeError, match="base_logits has dtype complex128"):
+        ce.compare_logits(zeros, zeros.astype(complex))
+    with pytest.raises(IndexError, match=r"target\[0\] is 3"):
+        ce.compare_logits(zeros, zeros, [3, 0])
+
+
 def test_criteria_are_equal_by_their_options():
     one, other = ce.KLDivWithLogitsLoss(reverse=True), ce.KLDivWithLogitsLoss()
     assert one != other
