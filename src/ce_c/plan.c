@@ -64,9 +64,10 @@ static size_t up_to_line(size_t bytes)
     return (bytes + LINE - 1) / LINE * LINE;
 }
 
-static int bends(const ce_job *job)
+/* Are logits copied, to be bent or converted? */
+static int copies(const ce_job *job)
 {
-    return (ce_options_in_use(job) & CE_BENDS) != 0;
+    return job->array[CE_Z].type != job->real || (ce_options_in_use(job) & CE_BENDS);
 }
 
 size_t ce_plan_bytes(ce_job *job)
@@ -85,8 +86,7 @@ size_t ce_plan_bytes(ce_job *job)
         numbers = kernels->numbers_for_pairs(K);
     } else if (ce_is_by_rows(job)) {
         parts = items <= SPLIT_ITEMS ? K / kernels->part + 2 : 0;
-        numbers =
-            derives || job->array[CE_Z].type != job->real || bends(job) ? kernels->numbers_for_rows(K, derives) : 0;
+        numbers = derives || copies(job) ? kernels->numbers_for_rows(K, derives) : 0;
     } else if (!ce_is_element_wise(job)) {
         numbers = kernels->numbers_for_lanes(K);
     }
@@ -113,10 +113,13 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->multiplies = grid->data[CE_VECTOR] != NULL;
     plan->curves = grid->data[CE_HESS] || plan->multiplies;
     plan->in_use = ce_options_in_use(job);
-    plan->bends = bends(job);
+    plan->bends = (plan->in_use & CE_BENDS) != 0;
     plan->tells = job->stats && job->stats->argmax;
-    plan->outer = (job->softcap > 0 ? job->softcap : job->logit_scale) / job->temperature;
-    plan->inner = job->softcap > 0 ? job->logit_scale / job->softcap : 0;
+    plan->outer = 1, plan->inner = 0;
+    if (plan->bends) {
+        plan->outer = (job->softcap > 0 ? job->softcap : job->logit_scale) / job->temperature;
+        plan->inner = job->softcap > 0 ? job->logit_scale / job->softcap : 0;
+    }
     plan->checks = 0;
     plan->streams = streams(grid, job);
     plan->blocks = job->scratch;

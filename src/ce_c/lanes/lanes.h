@@ -39,7 +39,8 @@ OUTLINE void run_lanes(const softmax_call *call, real *buffer, int64_t first, in
             load_panels(&p, call, &x, (class_range){ 0, K });
         (whole ? scan_whole : scan_long)(call, &p, &x);
         answer_items(call, &x);
-        write_stats(call, &x, false);
+        if (call->plan->job->stats)
+            write_stats(call, &x, false);
         if (call->plan->multiplies)
             multiply_whole(call, &p, &x);
         else if (call->plan->derives)

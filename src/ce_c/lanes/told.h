@@ -6,8 +6,8 @@
 #include "softmax/stats.h"
 
 /* Where the maxima stand first, and how many classes come before the targets; the latter from the last class on. */
-static void tell_panel(const panel_task *task, const real *z, int64_t n, const real *edge, const real *top,
-                       const lane_sums *to)
+OUTLINE void tell_panel(const panel_task *task, const real *z, int64_t n, const real *edge, const real *top,
+                        const lane_sums *to)
 {
     real_bits above[LANES] = { 0 }, at[LANES] = { 0 }, t[LANES];
 

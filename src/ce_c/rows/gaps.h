@@ -35,9 +35,16 @@ static inline const real *raw_from(const long_row *row, int64_t i, int64_t n, re
     return copy;
 }
 
-static inline const real *z_from(const long_row *row, int64_t i, int64_t n, real *copy)
+OUTLINE const real *bent_from(const long_row *row, int64_t i, int64_t n, real *copy)
 {
     return bent(row->plan, raw_from(row, i, n, copy), n, copy);
+}
+
+static inline const real *z_from(const long_row *row, int64_t i, int64_t n, real *copy)
+{
+    if (row->type == REAL_TYPE && row->step == sizeof(real) && !row->plan->bends)
+        return (const real *)row->z + i;
+    return bent_from(row, i, n, copy);
 }
 
 static inline const real *q_from(const long_row *row, int64_t i, int64_t n, real *copy)

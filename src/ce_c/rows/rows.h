@@ -16,15 +16,15 @@ static void open_rows(const softmax_call *call, int64_t item, int64_t last, int6
     open_tile(call, x);
 }
 
-static void set_sums(tile *x, int l, ce_pair all)
+static inline void set_sums(tile *x, int l, const ce_pair *all)
 {
-    x->m[l] = all.m;
-    x->s[l] = x->class_sum[l] = all.s;
-    x->gap_sum[l] = all.gap_sum;
-    x->share_sum[l] = all.share_sum;
-    x->heat[l] = all.heat;
-    x->above[l] = all.above;
-    x->argmax[l] = all.at;
+    x->m[l] = all->m;
+    x->s[l] = x->class_sum[l] = all->s;
+    x->gap_sum[l] = all->gap_sum;
+    x->share_sum[l] = all->share_sum;
+    x->heat[l] = all->heat;
+    x->above[l] = all->above;
+    x->argmax[l] = all->at;
 }
 
 static void answer_rows(const softmax_call *call, tile *x)
@@ -95,7 +95,7 @@ static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
     p.top = call->plan->tells && call->plan->job->stats->top > 0 ? top : NULL;
     for (int l = 0; l < x->width; l++) {
         if (!x->live[l]) {
-            set_sums(x, l, (ce_pair){ 0 });
+            set_sums(x, l, &(ce_pair){ 0 });
             continue;
         }
         p.row[p.rows] = row_at(call, x, l);
@@ -123,7 +123,7 @@ static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
         read_target_logits(call, x);
     else
         for (int r = 0; r < p.rows; r++) x->z_t[at[r]] = (double)p.z_t[r];
-    for (int r = 0; r < p.rows; r++) set_sums(x, at[r], pairs[r]);
+    for (int r = 0; r < p.rows; r++) set_sums(x, at[r], &pairs[r]);
 }
 
 static void finish_row(const softmax_call *call, row_worker *worker, const tile *x, int l)
@@ -156,7 +156,8 @@ static void run_rows_of_block(const softmax_call *call, row_worker *worker, int6
         open_rows(call, i, last, fit > LANES ? LANES : fit > 1 ? fit : 1, &x);
         scan_rows(call, worker, &x);
         answer_rows(call, &x);
-        write_stats(call, &x, true);
+        if (call->plan->job->stats)
+            write_stats(call, &x, true);
         if (call->plan->derives)
             for (int l = 0; l < x.width; l++) finish_row(call, worker, &x, l);
         add_losses(x.loss, x.width, i - first, sums);

@@ -57,7 +57,7 @@ static void leave_out_maximum(exp_block *b, const real *top, real *others)
 
 /* What a block of row r tells, once its maxima are known; `top` those of its chunks. Where exponentials take the place
  * of its numbers a NaN is looked for now; else it shows in their sum. */
-static void tell_part(row_parts *p, int r, const exp_block *b, const real *top, ce_pair *pair, rank_count *rank)
+OUTLINE void tell_part(row_parts *p, int r, const exp_block *b, const real *top, ce_pair *pair, rank_count *rank)
 {
     const int64_t t = p->t[r] < 0 ? -1 : p->t[r] - p->first,
                   nan = p->keeps && b->kept == b->z ? place_of_nan(b->z, b->n) : -1;
@@ -75,13 +75,13 @@ static void tell_part(row_parts *p, int r, const exp_block *b, const real *top, 
 }
 
 /* And once its sums are. */
-static void tell_sum(const row_parts *p, const exp_block *b, const block_sums *sums, ce_pair *pair)
+OUTLINE void tell_sum(const row_parts *p, const exp_block *b, const block_facts *facts, ce_pair *pair)
 {
     const bool    gone = p->keeps && b->kept == b->z;
     const int64_t nan = gone || pair->s == pair->s ? -1 : place_of_nan(b->z, b->n);
 
-    pair->heat = unscaled(tree_sum(sums->heat, LANES));
-    pair->above = pair->above < 0 ? -1 : sums->rank.count;
+    pair->heat = unscaled(tree_sum(facts->heat, LANES));
+    pair->above = pair->above < 0 ? -1 : facts->rank.count;
     if (nan >= 0)
         pair->above = -1, pair->at = p->first + nan;
 }
@@ -91,7 +91,8 @@ static void softmax_parts(row_parts *p, ce_pair *pairs)
 {
     const int64_t chunks = (p->n + CHUNK - 1) / CHUNK;
     real          top[TOPS][LANES], all[LANES][LANES], others[LANES][STEP], few[LANES][LANES], m[LANES];
-    block_sums    sums[LANES];
+    double        sums[LANES][LANES];
+    block_facts   facts[LANES];
     exp_block     blocks[LANES];
 
     for (int r = 0; r < p->rows; r++) {
@@ -108,18 +109,15 @@ static void softmax_parts(row_parts *p, ce_pair *pairs)
         if (ABS(m[r]) < INFINITY)
             leave_out_maximum(&blocks[r], top[r * chunks], others[r]);
     for (int r = 0; r < p->rows && p->tells; r++)
-        tell_part(p, r, &blocks[r], top[r * chunks], &pairs[r], &sums[r].rank);
+        tell_part(p, r, &blocks[r], top[r * chunks], &pairs[r], &facts[r].rank);
     for (int r = 0; r < p->rows; r++) /* now that it is in a cache */
         if (p->t[r] >= p->first && p->t[r] < p->first + p->n)
             p->z_t[r] = normal(blocks[r].z[p->t[r] - p->first]);
     for (int r = 0; r < p->rows && p->gaps; r++)
         add_gaps(&p->row[r], blocks[r].z, p->first, p->n, blocks[r].m, &pairs[r]);
-    for (int r = 0; r < p->rows; r++) {
-        sum_exps_of(&blocks[r], &sums[r], (exp_task){ p->keeps, p->tells });
-        pairs[r].s = unscaled(tree_sum(sums[r].s, LANES));
-        if (p->tells)
-            tell_sum(p, &blocks[r], &sums[r], &pairs[r]);
-    }
+    for (int r = 0; r < p->rows; r++) sum_exps_of(&blocks[r], sums[r], &facts[r], (exp_task){ p->keeps, p->tells });
+    for (int r = 0; r < p->rows; r++) pairs[r].s = unscaled(tree_sum(sums[r], LANES));
+    for (int r = 0; r < p->rows && p->tells; r++) tell_sum(p, &blocks[r], &facts[r], &pairs[r]);
     for (int r = 0; r < p->rows && p->keeps && p->n < LANES; r++)
         memcpy(p->room[r], few[r], (size_t)p->n * sizeof(real));
 }

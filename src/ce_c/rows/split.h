@@ -67,10 +67,11 @@ static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
             all.n = 0;
             for (int64_t k = 0; k < plan->parts; k++) add_pair(&all, call->link->emits, pairs[k]);
             pairs[plan->parts] = merged_pairs(&all, call->link->emits);
-            set_sums(&x, 0, pairs[plan->parts]);
+            set_sums(&x, 0, &pairs[plan->parts]);
             answer_rows(call, &x);
         }
-        write_stats(call, &x, true);
+        if (plan->job->stats)
+            write_stats(call, &x, true);
         write_losses(call->grid, x.loss, &x, 0);
         plan->blocks[i].loss = x.loss[0];
         plan->blocks[i].z = x.all_live ? x.z_t[0] : 0;
@@ -101,7 +102,7 @@ static void emit_parts(const softmax_call *call, real *buffer, int64_t first, in
             continue;
         }
         x.z_t[0] = call->plan->blocks[item].z;
-        set_sums(&x, 0, pairs[parts]);
+        set_sums(&x, 0, &pairs[parts]);
         answer_rows(call, &x);
         emit_row(call, &x, 0, &source, from, to);
     }

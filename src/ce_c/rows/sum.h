@@ -20,11 +20,11 @@ typedef struct {
     bool keeps, tells;
 } exp_task;
 
-/* What is found, by lanes. */
+/* What is found beside the sums of exponentials, if it is asked for. */
 typedef struct {
-    double     s[LANES], heat[LANES];
+    double     heat[LANES];
     rank_count rank;
-} block_sums;
+} block_facts;
 
 /* The numbers behind the last whole step are added vector by vector to a, but for those of the last vector, a copy of
  * which is `last`, that were added before. A NaN that was met is the sum. */
@@ -36,8 +36,9 @@ INLINE void end_of_block(const exp_block *b, const real *last, real *a, real *he
         real          e[LANES], x[LANES], fresh[LANES];
 
         exps_and_gaps(e, x, from == i ? b->z + i : last, b->m, LANES, met);
-        LANE(l) fresh[l] = ZERO_IF(l < done, e[l]);
-        LANE(l) a[l] += ZERO_IF(l == top, fresh[l]);
+        LANE(l) a[l] += ZERO_IF((l < done) | (l == top), e[l]);
+        if (task.tells)
+            LANE(l) fresh[l] = ZERO_IF(l < done, e[l]);
         if (task.tells)
             for (int j = 0; j < LANES; j += WIDTH)
                 PART(heat + j) = with_heat(PART(heat + j), PART(fresh + j), PART(x + j));
@@ -48,7 +49,7 @@ INLINE void end_of_block(const exp_block *b, const real *last, real *a, real *he
 }
 
 /* Sums, by lanes, of exp(z - m) times 2^64 of all numbers but the maximum, by chunks in the computing type. */
-INLINE void sum_exps(const exp_block *b, block_sums *to, exp_task task)
+INLINE void sum_exps(const exp_block *b, double *to, block_facts *facts, exp_task task)
 {
     const int64_t     n = b->n, whole = n / STEP * STEP, top = b->others ? b->at / STEP * STEP : -1;
     const real *const z = b->z;
@@ -65,7 +66,7 @@ INLINE void sum_exps(const exp_block *b, block_sums *to, exp_task task)
         LANE(l) last[l] = z[n - LANES + l];
     if (task.tells && whole < n) {
         real copy[STEP];
-        count_step(&to->rank, step_filled(copy, z + whole, n - whole), whole);
+        count_step(&facts->rank, step_filled(copy, z + whole, n - whole), whole);
     }
     for (int64_t c = 0; c < n; c += CHUNK) {
         const int64_t end = smaller(c + CHUNK, whole);
@@ -77,7 +78,7 @@ INLINE void sum_exps(const exp_block *b, block_sums *to, exp_task task)
             const real *const from = (const real *)((uintptr_t)(z + i) + (aside & -(uintptr_t)(i == top)));
             fetch_four(next, apart);
             if (task.tells)
-                count_step(&to->rank, from, i);
+                count_step(&facts->rank, from, i);
             exps_and_gaps(e, x, from, m, STEP, met);
             EACH_PART(j) a[j] += PART(e + j * WIDTH);
             if (task.tells)
@@ -98,21 +99,22 @@ INLINE void sum_exps(const exp_block *b, block_sums *to, exp_task task)
         fetch_four(next, apart);
     if (task.keeps && b->at >= 0)
         kept[b->at] = (real)0x1p64;
-    LANE(l) to->s[l] = sums[l];
-    LANE(l) to->heat[l] = heats[l];
+    LANE(l) to[l] = sums[l];
+    if (task.tells)
+        LANE(l) facts->heat[l] = heats[l];
 }
 
 /* The same for each task. */
-static void sum_exps_of(const exp_block *b, block_sums *to, exp_task task)
+static void sum_exps_of(const exp_block *b, double *to, block_facts *facts, exp_task task)
 {
     if (task.tells && task.keeps)
-        sum_exps(b, to, (exp_task){ true, true });
+        sum_exps(b, to, facts, (exp_task){ true, true });
     else if (task.tells)
-        sum_exps(b, to, (exp_task){ false, true });
+        sum_exps(b, to, facts, (exp_task){ false, true });
     else if (task.keeps)
-        sum_exps(b, to, (exp_task){ true, false });
+        sum_exps(b, to, facts, (exp_task){ true, false });
     else
-        sum_exps(b, to, (exp_task){ false, false });
+        sum_exps(b, to, facts, (exp_task){ false, false });
 }
 
 #endif

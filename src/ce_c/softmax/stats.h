@@ -112,11 +112,11 @@ static void write_item(const softmax_call *call, const tile *x, int l, item_scal
 }
 
 /* Statistics of the tile's items. by_rows: the scan found NaN, and the largest numbers where there is none. */
-static void write_stats(const softmax_call *call, tile *x, bool by_rows)
+OUTLINE void write_stats(const softmax_call *call, tile *x, bool by_rows)
 {
     const ce_stats *stats = call->plan->job->stats;
 
-    for (int l = 0; stats && l < x->count; l++) {
+    for (int l = 0; l < x->count; l++) {
         if (call->plan->tells && !by_rows && x->live[l] && !(x->s[l] < INFINITY))
             find_nan(call, x, l);
         const bool       has_nan = call->plan->tells && x->above[l] < 0, counts = !has_nan && x->m[l] < INFINITY;
