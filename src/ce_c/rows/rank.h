@@ -19,27 +19,29 @@ typedef struct {
     int64_t count; /* how many numbers are larger, the maximum itself left out of those steps */
 } rank_count;
 
+/* A step's numbers. */
+INLINE void count_step(rank_count *count, const real *z, int64_t i)
+{
+    count->count += __builtin_popcountll(above_in_step(z, i < count->near ? count->low : count->edge));
+}
+
 /* Counted are numbers that are larger than the edge, or as large and before number t of the block (which may lie
- * outside of it): here those that `low` does not tell. */
+ * outside of it): here those behind the last whole step, and those that `low` does not tell. */
 static rank_count begin_count(const real *z, int64_t n, real edge, int64_t t)
 {
-    const int64_t inside = t < 0 ? 0 : smaller(t, n), near = inside / STEP * STEP;
+    const int64_t inside = t < 0 ? 0 : smaller(t, n), near = inside / STEP * STEP, whole = n / STEP * STEP;
     const bool    lowest = edge == -INFINITY;
     rank_count    count = { lowest ? (real)INFINITY : below(edge), edge, near, lowest ? near : 0 };
+    real          copy[STEP];
 
+    if (whole < n)
+        count_step(&count, step_filled(copy, z + whole, n - whole), whole);
     if (near < inside) {
-        real           copy[STEP];
         const real    *some = near + STEP <= n ? z + near : step_filled(copy, z + near, n - near);
         const uint64_t before = ((uint64_t)1 << (inside - near)) - 1;
         count.count += __builtin_popcountll(places_in_step(some, edge) & before);
     }
     return count;
-}
-
-/* A step's numbers. */
-INLINE void count_step(rank_count *count, const real *z, int64_t i)
-{
-    count->count += __builtin_popcountll(above_in_step(z, i < count->near ? count->low : count->edge));
 }
 
 /* Where the first NaN of n numbers stands, at least LANES; -1 for nowhere. */

@@ -64,10 +64,6 @@ INLINE void sum_exps(const exp_block *b, double *to, block_facts *facts, exp_tas
 
     if (n % LANES)
         LANE(l) last[l] = z[n - LANES + l];
-    if (task.tells && whole < n) {
-        real copy[STEP];
-        count_step(&facts->rank, step_filled(copy, z + whole, n - whole), whole);
-    }
     for (int64_t c = 0; c < n; c += CHUNK) {
         const int64_t end = smaller(c + CHUNK, whole);
         packed        a[PARTS] = { 0 }, h[PARTS] = { 0 };
