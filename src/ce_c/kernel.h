@@ -30,8 +30,8 @@ typedef struct {
     int           curves;  /* the Hessian is */
     int           multiplies;   /* or its product with a vector, in the place of the gradient */
     unsigned      in_use;       /* bits of the options */
-    int           bends;        /* logits are bent: */
     int           tells;        /* statistics are asked for, beside those of extra classes */
+    int           bends;        /* logits are bent: */
     double        outer, inner; /* z becomes outer tanh(inner z), or outer z where inner is 0 */
     int           checks;       /* element-wise: numbers are checked as they are computed with */
     int           streams;      /* the gradient is stored past the caches */

@@ -12,11 +12,11 @@
 #include "lanes/few_classes.h"
 #include "lanes/lanes.h"
 #include "links/cross_entropy.h"
-#include "links/two_rows.h"
 #include "links/focal.h"
 #include "links/information.h"
 #include "links/nll.h"
 #include "links/normalisers.h"
+#include "links/two_rows.h"
 #include "rows/rows.h"
 #include "rows/split.h"
 

@@ -122,7 +122,7 @@ def test_long_rows(kind, rng, isa):
 
 
 def test_the_digits_of_models_that_are_close(rng):
-    """At 4.8e-7, where differences of log-softmaxes in float32 are off by most of it."""
+    """At 4.8e-7, where differences of log-softmaxes in float32 have few digits left."""
     z = rng.normal(0, 4, (8, 32000)).astype(np.float32)
     y = (z + rng.normal(0, 1e-3, z.shape)).astype(np.float32)
     p, q = (x.astype(np.float64) for x in (z, y))

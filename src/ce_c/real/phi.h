@@ -1,7 +1,7 @@
 /* phi.h - e^x - 1 - x and its kin, where x is small as exact as where it is large: straight-line code.
  *
  *     phi_series_f32(x), ..._f64      (e^x - 1 - x) / x^2 for |x| <= 1
- *     decay_f32(x), ..._f64           e^x and e^x - 1 for x <= 0
+ *     decay_f32(x), ..._f64           e^x and e^x - 1 for x <= 0: 2^n (e^r - 1) + (2^n - 1), n and r as in exp.h
  *     log_below_f32(x, u), ..._f64    log u and x - log u for u = 1 + x, -1 <= x <= 0: also where u, given with all its
  *                                     digits, is so small that x is -1
  */

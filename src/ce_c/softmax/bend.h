@@ -34,16 +34,12 @@ static void bend(const ce_plan *plan, const real *z, real *u, int64_t n)
     }
 }
 
-/* The derivatives du/dz of n numbers: outer inner sech^2(inner z), or outer; sech^2 x = 4 E / (1 + E)^2, E = e^(-2|x|).
- */
+/* The derivatives du/dz of n numbers that are capped: outer inner sech^2(inner z); sech^2 x = 4 E / (1 + E)^2,
+ * E = e^(-2|x|). */
 static void bend_slopes(const ce_plan *plan, const real *z, real *slopes, int64_t n)
 {
-    const real inner = (real)plan->inner, factor = (real)(4 * plan->outer * plan->inner), outer = (real)plan->outer;
+    const real inner = (real)plan->inner, factor = (real)(4 * plan->outer * plan->inner);
 
-    if (inner == 0) {
-        for (int64_t i = 0; i < n; i++) slopes[i] = outer;
-        return;
-    }
     SIMD
     for (int64_t i = 0; i < n; i++) {
         const real E = EXP(-2 * ABS(inner * z[i])), by = 1 / (1 + E);
