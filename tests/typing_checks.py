@@ -124,6 +124,17 @@ assert_type(
 )
 assert_type(ce.FocalLoss().hess_vec(logits, target, logits, hessian="gauss_newton"), Array)
 assert_type(ce.MSELoss().sums(logits, 0.0), tuple[np.float64, np.float64])
+assert_type(ce.cross_entropy(logits, target, z_loss=0.1, terms=True), tuple[Scalar, Scalar])
+assert_type(
+    ce.cross_entropy(logits, target, softcap=5, terms=True, reduction="none"), tuple[Array, Array]
+)
+assert_type(ce.CrossEntropyLoss(z_loss=0.1)(logits, target, where=mask), Scalar)
+assert_type(
+    ce.CrossEntropyLoss().value_and_grad(logits, target, terms=True),
+    tuple[tuple[Scalar | Array, Scalar | Array], Array],
+)
+assert_type(ce.entropy_from_logits(logits), Scalar)
+assert_type(ce.entropy_from_logits(logits, reduction="none"), Array)
 objective = ce.boosting.xgboost(ce.CrossEntropyLoss(), hessian="bound", scale=1)
 assert_type(objective, ce.boosting.XGBoostObjective)
 assert_type(objective(target, logits), tuple[Array, Array])

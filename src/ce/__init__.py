@@ -36,9 +36,11 @@ from ce.divergences import (
     kl_div_with_logits,
 )
 from ce.information import (
+    EntropyFromLogitsLoss,
     KLDivLoss,
     cross_entropy_between,
     entropy,
+    entropy_from_logits,
     kl_div,
     relative_entropy,
 )
@@ -69,6 +71,7 @@ __all__ = [
     "BCEWithLogitsLoss",
     "Comparison",
     "CrossEntropyLoss",
+    "EntropyFromLogitsLoss",
     "FocalLoss",
     "HuberLoss",
     "JSDivWithLogitsLoss",
@@ -88,6 +91,7 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_between",
     "entropy",
+    "entropy_from_logits",
     "focal_loss",
     "get_num_threads",
     "huber_loss",

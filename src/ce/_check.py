@@ -472,7 +472,36 @@ def no_stats(first: str) -> NoReturn:
 
 
 def no_hessian() -> NoReturn:
-    raise NotImplementedError("divergences of logits have a gradient, but no Hessian here")
+    raise NotImplementedError(
+        "divergences of logits and their entropy have a gradient, but no Hessian here"
+    )
+
+
+def no_product() -> NoReturn:
+    raise NotImplementedError(
+        "hess_vec has no softcap; grad_and_hess has the diagonal, and cross-entropy of logits that "
+        "are capped before the call has the product"
+    )
+
+
+def no_sums() -> NoReturn:
+    raise ValueError(
+        "sums has one divisor, but with class weights the mean of the z-losses has another; "
+        "reduction='sum' with terms=True has the two sums"
+    )
+
+
+def mask(name: str, array: NDArray[Any], shape: Shape, axis: int) -> NDArray[Any]:
+    """Booleans, one for each class or for each logit, as bytes of the shape of the logits."""
+    if array.dtype != np.bool_:
+        raise TypeError(f"{name} has dtype {_dtype_of(array)}; it must be of booleans")
+    if array.ndim == 1 and array.shape[0] == shape[axis]:
+        array = array.reshape([n if i == axis else 1 for i, n in enumerate(shape)])
+    elif array.shape != shape:
+        one = f"({shape[axis]},)"
+        also = "" if one == str(shape) else f" or {one}"
+        raise ValueError(f"{name} has shape {array.shape}; it must have shape {shape}{also}")
+    return np.broadcast_to(array.view(np.uint8), shape)
 
 
 def mixture(beta: Any) -> float:

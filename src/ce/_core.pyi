@@ -12,6 +12,7 @@ SUMS: int
 PRODUCT: int
 STATS: int
 LOG_PROBS: int
+TERMS: int
 PERPLEXITY: object
 
 @final

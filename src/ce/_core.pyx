@@ -52,6 +52,7 @@ cdef enum:
     WANTS_PRODUCT = 16   # of the Hessian and a vector: alone
     WANTS_STATS = 32     # of the items: alone, or with value and gradient
     WANTS_LOG_PROBS = 64  # of some classes of each item: alone
+    WANTS_TERMS = 128    # the loss without its z-loss, and that apart: with the value
     # Views beyond those of the job's arrays: the class weights; the caller's own outputs (gradient,
     # Hessian, value) where a job fills other views of them, or stand-ins.
     WEIGHT = CE_ARRAYS
@@ -73,9 +74,10 @@ cdef enum:
 cdef str result_name = "the result"
 
 # What a call asks for: a sum of the first three, or one of the others; STATS also with the first
-# two.
+# two, TERMS with the first alone or the first two.
 VALUE, GRAD, HESS = WANTS_VALUE, WANTS_GRAD, WANTS_HESS
 SUMS, PRODUCT, STATS, LOG_PROBS = WANTS_SUMS, WANTS_PRODUCT, WANTS_STATS, WANTS_LOG_PROBS
+TERMS = WANTS_TERMS
 # The reduction that is no public one: exp of the mean.
 PERPLEXITY = object()
 
@@ -337,7 +339,9 @@ cdef object set_reduction(Call *c, int place, object x):
 
 
 cdef object set_hessian(Call *c, int place, object x):
-    cdef int count = CE_BOUND + 1 if ce_loss_row(c.job.loss).options & CE_BOUNDED else CE_BOUND
+    cdef bint is_bounded = ce_loss_row(c.job.loss).options & CE_BOUNDED and (
+        c.job.softcap == 0 and c.job.z_loss == 0)
+    cdef int count = CE_BOUND + 1 if is_bounded else CE_BOUND
     if c.given[VECTOR] != NULL:
         count = CE_ABS  # the others are diagonals alone
     c.job.hessian = CE_EXACT if x is exact else <ce_hessian><int>_check.hessian(x, count)
@@ -371,6 +375,16 @@ cdef object set_sample_weight(Call *c, int place, object x):
     return take_items(c, CE_V, "sample_weight", x, True)
 
 
+cdef object set_mask(Call *c, int place, object x):
+    """Of classes, or of the classes of each item: bytes of the shape of the logits."""
+    x = hold(c, CE_WHERE, "where", x)
+    replace(c, CE_WHERE, x, _check.mask("where", bits(x), c_shape(c), c.job.class_axis))
+    if c.type[CE_WHERE] != CE_UINT8 or not fits(c, &c.view[CE_WHERE], CE_WHERE):
+        _check.changed("where")
+    point_to(c, CE_WHERE, CE_UINT8)
+    return x
+
+
 cdef object set_element_weight(Call *c, int place, object x):
     return take_elements(c, CE_WEIGHT, "weight", x)
 
@@ -394,8 +408,9 @@ cdef int fill_setters() except -1:
     setter[CE_HESSIAN_PLACE] = set_hessian
     setter[CE_BATCH_MEAN_PLACE] = set_reduction
     setter[CE_LOGIT_SCALE_PLACE] = set_logit_scale
+    setter[CE_MASK_PLACE] = set_mask
     for i in (CE_CLASS_WEIGHT_PLACE, CE_CLASS_ALPHA_PLACE, CE_SAMPLE_WEIGHT_PLACE,
-              CE_ELEMENT_WEIGHT_PLACE, CE_POS_WEIGHT_PLACE, GRAD_OUTPUT):
+              CE_ELEMENT_WEIGHT_PLACE, CE_POS_WEIGHT_PLACE, CE_MASK_PLACE, GRAD_OUTPUT):
         takes_array[i] = True
     for i in range(KEYWORDS):
         may_be_none[i] = takes_array[i] or i >= AXIS or (number_row[i].field and not (
@@ -515,6 +530,8 @@ cdef int set_options(Call *c, Prepared p) except -1:
         place = p.place[i]
         if c.given[place] != NULL and place < AXIS:
             setter[place](c, place, <object>c.given[place])
+    if c.given[VECTOR] != NULL and c.job.softcap > 0:
+        _check.no_product()
     if c.job.normalizer > 0 and c.job.reduction < CE_MEAN:
         _check.bad_normalizer(c.job.normalizer, reductions[c.job.reduction])
     if row.has_classes and row.second != CE_CLASSES and c.job.ignore_index >= 0:
@@ -676,19 +693,20 @@ cdef int take_vector(Call *c) except -1:
 cdef class Statistics:
     """Arrays for the statistics of a call's items, and where they lie."""
     cdef ce_stats stats
-    cdef Py_buffer view[6]
+    cdef Py_buffer view[7]
     cdef int views
-    cdef bint aims, all
-    cdef object numbers, places, top_index, top_log_prob, extra_log_prob
+    cdef bint aims
+    cdef object numbers, places, top_index, top_log_prob, extra_log_prob, z_losses
 
     @staticmethod
-    cdef Statistics of(Call *c, bint all):
-        """Of all that there is, or of the log-probabilities of some classes alone."""
+    cdef Statistics of(Call *c, int what):
+        """Of all that there is, of the log-probabilities of some classes, or of z-losses."""
         cdef Statistics s = Statistics()
+        cdef bint all = what & WANTS_STATS
         cdef tuple items = items_shape(c)
         cdef int64_t classes = c.job.shape[c.job.class_axis]
         real = real_type(c)
-        s.aims, s.all = c.job.array[CE_TARGET].data != NULL, all
+        s.aims = c.job.array[CE_TARGET].data != NULL
         if c.given[TOP_K] != NULL:
             s.stats.top = _check.top_k(<object>c.given[TOP_K], classes)
         if classes == 0 and all and not s.aims:
@@ -707,6 +725,9 @@ cdef class Statistics:
             s.stats.top_log_prob = s.memory(s.top_log_prob)
         if all:
             s.point_to_numbers(c, real, items)
+        if what & WANTS_TERMS:
+            s.z_losses = empty(items, real)
+            s.stats.z_losses = s.memory(s.z_losses)
         c.job.stats = &s.stats
         return s
 
@@ -763,11 +784,13 @@ cdef object answer(Call *c, int what, object z, object out, object target):
     if what & WANTS_SUMS:
         c.job.whole = True
         c.job.reduction = max(c.job.reduction, CE_MEAN)
-    if what & (WANTS_STATS | WANTS_LOG_PROBS):
+    if what & WANTS_SUMS and c.job.w != NULL and c.job.z_loss != 0:
+        _check.no_sums()
+    if what & (WANTS_STATS | WANTS_LOG_PROBS | WANTS_TERMS):
         if ce_loss_row(c.job.loss).first != CE_LOGITS or (
                 ce_loss_row(c.job.loss).second == CE_LOGITS):
             _check.no_stats((<Prepared>c.prepared).first)
-        stats = Statistics.of(c, what & WANTS_STATS)
+        stats = Statistics.of(c, what)
     if not what & (WANTS_GRAD | WANTS_HESS | WANTS_PRODUCT):
         c.job.fresh = True
     execute(c)
@@ -793,10 +816,11 @@ cdef object answer(Call *c, int what, object z, object out, object target):
     if what == WANTS_SUMS:
         return float64(c.job.value), float64(c.job.z)
     value = scalar(c, c.job.value) if losses is None else losses
-    if stats is not None:
+    if what & WANTS_TERMS:
+        value = value, stats.z_losses if losses is not None else scalar(c, c.job.z_value)
+    if what & WANTS_STATS:
         return value, grad, stats.fields()
-    return value if what == WANTS_VALUE else PyTuple_Pack(
-        2, <PyObject *>value, <PyObject *>grad)
+    return PyTuple_Pack(2, <PyObject *>value, <PyObject *>grad) if what & WANTS_GRAD else value
 
 
 # What belongs to the data and not to the loss, in the order in which it is passed.
@@ -821,7 +845,8 @@ cdef object run_loss(Prepared p, int what, object x, object target, PyObject **v
     try:
         if p.has_classes:
             z = begin(&c, p.first, x, option(&c, AXIS))
-            if target is None and what & (WANTS_STATS | WANTS_LOG_PROBS) and not what & WANTS_VALUE:
+            if target is None and (ce_loss_row(c.job.loss).second == CE_NOTHING or (
+                    what & (WANTS_STATS | WANTS_LOG_PROBS) and not what & WANTS_VALUE)):
                 y = None
             else:
                 y = take_class_target(&c, p, target)

@@ -97,6 +97,8 @@ PICTURES = (
 # Options that a curve can have: all that are one number, and these weights.
 CURVED = {option["keyword"] for option in _core.options() if "rule" in option} | {"pos_weight"}
 LETTERS = {"delta": "δ", "beta": "β", "gamma": "γ", "alpha": "α", "label_smoothing": "ε"}
+LETTERS |= {"z_loss": "λ", "temperature": "T"}
+UNMARKED = {"logit_scale": 1.0, "temperature": 1.0}  # what no label names, unless it is asked for
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777")
@@ -129,7 +131,11 @@ def _criteria(name: str, given: Options) -> Iterator[tuple[str, Any]]:
     choices = {o: given.get(o, values) for o, values in options_of(name).items() if o in CURVED}
     for values in product(*choices.values()):
         options = dict(zip(choices, values, strict=True))
-        shown = {o: v for o, v in options.items() if v is not None and (v or o in given)}
+        shown = {
+            o: v
+            for o, v in options.items()
+            if v is not None and (o in given or v not in (0, UNMARKED.get(o)))
+        }
         label = ", ".join([name, *(f"{LETTERS.get(o, o)} = {v:g}" for o, v in shown.items())])
         yield label, LOSSES[name].criterion(**options, reduction="none")
 

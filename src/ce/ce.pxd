@@ -10,7 +10,7 @@ cdef extern from "ce.h":
     ctypedef enum ce_hessian: CE_EXACT, CE_ABS, CE_BOUND
     enum: CE_FORKED
     enum: CE_Z, CE_GRAD, CE_HESS, CE_OTHER, CE_TARGET, CE_V, CE_POS, CE_UPSTREAM, CE_VALUE
-    enum: CE_WEIGHT, CE_VECTOR
+    enum: CE_WEIGHT, CE_VECTOR, CE_WHERE
     enum: CE_ARRAYS
     ctypedef enum ce_content:
         CE_NOTHING, CE_LOGITS, CE_LOG_PROBS, CE_PROBS, CE_UNIT, CE_NUMBERS, CE_CLASSES
@@ -19,7 +19,7 @@ cdef extern from "ce.h":
     enum:
         CE_CLASS_WEIGHT_PLACE, CE_CLASS_ALPHA_PLACE, CE_SAMPLE_WEIGHT_PLACE, CE_ELEMENT_WEIGHT_PLACE
         CE_POS_WEIGHT_PLACE, CE_IGNORE_INDEX_PLACE, CE_HESSIAN_PLACE, CE_BATCH_MEAN_PLACE
-        CE_NORMALIZER_PLACE, CE_LOGIT_SCALE_PLACE, CE_OPTION_COUNT, CE_BOUNDED
+        CE_NORMALIZER_PLACE, CE_LOGIT_SCALE_PLACE, CE_MASK_PLACE, CE_OPTION_COUNT, CE_BOUNDED
 
     ctypedef struct ce_array:
         char *data
@@ -37,6 +37,7 @@ cdef extern from "ce.h":
         const int64_t *extra
         void *top_log_prob
         void *extra_log_prob
+        void *z_losses
     ctypedef struct ce_job:
         int loss
         ce_type real
@@ -48,12 +49,12 @@ cdef extern from "ce.h":
         const void *w
         const ce_stats *stats
         int64_t ignore_index
-        double grad_output, normalizer, logit_scale
+        double grad_output, normalizer, logit_scale, softcap, z_loss
         int valued, fresh, whole
         int threads
         int (*stop)() noexcept nogil
         void *scratch
-        double value, z
+        double value, z, z_value
         int64_t bad
         int stopped
     ctypedef struct ce_loss:

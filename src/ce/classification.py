@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ce import _check
-from ce._core import PERPLEXITY, VALUE, Prepared, call
-from ce._criterion import Array, ItemLoss, R, Reduced, Scalar, criterion
+from ce._core import GRAD, HESS, PERPLEXITY, PRODUCT, STATS, SUMS, TERMS, VALUE, Prepared, call
+from ce._criterion import Array, Curvature, Hessian, ItemLoss, R, Reduced, Scalar, criterion
+from ce.language import TokenStats
 
 _CROSS_ENTROPY = Prepared("cross_entropy")
 
@@ -23,8 +24,14 @@ def cross_entropy(
     weight: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
     normalizer: float | None = ...,
+    where: ArrayLike | None = ...,
+    terms: Literal[False] = ...,
     ignore_index: int = ...,
     label_smoothing: float = ...,
+    z_loss: float = ...,
+    logit_scale: float = ...,
+    softcap: float | None = ...,
+    temperature: float = ...,
     reduction: Literal["none"],
     axis: int | None = ...,
 ) -> Array: ...
@@ -36,11 +43,55 @@ def cross_entropy(
     weight: ArrayLike | None = ...,
     sample_weight: ArrayLike | None = ...,
     normalizer: float | None = ...,
+    where: ArrayLike | None = ...,
+    terms: Literal[False] = ...,
     ignore_index: int = ...,
     label_smoothing: float = ...,
+    z_loss: float = ...,
+    logit_scale: float = ...,
+    softcap: float | None = ...,
+    temperature: float = ...,
     reduction: Reduced = ...,
     axis: int | None = ...,
 ) -> Scalar: ...
+@overload
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
+    where: ArrayLike | None = ...,
+    terms: Literal[True],
+    ignore_index: int = ...,
+    label_smoothing: float = ...,
+    z_loss: float = ...,
+    logit_scale: float = ...,
+    softcap: float | None = ...,
+    temperature: float = ...,
+    reduction: Literal["none"],
+    axis: int | None = ...,
+) -> tuple[Array, Array]: ...
+@overload
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    weight: ArrayLike | None = ...,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
+    where: ArrayLike | None = ...,
+    terms: Literal[True],
+    ignore_index: int = ...,
+    label_smoothing: float = ...,
+    z_loss: float = ...,
+    logit_scale: float = ...,
+    softcap: float | None = ...,
+    temperature: float = ...,
+    reduction: Reduced = ...,
+    axis: int | None = ...,
+) -> tuple[Scalar, Scalar]: ...
 def cross_entropy(
     logits: ArrayLike,
     target: ArrayLike,
@@ -48,8 +99,14 @@ def cross_entropy(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     normalizer: float | None = None,
+    where: ArrayLike | None = None,
+    terms: bool = False,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    logit_scale: float = 1.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
     reduction: Reduced | Literal["none"] = "mean",
     axis: int | None = None,
 ) -> Any:
@@ -71,6 +128,10 @@ def cross_entropy(
 
     where a term with :math:`w_k q'_k = 0` is 0, even at a logit of -inf.
 
+    With `logit_scale`, `softcap` or `temperature` the logits are those of `token_stats`, u in the
+    place of z. With `z_loss`, :math:`\lambda`, each item that counts has :math:`v \lambda\,
+    \mathrm{lse}(z)^2` added.
+
     Small losses are exact: they come from the sum of the other exponentials, not from the
     difference lse(z) - z_t, which is 0 from a margin of 17 on in float32.
 
@@ -91,21 +152,31 @@ def cross_entropy(
         and not counted.
     normalizer : float, optional
         What the mean divides by instead, above 0. The mean over nothing is then 0.
+    where : array_like of booleans, shape (C,) or that of `logits`, optional
+        Which classes can be. What stands at the others does not matter; they have probability 0
+        and no part in the smoothing. A target among them has the loss inf.
+    terms : bool, optional
+        Whether the z-loss is returned apart: ``(loss without it, z-loss)``.
     ignore_index : int, optional
         Items with this target have loss 0 and do not count; their logits are never read. Class
         probabilities have no index to ignore: with them it must be negative.
     label_smoothing : float in [0, 1], optional
         The share of the target that is spread evenly over all classes.
+    z_loss : float, optional
+        At least 0: the factor of the squared log-sum-exp, which keeps logits from drifting.
+    logit_scale, softcap, temperature : float, optional
+        As in `token_stats`.
     reduction : {"mean", "sum", "none"}, optional
         The mean divides by the sum of v w_t over counted items; with class probabilities by the
-        sum of v, which is the number of items where there is no `sample_weight`.
+        sum of v, which is the number of items where there is no `sample_weight`. That of z-losses
+        always divides by the latter.
     axis : int, optional
         The class axis; by default axis 1, or 0 for a single item of shape (C,).
 
     Returns
     -------
     NumPy scalar, or array of the shape of `logits` less the class axis for reduction "none"
-        float64 for float64 logits, else float32.
+        float64 for float64 logits, else float32; a pair of them with ``terms=True``.
 
         NaN for an item that holds a NaN or +inf, or only -inf; inf where a logit of the target is
         -inf and others are not; the mean over nothing is NaN.
@@ -126,7 +197,8 @@ def cross_entropy(
     References
     ----------
     ``torch.nn.functional.cross_entropy``; Szegedy et al., "Rethinking the Inception architecture
-    for computer vision", CVPR 2016, section 7 (label smoothing).
+    for computer vision", CVPR 2016, section 7 (label smoothing); Chowdhery et al., "PaLM", JMLR 24
+    (2023), section 5 (z-loss).
 
     Examples
     --------
@@ -153,11 +225,21 @@ def cross_entropy(
     >>> probs = np.array([[1.0, 0.0, 0.0], [0.0, 0.8, 0.2]])
     >>> ce.cross_entropy(logits, probs, reduction="none").round(5)
     array([0.16985, 0.82474])
+
+    Of a language model: capped logits, the z-loss apart, a token that must not be:
+
+    >>> logits = np.array([[30.0, 2.0, 99.0], [0.0, 40.0, 1.0]])
+    >>> nll, z = ce.cross_entropy(
+    ...     logits, [0, 1], softcap=20.0, z_loss=1e-4, where=[True, True, False], terms=True
+    ... )
+    >>> print(f"{nll:.4g} {z:.5f}")
+    5.254e-08 0.03497
     """
     return call(
-        _CROSS_ENTROPY, VALUE, logits, target, sample_weight, normalizer,
-        label_smoothing=label_smoothing, weight=weight, ignore_index=ignore_index,
-        reduction=reduction, axis=axis,
+        _CROSS_ENTROPY, VALUE | TERMS if _check.flag("terms", terms) else VALUE, logits, target,
+        sample_weight, normalizer, label_smoothing=label_smoothing, weight=weight,
+        ignore_index=ignore_index, z_loss=z_loss, logit_scale=logit_scale, softcap=softcap,
+        temperature=temperature, where=where, reduction=reduction, axis=axis,
     )  # fmt: skip
 
 
@@ -180,12 +262,24 @@ class CrossEntropyLoss(ItemLoss[R]):
         \frac{\partial \ell}{\partial z_k} = v\, (Q\, p_k - w_k q'_k), \qquad
         \frac{\partial^2 \ell}{\partial z_k^2} = v\, Q\, p_k (1 - p_k)
 
+    The z-loss adds :math:`2 v \lambda\, \mathrm{lse}\, p_k` to the gradient and :math:`2 v \lambda
+    (p_k^2 + \mathrm{lse}\, p_k (1 - p_k))` to the Hessian; "gauss_newton" leaves out the term with
+    lse. Where logits are scaled or capped, u in the place of z above,
+
+    .. math::
+        \frac{\partial \ell}{\partial z_k} = \frac{\partial \ell}{\partial u_k} u_k', \qquad
+        \frac{\partial^2 \ell}{\partial z_k^2} =
+            \frac{\partial^2 \ell}{\partial u_k^2} u_k'^2 + \frac{\partial \ell}{\partial u_k} u_k'',
+
+    of which "gauss_newton" leaves out the last. With `softcap` or `z_loss` there is no "bound", and
+    with `softcap` no `hess_vec`. Derivatives are 0 for classes that cannot be.
+
     Small gradients are exact: 1 - p_t comes from the sum of the other exponentials.
 
     Parameters
     ----------
-    weight, ignore_index, label_smoothing, reduction, axis
-        As in `cross_entropy`.
+    weight, ignore_index, label_smoothing, z_loss, logit_scale, softcap, temperature, reduction, axis
+        As in `cross_entropy`. `where` and `terms` are given to the methods.
 
     References
     ----------
@@ -203,7 +297,11 @@ class CrossEntropyLoss(ItemLoss[R]):
     >>> grad.round(4)
     array([[-0.1705,  0.1212,  0.0493],
            [ 0.0794, -0.1443,  0.065 ]], dtype=float32)
-    """
+    >>> criterion = ce.CrossEntropyLoss(softcap=30.0, z_loss=1e-4)
+    >>> (nll, z), grad = criterion.value_and_grad(logits, np.array([0, 1]), terms=True)
+    >>> nll.round(5), z.round(6)
+    (np.float32(0.37971), np.float32(0.000565))
+    """  # noqa: E501
 
     _loss = "cross_entropy"
     _function = "cross_entropy"
@@ -211,8 +309,270 @@ class CrossEntropyLoss(ItemLoss[R]):
     weight: ArrayLike | None = None
     ignore_index: int = -100
     label_smoothing: float = 0.0
+    z_loss: float = 0.0
+    logit_scale: float = 1.0
+    softcap: float | None = None
+    temperature: float = 1.0
     reduction: R = "mean"  # type: ignore[assignment]
     axis: int | None = None
+
+    @overload
+    def __call__(
+        self: CrossEntropyLoss[Literal["none"]],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[False] = ...,
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self: CrossEntropyLoss[Reduced],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[False] = ...,
+    ) -> Scalar: ...
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[False] = ...,
+    ) -> Scalar | Array: ...
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[True],
+    ) -> tuple[Scalar | Array, Scalar | Array]: ...
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        where: ArrayLike | None = None,
+        terms: bool = False,
+    ) -> Any:
+        what = VALUE | TERMS if _check.flag("terms", terms) else VALUE
+        return call(self._prepared, what, logits, target, sample_weight, normalizer, where=where)
+
+    @overload
+    def value_and_grad(
+        self: CrossEntropyLoss[Literal["none"]],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[False] = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[False] = ...,
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self: CrossEntropyLoss[Reduced],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[False] = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[False] = ...,
+    ) -> tuple[Scalar, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[False] = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[False] = ...,
+    ) -> tuple[Scalar | Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self: CrossEntropyLoss[Literal["none"]],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[False] = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[True],
+    ) -> tuple[Array, Array, TokenStats]: ...
+    @overload
+    def value_and_grad(
+        self: CrossEntropyLoss[Reduced],
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[False] = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[True],
+    ) -> tuple[Scalar, Array, TokenStats]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[False] = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[True],
+    ) -> tuple[Scalar | Array, Array, TokenStats]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[True],
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[False] = ...,
+    ) -> tuple[tuple[Scalar | Array, Scalar | Array], Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        normalizer: float | None = ...,
+        where: ArrayLike | None = ...,
+        terms: Literal[True],
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        stats: Literal[True],
+    ) -> tuple[tuple[Scalar | Array, Scalar | Array], Array, TokenStats]: ...
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        where: ArrayLike | None = None,
+        terms: bool = False,
+        grad_output: ArrayLike | None = None,
+        out: Array | None = None,
+        stats: bool = False,
+    ) -> Any:
+        what = VALUE | GRAD
+        if terms is not False and _check.flag("terms", terms):
+            what |= TERMS
+        if stats is not False and _check.flag("stats", stats):
+            what |= STATS
+        result = call(
+            self._prepared, what, logits, target, sample_weight, normalizer, grad_output, out,
+            where=where,
+        )  # fmt: skip
+        return (*result[:2], TokenStats(*result[2])) if what & STATS else result
+
+    def grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        where: ArrayLike | None = None,
+        grad_output: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        return call(  # type: ignore[no-any-return]
+            self._prepared, GRAD, logits, target, sample_weight, normalizer, grad_output, out,
+            where=where,
+        )  # fmt: skip
+
+    def grad_and_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        where: ArrayLike | None = None,
+        grad_output: ArrayLike | None = None,
+        hessian: Hessian = "exact",
+        hess_scale: float = 1.0,
+        hess_floor: float | None = None,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        return call(  # type: ignore[no-any-return]
+            self._prepared, GRAD | HESS, logits, target, sample_weight, normalizer, grad_output,
+            out, hessian=hessian, hess_scale=hess_scale, hess_floor=hess_floor, where=where,
+        )  # fmt: skip
+
+    def hess_vec(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        vector: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        where: ArrayLike | None = None,
+        grad_output: ArrayLike | None = None,
+        hessian: Curvature = "exact",
+        out: Array | None = None,
+    ) -> Array:
+        return call(  # type: ignore[no-any-return]
+            self._prepared, PRODUCT, logits, target, sample_weight, normalizer, grad_output, out,
+            hessian=hessian, vector=vector, where=where,
+        )  # fmt: skip
+
+    def sums(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        where: ArrayLike | None = None,
+    ) -> tuple[np.float64, np.float64]:
+        return call(  # type: ignore[no-any-return]
+            self._prepared, SUMS, logits, target, sample_weight, where=where
+        )
 
 
 _NLL = Prepared("nll")

@@ -8,14 +8,15 @@ from numpy.typing import ArrayLike
 
 from ce import _axes, _check, _core
 from ce._axes import Axes
-from ce._core import VALUE, Prepared, call
-from ce._criterion import Array, B, Loss, Reduced, Scalar, _set, criterion
+from ce._core import GRAD, SUMS, VALUE, Prepared, call
+from ce._criterion import Array, B, Loss, R, Reduced, Scalar, _set, criterion
 
 _ENTROPY = _core.find_loss("entropy")
 _RELATIVE_ENTROPY = _core.find_loss("relative_entropy")
 _CROSS_ENTROPY_BETWEEN = _core.find_loss("cross_entropy_between")
 _KL_DIV = Prepared("kl_div")
 _KL_DIV_LOG = Prepared("kl_div_log")
+_ENTROPY_FROM_LOGITS = Prepared("entropy_from_logits", axis=-1)
 
 
 @overload
@@ -307,3 +308,186 @@ def cross_entropy_between(p: ArrayLike, q: ArrayLike, axis: Axes = -1) -> Any:
     if type(axis) is int:
         return _core.axis_sum(_CROSS_ENTROPY_BETWEEN, p, q, axis)
     return _axes.axis_sum(_CROSS_ENTROPY_BETWEEN, axis, p=p, q=q)
+
+
+@overload
+def entropy_from_logits(
+    logits: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
+    reduction: Literal["none"],
+    logit_scale: float = ...,
+    softcap: float | None = ...,
+    temperature: float = ...,
+    axis: int = ...,
+) -> Array: ...
+@overload
+def entropy_from_logits(
+    logits: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = ...,
+    normalizer: float | None = ...,
+    reduction: Reduced = ...,
+    logit_scale: float = ...,
+    softcap: float | None = ...,
+    temperature: float = ...,
+    axis: int = ...,
+) -> Scalar: ...
+def entropy_from_logits(
+    logits: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    normalizer: float | None = None,
+    reduction: Reduced | Literal["none"] = "mean",
+    logit_scale: float = 1.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    axis: int = -1,
+) -> Any:
+    r"""Entropy of the softmax of logits, in nats, as a bonus for policies or a measure of doubt.
+
+    With :math:`p = \mathrm{softmax}(u)`, u the logits as `token_stats` has them, for an item of
+    sample weight :math:`v`:
+
+    .. math::
+        \ell = -v \sum_k p_k \log p_k.
+
+    Computed as :math:`\log \sum_k e^{u_k - m} + \sum_k p_k (m - u_k)`, m the maximum: no term is
+    negative, so the entropy of confident items has all its digits, and logits of -inf add 0.
+
+    Parameters
+    ----------
+    logits : array_like, shape (..., V), as (B, T, V)
+        float16, bfloat16, float32 or float64; integers and booleans count as float64. -inf is a
+        class that cannot be.
+    sample_weight : array_like, shape of `logits` less the class axis, optional
+        One number v per item, or a mask: an item of weight 0 (or False) is not read and not
+        counted.
+    normalizer : float, optional
+        What the mean divides by instead, above 0. The mean over nothing is then 0.
+    reduction : {"mean", "sum", "none"}, optional
+        The mean divides by the sum of v.
+    logit_scale, softcap, temperature : float, optional
+        As in `token_stats`.
+    axis : int, optional
+        The class axis.
+
+    Returns
+    -------
+    NumPy scalar, or array of the shape of `logits` less the class axis for reduction "none"
+        float64 for float64 logits, else float32. NaN for an item that holds a NaN or +inf, or only
+        -inf; the mean over nothing is NaN.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of those above, or an option is not of its type.
+    ValueError
+        If shapes do not fit, or an option is out of its range.
+
+    See Also
+    --------
+    EntropyFromLogitsLoss : the same with its gradient.
+    token_stats : this beside other statistics of each item.
+    entropy : of probabilities.
+
+    References
+    ----------
+    ``torch.distributions.Categorical(logits=...).entropy()``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> logits = np.array([[2.0, 1.0, 0.1], [-np.inf, 0.0, 0.0]])
+    >>> ce.entropy_from_logits(logits, reduction="none").round(5)
+    array([0.84674, 0.69315])
+    >>> print(f"{ce.entropy_from_logits(np.float32([40.0, 0.0])):.6g}")
+    1.74183e-16
+    """
+    return call(
+        _ENTROPY_FROM_LOGITS, VALUE, logits, None, sample_weight, normalizer, reduction=reduction,
+        logit_scale=logit_scale, softcap=softcap, temperature=temperature, axis=axis,
+    )  # fmt: skip
+
+
+@criterion
+class EntropyFromLogitsLoss(Loss[R]):
+    r"""Entropy of the softmax of logits, with its gradient.
+
+    With the letters of `entropy_from_logits` and z the logits as they are given:
+
+    .. math::
+        \frac{\partial \ell}{\partial z_k} =
+            -v\, p_k \left(\log p_k + H(p)\right) \frac{du_k}{dz_k},
+
+    in which the log-sum-exp of :math:`\log p_k` and H cancels before it is computed. As a bonus it
+    is taken with ``grad_output=-factor``. There is no Hessian: `grad_and_hess` and `hess_vec` raise
+    NotImplementedError.
+
+    Parameters
+    ----------
+    reduction, logit_scale, softcap, temperature, axis
+        As in `entropy_from_logits`.
+
+    References
+    ----------
+    Williams and Peng, "Function optimization using connectionist reinforcement learning
+    algorithms", Connection Science 3 (1991).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ce
+    >>> loss, grad = ce.EntropyFromLogitsLoss().value_and_grad(np.array([[2.0, 1.0, 0.1]]))
+    >>> loss.round(5), grad.round(4)
+    (np.float64(0.84674), array([[-0.2832,  0.1383,  0.1449]]))
+    """
+
+    _loss = "entropy_from_logits"
+    _function = "entropy_from_logits"
+
+    reduction: R = "mean"  # type: ignore[assignment]
+    logit_scale: float = 1.0
+    softcap: float | None = None
+    temperature: float = 1.0
+    axis: int = -1
+
+    def __call__(  # type: ignore[override]
+        self,
+        logits: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+    ) -> Any:
+        return call(self._prepared, VALUE, logits, None, sample_weight, normalizer)
+
+    def value_and_grad(  # type: ignore[override]
+        self,
+        logits: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        grad_output: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Any:
+        return call(
+            self._prepared, VALUE | GRAD, logits, None, sample_weight, normalizer, grad_output, out
+        )
+
+    def grad(  # type: ignore[override]
+        self,
+        logits: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        grad_output: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Any:
+        return call(self._prepared, GRAD, logits, None, sample_weight, normalizer, grad_output, out)
+
+    def sums(  # type: ignore[override]
+        self, logits: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        return call(self._prepared, SUMS, logits, None, sample_weight)

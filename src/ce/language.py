@@ -148,7 +148,7 @@ def token_stats(
     >>> logits = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]], dtype=np.float32)
     >>> stats = ce.token_stats(logits, [0, 2], top_k=2)
     >>> stats.log_prob.round(4), stats.entropy.round(4)
-    (array([-0.417, -2.017], dtype=float32), array([0.8513, 0.7294], dtype=float32))
+    (array([-0.417 , -2.0406], dtype=float32), array([0.8467, 0.7996], dtype=float32))
     >>> stats.rank, stats.greedy, stats.argmax
     (array([0, 2]), array([ True, False]), array([0, 1]))
     >>> stats.top_index
@@ -207,10 +207,10 @@ def log_prob(
     >>> import ce
     >>> logits = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]])
     >>> ce.log_prob(logits, [0, 1]).round(4)
-    array([-0.417, -0.317])
+    array([-0.417 , -0.3406])
     >>> ce.log_prob(logits, [[0, 2], [1, 1]]).round(4)
-    array([[-0.417, -2.317],
-           [-0.317, -0.317]])
+    array([[-0.417 , -2.317 ],
+           [-0.3406, -0.3406]])
     >>> print(f"{ce.log_prob(np.float32([30, 0]), 0):.6g}")
     -9.35762e-14
     """

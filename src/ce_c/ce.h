@@ -33,9 +33,9 @@ typedef enum { CE_EXACT, CE_GAUSS_NEWTON, CE_ABS, CE_BOUND } ce_hessian;
 /* Why a call left off: stop said so; or stop forked, and this is the child, without the other threads of the call. */
 enum { CE_STOPPED = 1, CE_FORKED };
 
-/* The arrays of a job. The first four and CE_VECTOR have the axes of the logits, the others those of the
- * items (the logits' axes less the class axis). Element-wise, where each number is an item, all have the axes of the
- * input, and any of them may be of float32 or 16 bits where float64 is computed with. */
+/* The arrays of a job. The first four and the last two have the axes of the logits, the others those of
+ * the items (the logits' axes less the class axis). Element-wise, where each number is an item, all have the axes of
+ * the input, and any of them may be of float32 or 16 bits where float64 is computed with. */
 enum {
     CE_Z,        /* logits; input */
     CE_GRAD,     /* out, and the next; in place of CE_Z they may be the same memory */
@@ -48,7 +48,8 @@ enum {
     CE_VALUE,    /* out: the losses, of the computing type, or element-wise of any */
     CE_WEIGHT,   /* weights of elements; of the dtypes of CE_V, or 16 bits */
     CE_VECTOR,   /* CE_GRAD receives the Hessian times this; beyond CE_PANEL_CLASSES, where the classes are
-                    contiguous in CE_Z, CE_OTHER and here */
+                    contiguous in CE_Z, CE_OTHER and here; not of logits that are capped */
+    CE_WHERE,    /* bytes: 0 where a class cannot be, as if its logit were -inf, whatever that is */
     CE_ARRAYS
 };
 
@@ -67,6 +68,7 @@ typedef struct {
     int64_t       *top_index;                          /* the classes of the largest logits */
     const int64_t *extra;                              /* in: classes, in range */
     void          *top_log_prob, *extra_log_prob;
+    void          *z_losses; /* of items: the losses are then without these; NULL: they belong to them */
 } ce_stats;
 
 #define CE_FIELD_OF_NUMBER(bit, keyword, ...) double keyword;
@@ -92,6 +94,7 @@ typedef struct {
 
     /* answers */
     double  value, z; /* the reduced loss; Z, what the mean divides by */
+    double  z_value;  /* of stats->z_losses, reduced */
     int64_t bad;      /* position of the first class index or probability out of range, in C order; -1: none */
     int     stopped;  /* CE_STOPPED or CE_FORKED: all else is undone, or half done */
     int     isa;      /* that was current when scratch was asked for, and where its parts begin, in bytes */
@@ -116,7 +119,8 @@ typedef enum { CE_BY_COUNT, CE_BY_WEIGHT } ce_divisor;
 enum { CE_OPTIONS(CE_PLACE_OF_OPTION, CE_PLACE_OF_OPTION) CE_OPTION_COUNT };
 enum {
     CE_OPTIONS(CE_BIT_OF_OPTION, CE_BIT_OF_OPTION) CE_FEW_CLASSES = 1 << CE_OPTION_COUNT,
-    CE_BOUNDED = CE_FEW_CLASSES << 1
+    CE_BOUNDED = CE_FEW_CLASSES << 1,
+    CE_HEATED = CE_BOUNDED << 1
 };
 
 typedef struct {

@@ -11,10 +11,10 @@ static void check_weighted(const ce_grid *grid, const ce_plan *plan, int64_t fir
 {
     const ce_job *job = plan->job;
     const real   *w = ce_loss_row(job->loss)->mean == CE_BY_COUNT ? NULL : job->w;
-    double        sum = 0, lost = 0;
+    double        sum = 0, lost = 0, v_sum = 0, v_lost = 0;
 
     block->bad = -1;
-    block->z = 0;
+    block->z = block->v = 0;
     for (int64_t i = first; i < last; i++) {
         const double v = grid->data[CE_V] ? sample_weight_at(begin_of(grid, CE_V, i), plan) : plan->scale;
         int64_t      t = 0;
@@ -26,10 +26,13 @@ static void check_weighted(const ce_grid *grid, const ce_plan *plan, int64_t fir
             block->bad = i;
             return;
         }
-        if (!grid->data[CE_TARGET] || t != job->ignore_index)
-            add_exactly(&sum, &lost, w ? v * w[t] : v);
+        if (grid->data[CE_TARGET] && t == job->ignore_index)
+            continue;
+        add_exactly(&sum, &lost, w ? v * w[t] : v);
+        add_exactly(&v_sum, &v_lost, v);
     }
     block->z = with_lost(sum, lost);
+    block->v = with_lost(v_sum, v_lost);
 }
 
 /* How many items first to last count; -1: one of them has a class index that is out of range. */

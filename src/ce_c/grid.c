@@ -24,7 +24,7 @@ int64_t ce_block_items(int64_t classes, int by_rows)
 /* Has an array the axis of the classes? */
 static int has_classes(int array)
 {
-    return array < CE_TARGET || array == CE_VECTOR;
+    return array < CE_TARGET || array >= CE_VECTOR;
 }
 
 /* Appends an axis, or merges it into the one before it where every array steps alike. */

@@ -6,8 +6,8 @@
 
 /* What one block of items adds up to. */
 typedef struct {
-    double  loss, z;
-    int64_t bad; /* -1: none */
+    double  loss, z, v; /* v: the sum of sample weights, where z has class weights, too */
+    int64_t bad;        /* -1: none */
 } ce_block;
 
 /* What one block of a long row adds up to. */
@@ -33,6 +33,10 @@ typedef struct {
     int           tells;        /* statistics are asked for, beside those of extra classes */
     int           bends;        /* logits are bent: */
     double        outer, inner; /* z becomes outer tanh(inner z), or outer z where inner is 0 */
+    int           hides;        /* some classes cannot be */
+    int           views;        /* logits are bent or hidden */
+    int           finishes;     /* derivatives are not finished where the link's factors are in them */
+    double        z_loss;       /* the factor of the items' z-losses */
     int           checks;       /* element-wise: numbers are checked as they are computed with */
     int           streams;      /* the gradient is stored past the caches */
     ce_block     *blocks;       /* scratch, one for each block of items */
@@ -59,6 +63,13 @@ typedef struct {
     double (*total)(const void *x, int64_t n);     /* the sum of n computing-type numbers */
     double (*exp)(double x);                       /* e^x, in float64: with fma or without, as the kernels' own */
 } ce_kernels;
+
+/* Is the mean of z-losses another one than that of the losses, where class weights count in the latter? */
+static inline int ce_has_two_means(const ce_job *job)
+{
+    return job->w && job->z_loss != 0 && job->reduction == CE_MEAN && job->normalizer == 0 &&
+           ce_loss_row(job->loss)->mean == CE_BY_WEIGHT;
+}
 
 /* Does what the mean divides by hang on weights? */
 static inline int ce_weighs(const ce_job *job)

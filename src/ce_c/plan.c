@@ -64,10 +64,10 @@ static size_t up_to_line(size_t bytes)
     return (bytes + LINE - 1) / LINE * LINE;
 }
 
-/* Are logits copied, to be bent or converted? */
+/* Are logits copied, to be bent, hidden or converted? */
 static int copies(const ce_job *job)
 {
-    return job->array[CE_Z].type != job->real || (ce_options_in_use(job) & CE_BENDS);
+    return job->array[CE_Z].type != job->real || (ce_options_in_use(job) & (CE_BENDS | CE_MASK));
 }
 
 size_t ce_plan_bytes(ce_job *job)
@@ -114,12 +114,16 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->curves = grid->data[CE_HESS] || plan->multiplies;
     plan->in_use = ce_options_in_use(job);
     plan->bends = (plan->in_use & CE_BENDS) != 0;
-    plan->tells = job->stats && job->stats->argmax;
+    plan->tells = (job->stats && job->stats->argmax) || (ce_loss_row(job->loss)->options & CE_HEATED);
     plan->outer = 1, plan->inner = 0;
     if (plan->bends) {
         plan->outer = (job->softcap > 0 ? job->softcap : job->logit_scale) / job->temperature;
         plan->inner = job->softcap > 0 ? job->logit_scale / job->softcap : 0;
     }
+    plan->hides = grid->data[CE_WHERE] != NULL;
+    plan->views = plan->bends || plan->hides;
+    plan->finishes = plan->derives && (plan->inner != 0 || plan->hides);
+    plan->z_loss = job->z_loss;
     plan->checks = 0;
     plan->streams = streams(grid, job);
     plan->blocks = job->scratch;

@@ -85,13 +85,17 @@ static double divisor_of(const ce_job *job, double z)
 /* Takes in what the check found: whether indices and probabilities are in range, and what Z is. True if all is well. */
 static int take_check(const ce_grid *grid, ce_plan *plan, ce_job *job)
 {
-    double z = 0, lost = 0;
+    double z = 0, lost = 0, v = 0, v_lost = 0;
 
     for (int64_t b = 0; b < grid->blocks && job->bad < 0; b++) {
         add_exactly(&z, &lost, plan->blocks[b].z);
+        if (ce_has_two_means(job))
+            add_exactly(&v, &v_lost, plan->blocks[b].v);
         job->bad = plan->blocks[b].bad;
     }
     job->z = divisor_of(job, with_lost(z, lost));
+    if (ce_has_two_means(job))
+        plan->z_loss = job->z_loss * (job->z / with_lost(v, v_lost));
     plan->c = job->grad_output / (job->reduction >= CE_MEAN ? job->z : 1); /* all of the means */
     return job->bad < 0;
 }
@@ -147,9 +151,25 @@ static double reduced(const ce_grid *grid, const ce_plan *plan)
     return single ? (float)sum : sum;
 }
 
+/* The sum of the items' z-losses, or their mean. */
+static double reduced_z_losses(const ce_grid *grid, const ce_job *job)
+{
+    const void *x = job->stats->z_losses;
+    double      sum = 0, lost = 0;
+
+    for (int64_t i = 0; i < grid->items; i++)
+        add_exactly(&sum, &lost, job->real == CE_FLOAT32 ? (double)((const float *)x)[i] : ((const double *)x)[i]);
+    sum = with_lost(sum, lost);
+    if (job->reduction >= CE_MEAN)
+        sum /= job->z;
+    return job->real == CE_FLOAT32 ? (double)(float)sum : sum;
+}
+
 static void finish(const ce_grid *grid, const ce_plan *plan, ce_job *job)
 {
     job->value = reduced(grid, plan);
+    if (job->stats && job->stats->z_losses)
+        job->z_value = reduced_z_losses(grid, job);
     if (job->whole)
         job->z = unscaled(plan, job->z);
 }
@@ -162,7 +182,7 @@ static int checks_on_the_way(const ce_grid *grid, const ce_job *job, int writes)
     ce_grid by_stride;
 
     if (!ce_is_element_wise(job))
-        return !writes;
+        return !writes && !ce_has_two_means(job);
     if ((writes && !job->fresh) || job->array[CE_V].data || ce_weighs(job))
         return 0;
     if (grid->axes == 1)

@@ -40,9 +40,11 @@ CALLEES["token_stats"] = ce.token_stats
 CALLEES["kl_div_with_logits"] = partial(ce.KLDivWithLogitsLoss, axis=1)
 CALLEES["reverse_kl_div_with_logits"] = partial(ce.KLDivWithLogitsLoss, axis=1, reverse=True)
 CALLEES["js_div_with_logits"] = partial(ce.JSDivWithLogitsLoss, axis=1)
+CALLEES["entropy_from_logits"] = partial(ce.EntropyFromLogitsLoss, axis=1)
 CALLEES |= {row.core: partial(getattr(ce, row.criterion), **row.fixed) for row in LOSSES}
 # The arrays of a job in ce.h.
-Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHT, VECTOR, EXTRA = 0, 3, 4, 5, 6, 7, 9, 10, 11
+Z, OTHER, TARGET, V, POS, UPSTREAM, WEIGHT, VECTOR, WHERE = 0, 3, 4, 5, 6, 7, 9, 10, 11
+EXTRA = 11
 
 
 def mix(x):
@@ -192,6 +194,9 @@ class Line:
             y = self.numbers(OTHER, second)
         if "v" in self.options:
             more["sample_weight"] = self.of_items(V, weights)
+        if "where" in self.options:
+            open_ = hashes(WHERE, int(np.prod(self.dims))) >> np.uint64(61) != 0
+            more["where"] = in_order(open_.reshape(self.dims), self.order)
         if "normalizer" in self.options:
             more["normalizer"] = self.number("normalizer")
         if "vector" in self.options:
@@ -303,20 +308,21 @@ def by_function(line, x, y, more):
 def by_criterion(line, x, y, more):
     """The same of losses."""
     criterion, more = line.criterion(), dict(more)
+    others = () if y is None else (y,)
     upstream = {k: more.pop(k) for k in ["grad_output"] if k in more}
     policy = next((h for h in ("gauss_newton", "abs", "bound") if h in line.options), "exact")
     if "vector" in line.options:
         vector = more.pop("vector")
         more |= upstream | {"hessian": policy}
-        yield "hess_vec", "gradient", criterion.hess_vec(x, y, vector, **more)
+        yield "hess_vec", "gradient", criterion.hess_vec(x, *others, vector, **more)
         place = copy_of(vector)
-        yield "in place", "gradient", criterion.hess_vec(x, y, place, **more, out=place)
+        yield "in place", "gradient", criterion.hess_vec(x, *others, place, **more, out=place)
         return
     curves = {name: line.number(name) for name in ("hess_scale", "hess_floor")}
     options = {"hessian": policy} | curves | upstream | more
     if "narrow" in line.options:
         out = [copy_of(x).astype(np.float32) for _ in range(2)]
-        criterion.grad_and_hess(x, y, **options, out=tuple(out))
+        criterion.grad_and_hess(x, *others, **options, out=tuple(out))
         yield "narrow", "gradient", out[0]
         yield "narrow", "hessian", out[1]
         return
@@ -324,24 +330,28 @@ def by_criterion(line, x, y, more):
         place = copy_of(x)
         for out in (None, np.full_like(x, 7), place):
             z = place if out is place else x
-            value, grad, stats = criterion.value_and_grad(z, y, **more, out=out, stats=True)
+            value, grad, stats = criterion.value_and_grad(z, *others, **more, out=out, stats=True)
             yield "value_and_grad, stats", "value", value
             yield "value_and_grad, stats", "gradient", grad
             yield "value_and_grad, stats", "hessian", stats
         return
-    yield "value", "value", criterion(x, y, **more)
+    yield "value", "value", criterion(x, *others, **more)
     if line.hessian != "-":
-        grad, hess = criterion.grad_and_hess(x, y, **options)
+        grad, hess = criterion.grad_and_hess(x, *others, **options)
         yield "grad_and_hess", "gradient", grad
         yield "grad_and_hess", "hessian", hess
-    yield "grad", "gradient", criterion.grad(x, y, **more, **upstream)
+    yield "grad", "gradient", criterion.grad(x, *others, **more, **upstream)
     place = copy_of(x)
     if upstream:
-        yield "grad in place", "gradient", criterion.grad(place, y, **more, **upstream, out=place)
+        yield (
+            "grad in place",
+            "gradient",
+            criterion.grad(place, *others, **more, **upstream, out=place),
+        )
         return
     for how, out in (("fresh", None), ("out", np.full_like(x, 7)), ("in place", place)):
         z = place if out is place else x
-        value, grad = criterion.value_and_grad(z, y, **more, out=out)
+        value, grad = criterion.value_and_grad(z, *others, **more, out=out)
         yield f"value_and_grad, {how}", "value", value
         yield f"value_and_grad, {how}", "gradient", grad
 

@@ -357,7 +357,7 @@ static void check_same(const char *a, const char *b, size_t bytes, ce_type type)
             fail("another number of threads, or instruction set, gives other bits");
 }
 
-enum { TOLD = 9 };
+enum { TOLD = 10 };
 
 /* -- a job -------------------------------------------------------------------------------------------------------- */
 
@@ -388,7 +388,7 @@ static void add(bytes *in, problem *p, int array, ce_type type)
     const int64_t size = size_of(type);
 
     for (int i = 0; i < job->axes; i++)
-        if (array < CE_TARGET || array == CE_VECTOR || i != job->class_axis)
+        if (array < CE_TARGET || array >= CE_VECTOR || i != job->class_axis)
             b->shape[b->axes++] = p->shape[i];
     a->type = type;
     if (p->shares[array] >= 0) {
@@ -430,6 +430,12 @@ static int is_reduced(const ce_loss *loss)
     return strncmp(loss->outputs, "vg", 2) == 0;
 }
 
+/* Options of logits, which most jobs of losses that had others first are without. */
+static int comes_later(const ce_loss *loss, int option)
+{
+    return loss->options & CE_MASK && 1u << option & (CE_BENDS | CE_Z_LOSS);
+}
+
 static void choose_options(bytes *in, problem *p, const ce_loss *loss)
 {
     static const int64_t ignored[] = { -100, 0, 1, -1, 255, INT64_MIN, INT64_MAX, 3 };
@@ -444,7 +450,7 @@ static void choose_options(bytes *in, problem *p, const ce_loss *loss)
         job->hessian = (ce_hessian)below(in, loss->options & CE_BOUNDED ? 4 : 3);
     for (int i = 0; i < CE_OPTION_COUNT; i++) {
         const ce_option *o = ce_option_row(i);
-        if (o->field && loss->options >> i & 1 && i != CE_NORMALIZER_PLACE)
+        if (o->field && loss->options >> i & 1 && i != CE_NORMALIZER_PLACE && !comes_later(loss, i))
             *(double *)((char *)job + o->field) = take_within(in, o->least, o->most);
     }
     job->grad_output = take_double(in);
@@ -498,6 +504,22 @@ static void add_arrays(bytes *in, problem *p, unsigned has, int what, ce_type ty
     }
 }
 
+/* Logits that are bent, z-losses, classes that cannot be. */
+static void choose_later(bytes *in, problem *p, const ce_loss *loss)
+{
+    const unsigned x = loss->options & CE_MASK ? take(in) : 0;
+
+    for (int i = 0; i < CE_OPTION_COUNT && x & 1; i++) {
+        const ce_option *o = ce_option_row(i);
+        if (comes_later(loss, i) && take(in) & 1)
+            *(double *)((char *)&p->job + o->field) = take_within(in, o->least, o->most);
+    }
+    if (p->multiplies)
+        p->job.softcap = 0;
+    if (x & 2)
+        add(in, p, CE_WHERE, CE_UINT8);
+}
+
 static ce_type type_told(const problem *p, int a)
 {
     return a == 4 || a == 5 || a == 6 ? CE_INT64 : p->job.real;
@@ -531,6 +553,7 @@ static void add_stats(bytes *in, problem *p)
     s->log_prob = add_told(p, 0, aims ? items : -1), s->rank = add_told(p, 5, aims ? items : -1);
     s->top_index = add_told(p, 6, items * s->top), s->top_log_prob = add_told(p, 7, items * s->top);
     s->extra_log_prob = add_told(p, 8, items * s->extras);
+    s->z_losses = add_told(p, 9, x & 2 && ce_loss_row(p->job.loss)->options & CE_Z_LOSS ? items : -1);
     s->extra = p->extra = malloc((size_t)(items * s->extras) * sizeof *p->extra);
     for (int64_t i = 0; i < items * s->extras; i++) p->extra[i] = (int64_t)take(in) % K;
     p->job.stats = s;
@@ -572,6 +595,7 @@ static void choose(bytes *in, problem *p)
     if (p->job.whole && p->job.reduction < CE_MEAN)
         p->job.reduction = CE_MEAN;
     add_arrays(in, p, in_place >> 4, what, type, other, wide);
+    choose_later(in, p, loss);
     if (strcmp(loss->name, "cross_entropy") == 0 && what == VALUED && flags >> 6 == 3)
         p->job.reduction = CE_PERPLEXITY;
     if (!*loss->outputs || (loss->has_classes && strchr(loss->outputs, 'h') && loss->first == CE_LOGITS &&
@@ -618,7 +642,7 @@ static void try_twice(bytes *in, problem *p)
             memcpy(p->blocks[a].before, p->blocks[a].memory, p->blocks[a].bytes);
     run(job, isa, 1 + (int)(x & 15) % THREADS);
     examine(p, bad);
-    const double value = job->value, z = job->z;
+    const double value = job->value, z = job->z, z_value = job->z_value;
     for (int a = 0; a < CE_ARRAYS; a++)
         if (job->array[a].data && p->shares[a] < 0) {
             memcpy(p->blocks[a].answer, p->blocks[a].memory, p->blocks[a].bytes);
@@ -636,6 +660,7 @@ static void try_twice(bytes *in, problem *p)
             check_same(p->told[a].answer, p->told[a].memory, p->told[a].bytes, type_told(p, a));
     check_same((const char *)&value, (const char *)&job->value, sizeof value, CE_FLOAT64);
     check_same((const char *)&z, (const char *)&job->z, sizeof z, CE_FLOAT64);
+    check_same((const char *)&z_value, (const char *)&job->z_value, sizeof z_value, CE_FLOAT64);
     for (int a = 0; a < CE_ARRAYS; a++)
         if (job->array[a].data && p->shares[a] < 0)
             check_same(p->blocks[a].answer, p->blocks[a].memory, p->blocks[a].bytes, job->array[a].type);

@@ -6,7 +6,7 @@
 
 #define LINE_FORMAT "%-27s %-8s %-9s %c %-10s %-31s"
 
-enum { TOLD = 9 };
+enum { TOLD = 9, EXTRA = 11 }; /* EXTRA: what extra classes are hashes of */
 
 typedef struct {
     int      number; /* in the file */
@@ -43,7 +43,7 @@ static char kind_of(ce_content content)
 /* Does this array have the axes of the logits? */
 static int has_classes(const problem *p, int a)
 {
-    return p->by_class && (a < CE_TARGET || a == CE_VECTOR);
+    return p->by_class && (a < CE_TARGET || a >= CE_VECTOR);
 }
 
 static int rank_of(const problem *p, int a)
@@ -146,6 +146,14 @@ static void add_target(problem *p, const line *l)
     }
 }
 
+/* Which classes can be: seven of eight. */
+static void add_mask(problem *p, const line *l)
+{
+    add_array(p, CE_WHERE, CE_UINT8, l->order);
+    for (int64_t i = 0; i < count_of(p, CE_WHERE); i++)
+        p->memory[CE_WHERE][offset_of(p, CE_WHERE, i)] = hash_at(CE_WHERE, i) >> 61 != 0;
+}
+
 static ce_type type_told(const problem *p, int a)
 {
     return a == 4 || a == 5 || a == 6 ? CE_INT64 : p->job.real;
@@ -172,8 +180,7 @@ static void add_stats(problem *p, const line *l)
     s->top_index = add_told(p, 6, s->top), s->top_log_prob = add_told(p, 7, s->top);
     s->extra_log_prob = add_told(p, 8, s->extras);
     p->extra = malloc((size_t)(p->told_count[8] + 1) * sizeof *p->extra);
-    for (int64_t i = 0; i < p->told_count[8]; i++)
-        p->extra[i] = (int64_t)(hash_at(CE_ARRAYS, i) % (uint64_t)p->classes);
+    for (int64_t i = 0; i < p->told_count[8]; i++) p->extra[i] = (int64_t)(hash_at(EXTRA, i) % (uint64_t)p->classes);
     s->extra = p->extra;
     p->job.stats = s;
 }
@@ -292,6 +299,8 @@ static int make_problem(problem *p, const line *l)
         add_numbers(p, CE_OTHER, kind_of(row->second), type, l);
     if (option(l, "v"))
         add_numbers(p, CE_V, 'w', real, l);
+    if (option(l, "where"))
+        add_mask(p, l);
     if (option(l, "pos"))
         add_numbers(p, CE_POS, 'w', type, l);
     if (option(l, "upstream") || row->second == CE_UPSTREAM_ITEMS)

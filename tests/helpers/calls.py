@@ -373,4 +373,49 @@ def of_two_models():
     yield Call("shape", ce.compare_logits, (x, x[:3].copy()), {}, REFUSED)
 
 
-CALLS = [*of_losses(), *of_functions(), *of_statistics(), *of_two_models()]
+def of_logit_options():
+    """Cross-entropy of logits that are bent, of classes that can be, with a z-loss; entropy."""
+    x, t = np.full((4, 3), 0.5, np.float32), np.array([0, 1, 2, -100])
+    q, v = np.full((4, 3), 0.25, np.float32), np.array([1.0, 0, 2, 1])
+    large, labels = np.full((20, 1000), 0.5, np.float32), np.full(20, 999)
+    some, many = np.array([[True, False, True]] * 4), np.arange(1000) % 3 == 0
+    bends = {"softcap": 5.0, "logit_scale": -1.5, "temperature": 2.0, "z_loss": 0.1}
+    for dtype in (np.float32, np.float64, np.float16, BFLOAT16.type):
+        for y in (t, q.astype(dtype)):
+            z = x.astype(dtype)
+            yield Call("right", ce.cross_entropy, (z, y), bends | {"where": some})
+            yield Call("right", ce.cross_entropy, (z, y), {"where": some[0], "terms": True})
+        yield Call("large", ce.cross_entropy, (large.astype(dtype), labels),
+                   bends | {"where": many, "label_smoothing": 0.1})  # fmt: skip
+        yield Call("right", ce.entropy_from_logits, (x.astype(dtype),), {"sample_weight": v})
+    yield Call("strides", ce.cross_entropy, (x, t), {"where": np.ones((3, 8), bool).T[::2]})
+    for out in (None, x.copy(), np.empty((4, 6), np.float32)[:, ::2]):
+        for method in ("value_and_grad", "grad"):
+            yield Call("gradient", ce.CrossEntropyLoss, (x, t), {"where": some, "out": out}, (),
+                       method, bends)  # fmt: skip
+        yield Call("entropy", ce.EntropyFromLogitsLoss, (x,), {"out": out}, (), "value_and_grad")
+    for z, k in ((x, t), (large, labels)):
+        yield Call("Hessian", ce.CrossEntropyLoss, (z, k), {"where": z > 0}, (), "grad_and_hess",
+                   bends)  # fmt: skip
+        yield Call("product", ce.CrossEntropyLoss, (z, k, z.copy()), {"where": z > 0}, (),
+                   "hess_vec", {"z_loss": 0.1})  # fmt: skip
+        yield Call("both", ce.CrossEntropyLoss, (z, k), {"terms": True, "stats": True}, (),
+                   "value_and_grad", bends)  # fmt: skip
+    yield Call("large", ce.EntropyFromLogitsLoss, (large,), {}, (), "grad", {"softcap": 3.0})
+    for wrong in (
+        {"where": some[:, :2]}, {"where": t}, {"where": x}, {"where": "a"}, {"where": some[:2]},
+        {"terms": 1}, {"softcap": 0}, {"z_loss": -1}, {"temperature": 0}, {"logit_scale": 0},
+    ):  # fmt: skip
+        yield Call("wrong", ce.cross_entropy, (x, t), wrong, REFUSED)
+    for wrong in ({"axis": 5}, {"sample_weight": x}, {"softcap": 0}, {"reduction": "batchmean"}):
+        yield Call("wrong", ce.entropy_from_logits, (x,), wrong, REFUSED)
+    yield Call("none", ce.CrossEntropyLoss, (x, t, x), {}, (NotImplementedError,), "hess_vec",
+               {"softcap": 5.0})  # fmt: skip
+    yield Call("none", ce.NLLLoss, (x, t), {"where": some}, REFUSED)
+    for name, no_array in no_arrays().items():
+        yield Call(f"{name} for 0", ce.entropy_from_logits, (no_array,), {}, REFUSED)
+        if no_array is not None:
+            yield Call(f"{name} for where", ce.cross_entropy, (x, t), {"where": no_array}, REFUSED)
+
+
+CALLS = [*of_losses(), *of_functions(), *of_statistics(), *of_two_models(), *of_logit_options()]

@@ -652,7 +652,9 @@ def each_in_turn(function, kind):
     """Every object there is for one parameter, then for the next; the others are as they should."""
     parameters = inspect.signature(function).parameters
     for name in parameters:
-        alone = name in ("x", "p") or (function is ce.token_stats and name == "logits")
+        alone = name in ("x", "p") or (
+            function in (ce.token_stats, ce.entropy_from_logits) and name == "logits"
+        )
         for make in OPTIONS if alone else OPTIONS + HUGE:  # alone it would be computed
             given = {n: good(n, kind) for n, p in parameters.items() if p.default is p.empty}
             out = np.zeros((2, 3), np.float32)

@@ -13,6 +13,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from oracle.bends import cleared, hidden, open_classes, view
 from oracle.exact import (
     UNIT,
     WIDE,
@@ -120,26 +121,65 @@ def _variance(facts, slack, u) -> Exact:
 # -- cross-entropy of class indices ---------------------------------------------------------------
 
 
+def finished(loss, grad, hess, facts, seen, factor, u) -> tuple[Exact, Exact, Exact]:
+    """With the z-loss, factor lse^2; the derivatives with respect to z."""
+    L, L_off = facts.lse.value, facts.lse.error
+    p, q, p_off = facts.p.value, facts.others.value, facts.p.error
+    if factor:
+        loss = Exact(
+            loss.value + factor * L**2,
+            loss.error + factor * (2 * abs(L) * L_off + 4 * u * L**2),
+        )
+        L, L_off = L[:, None], L_off[:, None]
+        both = _variance(facts, 0, u)
+        grad = Exact(
+            grad.value + 2 * factor * L * p,
+            grad.error + 2 * factor * (abs(L) * p_off + L_off * p + 4 * u * abs(L) * p),
+        )
+        size = p**2 + abs(L) * p * q
+        hess = Exact(
+            hess.value + 2 * factor * (p**2 + L * p * q),
+            hess.error + 2 * factor * (
+                2 * p * p_off + L_off * p * q + abs(L) * both.error + 6 * u * size),
+        )  # fmt: skip
+    s, c, off = seen.slope, seen.curve, seen.slope_off
+    if np.ndim(s) == 0 and s == 1:
+        return loss, grad, hess
+    hess = Exact(
+        hess.value * s**2 + grad.value * c,
+        hess.error * s**2 + abs(hess.value) * s**2 * (2 * off + 4 * u)
+        + grad.error * abs(c) + abs(grad.value * c) * (2 * off + 12 * u),
+    )  # fmt: skip
+    return (
+        loss,
+        Exact(grad.value * s, grad.error * abs(s) + abs(grad.value * s) * (off + 2 * u)),
+        hess,
+    )
+
+
 def cross_entropy(
     logits, target, *, weight=None, sample_weight=None, ignore_index=-100,
-    label_smoothing=0.0, reduction="mean", axis=None, grad_output=None,
+    label_smoothing=0.0, z_loss=0.0, where=None, reduction="mean", axis=None, grad_output=None,
+    **bends,
 ) -> Derivatives:  # fmt: skip
-    """(1 - eps) w_t (-log p_t) + eps / K sum_k w_k (-log p_k).
+    """(1 - eps) w_t (-log p_t) + eps / K sum_k w_k (-log p_k), and z_loss lse^2.
 
     Smoothing adds K terms in chunks, another 12 u with its own roundings, and may cancel: the
-    error is relative to the sum of the absolute terms.
+    error is relative to the sum of the absolute terms. K counts the classes that can be.
     """
-    items, eps = items_of(logits, target, weight, sample_weight, ignore_index, axis), WIDE(0)
+    items = items_of(logits, target, weight, sample_weight, ignore_index, axis)
+    mask = open_classes(where, logits.shape, items.axis)
     eps, u, row = WIDE(label_smoothing), UNIT[logits.dtype], items.row
     slack = roundings(logits.dtype, reduction, len(row), weight, sample_weight, grad_output)
     slack += 12 * u if eps else 0
-    facts = softmax_facts(items.z, logits.dtype)
-    hot, smooth = (1 - eps) * items.w[items.t], eps / items.z.shape[1] * items.w
+    seen = view(hidden(items.z, mask | (items.v == 0)[:, None]), logits.dtype, **bends)
+    facts = softmax_facts(seen.u, logits.dtype, seen.off)
+    hot, smooth = (1 - eps) * items.w[items.t], eps / mask.sum(1, keepdims=True) * items.w * mask
     surprise, error = facts.surprise.value, facts.surprise.error
     loss = times(hot, surprise[row, items.t]) + times(smooth, surprise).sum(1)
-    error = error + slack * surprise
+    error = error + times(slack, surprise)
     loss_error = times(abs(hot), error[row, items.t]) + times(abs(smooth), error).sum(1)
-    hot, whole, size = hot[:, None], smooth.sum(), abs(smooth).sum()
+    hot, whole, size = hot[:, None], smooth.sum(1, keepdims=True), abs(smooth).sum(1, keepdims=True)
     p, q, at_target = facts.p, facts.others, items.at_target
     first = np.where(at_target, -q.value, p.value)
     first_error = np.where(at_target, q.error, p.error)
@@ -148,10 +188,14 @@ def cross_entropy(
     grad_error = abs(hot) * first_error + size * p.error + slack * terms
     hess = _variance(facts, slack, u)
     hess = Exact(hess.value * (hot + whole), hess.error * (abs(hot) + size))
-    return derivatives(
-        items, Exact(loss, loss_error), Exact(grad, grad_error), hess,
-        (items.v * items.w[items.t]).sum(), reduction, grad_output,
+    size = (items.v * items.w[items.t]).sum()
+    loss, grad, hess = finished(
+        Exact(loss, loss_error), Exact(grad, grad_error), hess, facts, seen,
+        z_loss * (size / items.v.sum() if z_loss and reduction == "mean" else WIDE(1)), u,
     )  # fmt: skip
+    return derivatives(
+        items, loss, cleared(grad, mask), cleared(hess, mask), size, reduction, grad_output
+    )
 
 
 def cross_entropy_formula(L, T, U):
@@ -189,8 +233,53 @@ SMOOTHING = always(
     Wrong(np.nan, ValueError, ("nan",)), Wrong("much", (TypeError, ValueError), ("much|str",)),
     Wrong(10**400, (TypeError, ValueError)),
 )  # fmt: skip
+
+
+def torch_cross_entropy(
+    z, t, z_loss=0.0, logit_scale=1.0, softcap=None, temperature=1.0, **options
+):
+    """torch's, of logits that are bent before; the z-loss in its mean over the items that count."""
+    import torch
+
+    u = logit_scale * z
+    if softcap is not None:
+        u = softcap * torch.tanh(u / softcap)
+    u = u / temperature
+    loss = torch.nn.functional.cross_entropy(u, t, **options)
+    if not z_loss:
+        return loss
+    square = z_loss * torch.logsumexp(u, min(1, z.ndim - 1)) ** 2
+    counts = torch.ones_like(square)
+    if not t.is_floating_point():
+        counts = (t != options.get("ignore_index", -100)).to(square.dtype)
+    reduction = options.get("reduction", "mean")
+    if reduction == "none":
+        return loss + square * counts
+    return loss + (square * counts).sum() / (counts.sum() if reduction == "mean" else 1)
+
+
+Z_LOSS = always(
+    "z_loss", 0.01, Wrong(-0.1, ValueError, (r"-0\.1",)), Wrong(np.inf, ValueError, ("inf",)),
+    Wrong(np.nan, ValueError, ("nan",)), Wrong("2", TypeError, ("'2'",)),
+)  # fmt: skip
+LOGIT_SCALE = always(
+    "logit_scale", -0.75, Wrong(0, ValueError, ("0",)), Wrong(np.inf, ValueError, ("inf",)),
+    Wrong(np.nan, ValueError, ("nan",)), Wrong("2", TypeError, ("'2'",)),
+)  # fmt: skip
+SOFTCAP = always(
+    "softcap", 3.0, Wrong(0, ValueError, ("0",)), Wrong(-1.0, ValueError, (r"-1\.0",)),
+    Wrong(np.inf, ValueError, ("inf",)), Wrong("2", TypeError, ("'2'",)),
+)  # fmt: skip
+TEMPERATURE = always(
+    "temperature", 1.5, Wrong(0, ValueError, ("0",)), Wrong(-1.0, ValueError, (r"-1\.0",)),
+    Wrong(np.inf, ValueError, ("inf",)), Wrong("2", TypeError, ("'2'",)),
+)  # fmt: skip
+BENDS = (
+    (Z_LOSS,), (TEMPERATURE,), (LOGIT_SCALE, Z_LOSS, SAMPLE_WEIGHT), (SOFTCAP,),
+    (SOFTCAP, LOGIT_SCALE, TEMPERATURE, Z_LOSS, SMOOTHING, WEIGHT, SAMPLE_WEIGHT),
+)  # fmt: skip
 CROSS_ENTROPY = over_classes(
-    (WEIGHT,), (SMOOTHING,), (SAMPLE_WEIGHT,), (WEIGHT, SMOOTHING),
+    (WEIGHT,), (SMOOTHING,), (SAMPLE_WEIGHT,), (WEIGHT, SMOOTHING), *BENDS,
     (WEIGHT, SAMPLE_WEIGHT, SMOOTHING, IGNORED),
     name="cross_entropy", criterion="CrossEntropyLoss", core="cross_entropy",
     define=cross_entropy, truth=of_rows(cross_entropy_formula), input="logits", indices=True,
@@ -199,7 +288,7 @@ CROSS_ENTROPY = over_classes(
         Measured(far_rows),
         Measured(far_rows, "smoothing", {"label_smoothing": 0.1}),
     ),
-    torch=Torch("cross_entropy"), axis="margin",
+    torch=Torch(torch_cross_entropy), axis="margin",
     curves=(
         Curve(),
         Curve(", ε = 0.1", {"label_smoothing": [0.1]}, options={"label_smoothing": 0.1}),
@@ -211,30 +300,36 @@ CROSS_ENTROPY = over_classes(
 
 
 def cross_entropy_probabilities(
-    logits, target, *, weight=None, sample_weight=None, label_smoothing=0.0, reduction="mean",
-    axis=None, grad_output=None,
+    logits, target, *, weight=None, sample_weight=None, label_smoothing=0.0, z_loss=0.0,
+    where=None, reduction="mean", axis=None, grad_output=None, **bends,
 ) -> Derivatives:  # fmt: skip
-    """sum_k w_k q_k (-log p_k), q blended with 1 / K by the smoothing.
+    """sum_k w_k q_k (-log p_k), q blended with 1 / K by the smoothing, and z_loss lse^2.
 
     K terms, added in chunks, with weights and the blend, are 12 u of the absolute terms.
     """
     axis, u = class_axis(logits.ndim, axis), UNIT[logits.dtype]
     no_index = np.zeros(logits.shape[:axis] + logits.shape[axis + 1 :], int)
     items = items_of(logits, no_index, weight, sample_weight, -1, axis)
-    eps, classes = WIDE(label_smoothing), items.z.shape[1]
+    mask = open_classes(where, logits.shape, axis)
+    eps = WIDE(label_smoothing)
     slack = 12 * u + roundings(logits.dtype, reduction, len(items.z), sample_weight, grad_output)
-    facts = softmax_facts(items.z, logits.dtype)
-    wq = items.w * ((1 - eps) * in_rows(target, axis).astype(WIDE) + eps / classes)
+    seen = view(hidden(items.z, mask | (items.v == 0)[:, None]), logits.dtype, **bends)
+    facts = softmax_facts(seen.u, logits.dtype, seen.off)
+    even = eps / mask.sum(1, keepdims=True) * mask
+    wq = items.w * ((1 - eps) * in_rows(target, axis).astype(WIDE) + even)
     surprise, error = facts.surprise.value, facts.surprise.error
     loss = Exact(times(wq, surprise).sum(1), times(abs(wq), error + times(slack, surprise)).sum(1))
     whole, size = wq.sum(1, keepdims=True), abs(wq).sum(1, keepdims=True)
     p = facts.p
     grad_error = size * p.error + slack * (size * p.value + abs(wq))
     hess = _variance(facts, slack, u)
-    return derivatives(
-        items, loss, Exact(whole * p.value - wq, grad_error),
-        Exact(hess.value * whole, hess.error * size), items.v.sum(), reduction, grad_output,
+    loss, grad, hess = finished(
+        loss, Exact(whole * p.value - wq, grad_error),
+        Exact(hess.value * whole, hess.error * size), facts, seen, WIDE(z_loss), u,
     )  # fmt: skip
+    return derivatives(
+        items, loss, cleared(grad, mask), cleared(hess, mask), items.v.sum(), reduction, grad_output
+    )
 
 
 def logits_and_probabilities(rng, shape, axis, dtype):
@@ -252,11 +347,12 @@ def far_rows_and_probabilities(rng, n, dtype):
 
 
 CROSS_ENTROPY_PROBABILITIES = over_classes(
-    (WEIGHT,), (SMOOTHING,), (SAMPLE_WEIGHT,), (WEIGHT, SAMPLE_WEIGHT, SMOOTHING),
+    (WEIGHT,), (SMOOTHING,), (SAMPLE_WEIGHT,), *BENDS, (WEIGHT, SAMPLE_WEIGHT, SMOOTHING),
     name="cross_entropy", variant="probabilities", criterion="CrossEntropyLoss",
     core="cross_entropy_probabilities", define=cross_entropy_probabilities,
     truth=of_rows(cross_entropy_formula), input="logits", arrays=logits_and_probabilities,
-    measured=(Measured(far_rows_and_probabilities),), torch=Torch("cross_entropy"), axis="margin",
+    measured=(Measured(far_rows_and_probabilities),), torch=Torch(torch_cross_entropy),
+    axis="margin",
 )  # fmt: skip
 
 

@@ -90,16 +90,18 @@ def scaled(exact: Exact, scale, dtype) -> Exact:
 
 @dataclass(frozen=True)
 class Softmax:
-    """Per row and class: p, 1 - p and -log p, with the errors allowed for each.
+    """Per row and class p, 1 - p and -log p, with the errors allowed; per row log-sum-exp.
 
     With D = m - z_k and D = m - (largest other logit) at the maximum itself, rounding z_k - m
     costs u D and the rest 8 u, relatively. Away from the maximum 1 - p and -log p are sums
-    without cancellation, so 8 u will do for them.
+    without cancellation, so 8 u will do for them. Logits that are off by `off` take twice that of
+    p (1 - p), and of -log p twice that of 1 - p.
     """
 
     p: Exact
     others: Exact
     surprise: Exact
+    lse: Exact
 
 
 def times(a, b) -> np.ndarray:
@@ -108,7 +110,7 @@ def times(a, b) -> np.ndarray:
         return np.where((a == 0) | (b == 0), 0, a * b)
 
 
-def softmax_facts(z: np.ndarray, dtype: np.dtype) -> Softmax:
+def softmax_facts(z: np.ndarray, dtype: np.dtype, off=0) -> Softmax:
     """p_k = e^z_k / sum_j e^z_j, 1 - p_k = sum of the other p_j, and -log p_k, of rows."""
     u, floor = UNIT[dtype], FLOOR[dtype]
     z = z.astype(WIDE)
@@ -122,13 +124,15 @@ def softmax_facts(z: np.ndarray, dtype: np.dtype) -> Softmax:
     runner_up = np.where(top, np.inf, gap).min(1, keepdims=True)
     runner_up = np.where(np.isfinite(runner_up), runner_up, 0)
     near = (runner_up + 8) * u
+    moved = 2 * off * p * q
+    lse = (z.max(1, keepdims=True) + np.log1p(rest))[:, 0]
+    q_off = np.where(top, q * near, 8 * u * q + times(p, gap) * u) + floor * (q < floor)
+    surprise_off = np.where(top, surprise * near, 8 * u * surprise) + floor * (surprise < floor)
     return Softmax(
-        Exact(p, times(p, gap + 8) * u + floor * (p < floor)),
-        Exact(q, np.where(top, q * near, 8 * u * q + times(p, gap) * u) + floor * (q < floor)),
-        Exact(
-            surprise,
-            np.where(top, surprise * near, 8 * u * surprise) + floor * (surprise < floor),
-        ),
+        Exact(p, times(p, gap + 8) * u + floor * (p < floor) + moved),
+        Exact(q, q_off + moved),
+        Exact(surprise, surprise_off + 2 * off * q),
+        Exact(lse, 8 * u * np.log1p(rest)[:, 0] + np.broadcast_to(off, rest.shape)[:, 0]),
     )
 
 

@@ -16,10 +16,11 @@ every_engine_row = pytest.mark.parametrize("row", ENGINE.values(), ids=ENGINE)
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label)
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.label)
 # Nothing of their own is computed: worked examples test them. Statistics of items are no function
-# along an axis, nor are divergences of two arrays of logits: test_token_stats.py and
-# test_divergences.py have their definitions.
+# along an axis, nor are divergences of two arrays of logits, and entropy has no target:
+# test_token_stats.py, test_divergences.py and test_logit_options.py have their definitions.
 NO_ROWS = {"perplexity", "one_hot", "token_stats", "log_prob", "compare_logits"}
 NO_ROWS |= {"kl_div_with_logits", "js_div_with_logits", "reverse_kl_div_with_logits"}
+NO_ROWS |= {"entropy_from_logits"}
 
 
 def test_labels_tell_rows_apart():
@@ -88,7 +89,7 @@ def test_its_options_are_those_of_the_engine(loss):
     names = set(inspect.signature(getattr(ce, loss.name)).parameters)
     rows = [ENGINE[row.core] for row in LOSSES if row.name == loss.name]
     options = {option for row in rows for option in row["options"]} - HESSIANS
-    common = {"axis", "reduction", "log_target"}
+    common = {"axis", "reduction", "log_target", "terms"}
     arrays = set(list(inspect.signature(getattr(ce, loss.name)).parameters)[:2])
     assert names - common - arrays == options - common
 
@@ -146,7 +147,7 @@ def test_every_option_has_wrong_values(loss):
 def test_every_class_has_a_row():
     """The methods of a criterion are what makes it one."""
     classes = {name for name in ce.__all__ if hasattr(getattr(ce, name), "value_and_grad")}
-    classes -= {"Loss", "KLDivWithLogitsLoss", "JSDivWithLogitsLoss"}  # as NO_ROWS
+    classes -= {"Loss", "KLDivWithLogitsLoss", "JSDivWithLogitsLoss", "EntropyFromLogitsLoss"}
     assert classes == {loss.criterion for loss in LOSSES}
 
 

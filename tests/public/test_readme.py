@@ -48,6 +48,11 @@ def test_the_page_about_language_models(tmp_path, monkeypatch):
     np.testing.assert_allclose(float(lines[0].split()[1]), perplexity, rtol=1e-6)
     entropy = -(np.exp(logs) * logs).sum(-1)[t >= 0].mean()
     np.testing.assert_allclose(float(lines[3].split()[2]), entropy, rtol=1e-6)
+    u = 30 * np.tanh((names["hidden"] @ names["head"])[..., :900] / 30)
+    lse = np.log(np.exp(u).sum(-1))
+    picked = np.take_along_axis(u, names["next_tokens"][..., None], -1)[..., 0]
+    np.testing.assert_allclose(names["nll"], (lse - picked).mean(), rtol=1e-12)
+    np.testing.assert_allclose(names["z"], 1e-4 * (lse**2).mean(), rtol=1e-12)
     assert float(names["far"]) > 0
     assert names["both"].kl.min() > 0
 

@@ -19,8 +19,11 @@ static int64_t numbers_for_pairs(int64_t K)
 static long_row row_in(const softmax_call *call, const tile *x, int array, int l)
 {
     const ce_grid *grid = call->grid;
-    return (long_row){ item_at(grid, x, array, l), NULL,      grid->type[array], CE_FLOAT32,
-                       grid->class_stride[array],  call->plan };
+    return (long_row){ .z = item_at(grid, x, array, l),
+                       .type = grid->type[array],
+                       .q_type = CE_FLOAT32,
+                       .step = grid->class_stride[array],
+                       .plan = call->plan };
 }
 
 /* The pairs of a tile's items: of item at[j] that of the target's row in pair[2 j], that of its logits behind it. */
@@ -102,14 +105,13 @@ static void chunk_gradients(const row_pair *pair, emission emits, const pair_sum
     }
 }
 
-/* n gradients times the item's factor and the slopes of the logits that were bent. */
-static void scale_gradients(const row_pair *pair, double factor, int64_t i, int64_t n, real *grad)
+/* n gradients times the item's factor and the slopes of the logits that were capped. */
+static void scale_gradients(const row_pair *pair, double by, int64_t i, int64_t n, real *grad)
 {
     const ce_plan *plan = pair->q.row.plan;
-    const double   by = plan->bends && plan->inner == 0 ? factor * plan->outer : factor;
     const real     near = (real)by;
 
-    if (plan->bends && plan->inner != 0) {
+    if (plan->inner != 0) {
         real        copy[CHUNK], slopes[CHUNK];
         const real *y = raw_from(&pair->q.row, i, n, copy);
         bend_slopes(plan, y, slopes, n);

@@ -65,13 +65,15 @@ static void panel_hessians(real *panel, int64_t n, emission emits, const tile *x
     }
 }
 
-/* A panel that receives the sizes of gradients, times a factor; memory brings where the next ones go. */
-static void panel_sizes(real *panel, const real *grads, int64_t n, double by, ahead_of writes)
+/* The gradient of the entropy. */
+static void panel_heat(const real *z, int64_t n, const tile *x, int at, real *to)
 {
-    for (int64_t k = 0; k < n; k++, panel += LANES, grads += LANES, writes.next += writes.apart) {
-        claim(writes.next);
-        LANE(l) panel[l] = normal((real)(fabs((double)grads[l]) * by));
-    }
+    real        m[LANES], mean[LANES];
+    lane_scales f;
+
+    lane_scales_of(x->per_e + at, &f);
+    LANE(l) m[l] = (real)x->m[at + l], mean[l] = normal((real)x->subtract[at + l]);
+    PANEL_EACH(i, l, n) to[i + l] = scaled_lane(heat_of(z[i + l], m[l], mean[l]), &f, l);
 }
 
 /* Without exponentials: z holds logits, or y. */
@@ -85,6 +87,8 @@ static void panel_linear(const panel_places *p, int64_t n, emission emits, const
     LANE(l) low[l] = low_of(x->class_sum[at + l], sum[l]);
     if (emits == ONE_HOT)
         PANEL_EACH(i, l, n) to[i + l] = 0;
+    else if (emits == HEAT)
+        panel_heat(z, n, x, at, to);
     else if (emits == LOG_PROBS)
         PANEL_EACH(i, l, n) to[i + l] = (z[i + l] - m[l]) - subtract[l];
     else if (emits == DOT)
@@ -169,17 +173,23 @@ static void raise_to_floor(real *panel, int64_t n, const tile *x, double hess_fl
     }
 }
 
-static void store_panels(const softmax_call *call, panels *p, const real *grad, const tile *x, class_range classes)
+static void store_panels(const softmax_call *call, panels *p, real *grad, const tile *x, class_range classes)
 {
     const ce_grid     *grid = call->grid;
     const tile_numbers g = { grid, x, CE_GRAD, classes }, h = { grid, x, CE_HESS, classes };
 
+    if (call->plan->inner != 0)
+        bend_panels(call, p, grad, x, classes);
+    if (call->plan->hides)
+        set_hidden(call, x, grad, classes, 0);
     if (grid->data[CE_GRAD])
         store_panel(&g, p->staged, grad);
     if (!grid->data[CE_HESS])
         return;
     if (call->plan->job->hess_floor >= 0)
         raise_to_floor(p->z, classes.n, x, call->plan->job->hess_floor);
+    if (call->plan->hides)
+        set_hidden(call, x, p->z, classes, 0);
     store_panel(&h, p->staged, p->z);
 }
 

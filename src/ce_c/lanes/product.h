@@ -10,7 +10,7 @@ _Static_assert((int)WHOLE >= (int)CE_PANEL_CLASSES, "products need all classes i
 /* What is the same for all classes of LANES items; v_t: the vector's numbers at the targets, where there are any. */
 typedef struct {
     bool   aims;
-    double v_t[LANES], r[LANES], mean[LANES], F[LANES], g[LANES];
+    double v_t[LANES], r[LANES], mean[LANES], F[LANES], g[LANES], pull[LANES];
 } lane_products;
 
 /* Sums of p_k (x_k - r) in units of the exponentials; e: these times 2^64. */
@@ -41,6 +41,7 @@ static void lane_products_of(const real *e, const real *v, int64_t n, const tile
     for (int l = 0; l < LANES; l++) {
         const double G = x->hess_scale[at + l] * x->hess_e[at + l];
         to->g[l] = G == 0 || !to->aims ? 0 : G * (sum[l] + S[l] * (to->r[l] - to->v_t[l]));
+        to->pull[l] = x->pull[at + l] == 0 ? 0 : x->pull[at + l] * (to->mean[l] + to->r[l]);
     }
 }
 
@@ -56,11 +57,12 @@ static void multiply_panel(const softmax_call *call, panels *p, const tile *x, i
     lane_products_of(to, v, n, x, at, &f);
     PANEL_EACH(i, l, n) {
         const double y = (double)v[i + l] - f.r[l] - f.mean[l];
-        to[i + l] = normal((real)((double)to[i + l] * 0x1p-64 * (f.F[l] * y + f.g[l])));
+        to[i + l] = normal((real)((double)to[i + l] * 0x1p-64 * (f.F[l] * y + (f.g[l] + f.pull[l]))));
     }
     for (int l = 0; l < LANES && f.aims; l++) {
         const double y = f.v_t[l] - f.r[l] - f.mean[l], e_t = x->e_t[at + l];
-        p->z[x->spot[at + l]] = normal((real)(f.F[l] * e_t * y - f.g[l] * (x->s[at + l] + (1 - e_t))));
+        p->z[x->spot[at + l]] =
+            normal((real)(f.F[l] * e_t * y - f.g[l] * (x->s[at + l] + (1 - e_t)) + e_t * f.pull[l]));
     }
     for (int l = 0; l < LANES && !x->all_live; l++)
         for (int64_t k = 0; k < n && !x->live[at + l]; k++) to[k * LANES + l] = 0;

@@ -7,6 +7,7 @@
 #ifndef CE_LANES_SCAN_H
 #define CE_LANES_SCAN_H
 
+#include "lanes/bend.h"
 #include "lanes/exps.h"
 #include "lanes/gaps.h"
 #include "lanes/panel.h"
@@ -117,8 +118,8 @@ static void load_panels(panels *p, const softmax_call *call, const tile *x, clas
     const tile_numbers z = { grid, x, CE_Z, classes }, other = { grid, x, CE_OTHER, classes };
 
     load_panel(&z, p->staged, p->z, is_class_sum(call->link->emits));
-    if (call->plan->bends)
-        bend(call->plan, p->z, p->z, classes.n * x->width);
+    if (call->plan->views)
+        view_panel(call, x, p->z, classes);
     if (grid->data[CE_OTHER])
         load_panel(&other, p->staged, p->other, true);
 }
@@ -127,11 +128,15 @@ static void load_panels(panels *p, const softmax_call *call, const tile *x, clas
 static void prepare_panel(const softmax_call *call, const tile *x, int at, real *z, real *other, class_range classes)
 {
     const real    *w = call->plan->job->w;
-    const smoother to = smoother_of(call->plan);
+    const smoother to = smoother_of(call->plan, call->plan->classes);
 
     if (!x->all_live)
         for (int64_t k = 0; k < classes.n; k++)
             LANE(l) z[k * LANES + l] = x->live[at + l] ? z[k * LANES + l] : 0;
+    if (counts_classes(call->plan)) {
+        prepare_open_shares(call, x, at, other, classes);
+        return;
+    }
     if (call->link->emits != SHARES)
         return;
     for (int64_t k = 0; k < classes.n; k++) {
@@ -182,13 +187,12 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
     const tile_ahead   reads = tile_further(&in, bytes_to_next(&in)), writes = tile_further(&out, bytes_to_next(&out));
     panel_task         task = { .w = call->plan->job->w,
                                 .gaps = sums_gaps(call),
-                                .keep = emits == LOG_PROBS,
+                                .keep = emits == LOG_PROBS || emits == HEAT,
                                 .all = p->z,
                                 .tells = call->plan->tells };
     real               z_t[ITEMS], no_edges[LANES];
 
     LANE(l) no_edges[l] = INFINITY;
-
     if (aims)
         set_spots(x, n);
     else if (grid->data[CE_TARGET]) /* of no classes: no item is live */
@@ -202,9 +206,9 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
         real *const z = p->z + at * n, *const other = p->other + at * n;
         const lane_sums to = { x->m + at,    x->s + at,     x->gap_sum + at, x->share_sum + at,
                                x->heat + at, x->above + at, x->argmax + at };
-        if (!x->all_live || emits == SHARES)
+        if (!x->all_live || has_shares(call))
             prepare_panel(call, x, at, z, other, (class_range){ 0, n });
-        task.shares = emits == SHARES ? other : NULL;
+        task.shares = has_shares(call) ? other : NULL;
         task.spot = aims ? x->spot + at : NULL;
         task.t = aims ? x->t + at : NULL, task.edge = aims ? NULL : no_edges;
         task.reads = of_vector(&reads, at / LANES), task.writes = of_vector(&writes, at / LANES);
@@ -237,7 +241,7 @@ static void scan_some(const softmax_call *call, panels *p, class_range classes, 
     double           m[LANES], s[LANES], gap_sum[LANES], share_sum[LANES], heat[LANES];
     int64_t          above[LANES], argmax[LANES];
     const lane_sums  to = { m, s, gap_sum, share_sum, heat, above, argmax };
-    const panel_task task = { .shares = emits == SHARES ? other : NULL,
+    const panel_task task = { .shares = has_shares(call) ? other : NULL,
                               .w = w ? w + classes.first : NULL,
                               .gaps = sums_gaps(call),
                               .keep = true,

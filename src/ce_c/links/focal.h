@@ -41,6 +41,7 @@ INLINE void answer_focal(const ce_plan *plan, tile *x, int n)
             x->hess_e[l] = 0;
             x->hess_t[l] = A * p * q;
         }
+        x->pull[l] = 0;
     }
 }
 

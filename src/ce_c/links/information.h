@@ -4,7 +4,10 @@
  *     relative_entropy        p log(p / q)
  *     cross_entropy_between  -p log q
  *
- * Each is 0 where p = 0; NaN where p or q is negative. Computed in float64.
+ * Each is 0 where p = 0; NaN where p or q is negative. Computed in float64. Beside them, of a softmax from its logits,
+ * with the heat T = sum_k e_k (m - z_k),
+ *
+ *     entropy     v (log1p(s) + T / S)        grad_k = v p_k ((m - z_k) - T / S)
  */
 #ifndef CE_LINKS_INFORMATION_H
 #define CE_LINKS_INFORMATION_H
@@ -49,6 +52,22 @@ INLINE void answer_terms(const ce_plan *plan, tile *x, int n)
 static void fill_terms(const ce_plan *plan, tile *x)
 {
     fill_tile(answer_terms, plan, x);
+}
+
+INLINE void answer_entropy(const ce_plan *plan, tile *x, int n)
+{
+    for (int l = 0; l < n; l++) {
+        const double mean = x->heat[l] / (1 + x->s[l]); /* s is NaN where m is not finite */
+        x->loss[l] = x->v[l] * (x->log_S[l] + mean);
+        x->per_e[l] = x->upstream[l] * x->v[l] * x->inv_S[l];
+        x->subtract[l] = mean;
+    }
+    (void)plan;
+}
+
+static void fill_entropy(const ce_plan *plan, tile *x)
+{
+    fill_tile(answer_entropy, plan, x);
 }
 
 #endif

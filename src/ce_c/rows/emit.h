@@ -4,15 +4,8 @@
 #ifndef CE_ROWS_EMIT_H
 #define CE_ROWS_EMIT_H
 
+#include "rows/finish.h"
 #include "rows/scan.h"
-
-/* A chunk of a row of the tile's item `at`: n classes; its exponentials are relative to another maximum, by `fade`. */
-typedef struct {
-    const tile *x;
-    int         at;
-    int64_t     n;
-    double      fade;
-} chunk;
 
 /* n numbers e times a factor, less subtract times u (1 if absent); also in place of e. */
 static void scale_exps(const real *e, const real *u, real *to, int64_t n, e_scale f, real subtract)
@@ -60,6 +53,17 @@ static void emit_hessians(const real *e, real *to, const chunk *c)
     for (int64_t i = 0; i < c->n; i++) to[i] = hess_of(e[i], scaled(e[i], f), f.unit, h);
 }
 
+/* The gradient of the entropy. */
+static void emit_heat(const real *z, real *to, const chunk *c)
+{
+    const real m = (real)c->x->m[c->at], subtract = normal((real)c->x->subtract[c->at]);
+    real       a, b;
+
+    split_factor(c->x->per_e[c->at], &a, &b);
+    SIMD
+    for (int64_t i = 0; i < c->n; i++) to[i] = normal((heat_of(z[i], m, subtract) * a) * b);
+}
+
 /* Without exponentials; y: the second input. */
 static void emit_linear(const real *z, const real *y, real *to, emission emits, const chunk *c)
 {
@@ -70,6 +74,8 @@ static void emit_linear(const real *z, const real *y, real *to, emission emits, 
 
     if (emits == ONE_HOT) {
         memset(to, 0, (size_t)n * sizeof(real));
+    } else if (emits == HEAT) {
+        emit_heat(z, to, c);
     } else if (emits == LOG_PROBS) {
         SIMD
         for (int64_t i = 0; i < n; i++) to[i] = (z[i] - m) - subtract;
@@ -91,13 +97,6 @@ typedef struct {
     real          *work;
     line_writer   *lines;
 } row_source;
-
-/* The buffers of an emission: of lines that go past the caches, and for CHUNK numbers each. */
-enum { LINES = CHUNK + LANES, WORK = LINES + 4 * CHUNK };
-
-typedef struct {
-    real *grad, *hess, *z, *u;
-} emit_buffers;
 
 /* Gradients and Hessians of a chunk from class i on go to grad and hess, where they are asked for. */
 static void emit_chunk(const softmax_call *call, const long_row *row, const row_source *from, int64_t i, chunk *c,
@@ -125,19 +124,6 @@ static void emit_chunk(const softmax_call *call, const long_row *row, const row_
                     c);
 }
 
-/* What is left to do to the Hessians of a chunk once its gradients are there; t: the target's place, if it is in it. */
-static void finish_hessians(const ce_job *job, const emit_buffers *to, const chunk *c, int64_t t)
-{
-    const real   floor = normal((real)job->hess_floor);
-    const double by = hess_factor_of(job);
-
-    for (int64_t i = 0; job->hessian == CE_ABS && i < c->n; i++)
-        to->hess[i] = normal((real)(fabs((double)to->grad[i]) * by));
-    if (t >= 0 && t < c->n)
-        to->hess[t] = normal((real)c->x->hess_t[c->at]);
-    for (int64_t i = 0; floor >= 0 && i < c->n; i++) to->hess[i] = to->hess[i] < floor ? floor : to->hess[i];
-}
-
 /* Classes first to last of the tile's item `at`, chunk by chunk, `first` where a chunk begins: into a buffer where the
  * output is not real side by side, and always for the Hessian, so that either output may lie on the logits. */
 static void emit_row(const softmax_call *call, const tile *x, int at, const row_source *from, int64_t first,
@@ -158,14 +144,13 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
         char *const        to_grad = wants_grad ? grad_row + i * step : NULL;
         char *const        place = from->lines ? room_for(from->lines, to_grad) : to_grad;
         real *const        grad = direct ? (real *)place : work;
-        const emit_buffers to = { grad, work + CHUNK, work + 2 * CHUNK, work + 3 * CHUNK };
-        chunk              c = { x, at, n, 1 };
+        const emit_buffers to = { grad, work + CHUNK, work + 2 * CHUNK, work + 3 * CHUNK, work + 4 * CHUNK };
+        chunk              c = { x, at, n, t < 0 ? -1 : t - i, 1 };
 
+        if (call->plan->inner != 0)
+            read_numbers(to.raw, row.z + i * row.step, row.type, row.step, n);
         emit_chunk(call, &row, from, i, &c, &to);
-        if (wants_grad && t >= i && t < i + n)
-            grad[t - i] = normal((real)x->grad_t[at]);
-        if (wants_hess)
-            finish_hessians(call->plan->job, &to, &c, t - i);
+        finish_chunk(call, &row, i, &c, &to);
         if (wants_grad && !direct)
             write_numbers(place, grid->type[CE_GRAD], step, grad, n);
         if (from->lines)

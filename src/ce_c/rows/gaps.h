@@ -7,21 +7,31 @@
 #include "softmax/factors.h"
 #include "softmax/steps.h"
 
-/* A row in memory, step: bytes from class to class; q: its class probabilities, or another second input, side by side.
- */
+/* A row in memory, step: bytes from class to class; q: its class probabilities, or another second input, side by side;
+ * where: which of its classes can be, or NULL; classes: how many, for label smoothing. */
 typedef struct {
     const char    *z, *q;
     ce_type        type, q_type;
     int64_t        step;
     const ce_plan *plan;
+    const char    *where;
+    int64_t        where_step;
+    double         classes;
 } long_row;
 
 static inline long_row row_at(const softmax_call *call, const tile *x, int l)
 {
     const ce_grid *grid = call->grid;
-    return (long_row){ item_at(grid, x, CE_Z, l), grid->data[CE_OTHER] ? item_at(grid, x, CE_OTHER, l) : NULL,
-                       grid->type[CE_Z],          grid->type[CE_OTHER],
-                       size_of(grid->type[CE_Z]), call->plan };
+    const ce_plan *plan = call->plan;
+    return (long_row){ .z = item_at(grid, x, CE_Z, l),
+                       .q = grid->data[CE_OTHER] ? item_at(grid, x, CE_OTHER, l) : NULL,
+                       .type = grid->type[CE_Z],
+                       .q_type = grid->type[CE_OTHER],
+                       .step = size_of(grid->type[CE_Z]),
+                       .plan = plan,
+                       .where = plan->hides ? item_at(grid, x, CE_WHERE, l) : NULL,
+                       .where_step = grid->class_stride[CE_WHERE],
+                       .classes = counts_classes(plan) ? x->classes[l] : plan->classes };
 }
 
 /* n numbers of the first input from class i on, as they are; as the loss sees them; and n of the second. */
@@ -35,16 +45,21 @@ static inline const real *raw_from(const long_row *row, int64_t i, int64_t n, re
     return copy;
 }
 
-OUTLINE const real *bent_from(const long_row *row, int64_t i, int64_t n, real *copy)
+OUTLINE const real *viewed_from(const long_row *row, int64_t i, int64_t n, real *copy)
 {
-    return bent(row->plan, raw_from(row, i, n, copy), n, copy);
+    const real *const raw = raw_from(row, i, n, copy);
+
+    if (!row->plan->views)
+        return raw;
+    view_logits(row->plan, row->where + i * row->where_step, row->where_step, raw, copy, n);
+    return copy;
 }
 
 static inline const real *z_from(const long_row *row, int64_t i, int64_t n, real *copy)
 {
-    if (row->type == REAL_TYPE && row->step == sizeof(real) && !row->plan->bends)
+    if (row->type == REAL_TYPE && row->step == sizeof(real) && !row->plan->views)
         return (const real *)row->z + i;
-    return bent_from(row, i, n, copy);
+    return viewed_from(row, i, n, copy);
 }
 
 static inline const real *q_from(const long_row *row, int64_t i, int64_t n, real *copy)
@@ -52,16 +67,33 @@ static inline const real *q_from(const long_row *row, int64_t i, int64_t n, real
     return row->q ? view_numbers(row->q + i * size_of(row->q_type), row->q_type, n, copy) : NULL;
 }
 
+/* The same where some of the classes cannot be: these have no part in the smoothing. */
+OUTLINE const real *open_shares_from(const long_row *row, int64_t i, int64_t n, real *copy)
+{
+    const real       *w = row->plan->job->w ? (const real *)row->plan->job->w + i : NULL, *q = q_from(row, i, n, copy);
+    const smoother    to = smoother_of(row->plan, row->classes);
+    const char *const where = row->where + i * row->where_step;
+
+    for (int64_t k = 0; k < n; k++) {
+        const bool open = where[k * row->where_step];
+        copy[k] = (q ? FMA(q[k], to.scale, open ? to.base : 0) : (real)open) * (w ? w[k] : 1);
+    }
+    return copy;
+}
+
 /* u of n classes from class i on, n at most CHUNK: the shares of the classes, or else their weights. */
 static const real *shares_from(const long_row *row, int64_t i, int64_t n, real *copy)
 {
     const real *w = row->plan->job->w ? (const real *)row->plan->job->w + i : NULL;
+    const bool  smooths = row->plan->job->label_smoothing != 0;
 
+    if (row->where && smooths)
+        return open_shares_from(row, i, n, copy);
     if (!row->q)
         return w;
-    const smoother to = smoother_of(row->plan);
+    const smoother to = smoother_of(row->plan, row->classes);
     const real    *q = q_from(row, i, n, copy);
-    if (!w && row->plan->job->label_smoothing == 0)
+    if (!w && !smooths)
         return q;
     SIMD
     for (int64_t k = 0; k < n; k++) copy[k] = FMA(q[k], to.scale, to.base) * (w ? w[k] : 1);

@@ -3,6 +3,7 @@
  *     F e_k (y_k - P / S) + G e_k T          at the target  F e_t (y_t - P / S) - G (s + 1 - e_t) T
  *     y_k = x_k - r,  P = sum_k e_k y_k,  T = sum_{k != t} e_k (x_k - x_t) = P + S (r - x_t)
  *     F = hess_scale hess_rest S,  G = hess_scale hess_e        (softmax/tile.h)
+ *     and pull e_k (P / S + r)
  *
  * for any r. Nothing cancels where r is x of a class whose probability is at least a half, or else the mean of x.
  */
@@ -86,7 +87,7 @@ static void multiply_row(const softmax_call *call, const tile *x, int l, const r
     const double      r = S <= 2 ? x_a : x_a + sum_of_products(&p, x_a) / S;
     const double      sum = sum_of_products(&p, r), mean = sum / S;
     const double      F = x->hess_scale[l] * x->hess_rest[l] * S, G = x->hess_scale[l] * x->hess_e[l];
-    const double      g = G == 0 ? 0 : G * (sum + S * (r - x_t));
+    const double      g = G == 0 ? 0 : G * (sum + S * (r - x_t)), pull = x->pull[l] == 0 ? 0 : x->pull[l] * (mean + r);
 
     for (int64_t i = 0, n; i < K; i += n) {
         n = smaller(K - i, CHUNK);
@@ -94,9 +95,10 @@ static void multiply_row(const softmax_call *call, const tile *x, int l, const r
         real *const out = work + 2 * CHUNK;
         SIMD
         for (int64_t k = 0; k < n; k++)
-            out[k] = normal((real)((double)e[k] * 0x1p-64 * (F * (((double)v[k] - r) - mean) + g)));
+            out[k] = normal((real)((double)e[k] * 0x1p-64 * (F * (((double)v[k] - r) - mean) + (g + pull))));
         if (t >= i && t < i + n)
-            out[t - i] = normal((real)(F * x->e_t[l] * ((x_t - r) - mean) - g * (x->s[l] + (1 - x->e_t[l]))));
+            out[t - i] =
+                normal((real)(F * x->e_t[l] * ((x_t - r) - mean) - g * (x->s[l] + (1 - x->e_t[l])) + x->e_t[l] * pull));
         write_numbers(to + i * step, grid->type[CE_GRAD], step, out, n);
     }
 }

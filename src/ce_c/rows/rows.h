@@ -53,7 +53,8 @@ static bool keeps_in_place(const softmax_call *call)
     const ce_grid *grid = call->grid;
 
     return call->plan->derives && !call->plan->multiplies && call->link->emits == PROBABILITIES &&
-           grid->classes <= KEPT && is_row_of_real(grid, CE_Z) && is_row_of_real(grid, CE_GRAD) && !call->plan->streams;
+           grid->classes <= KEPT && is_row_of_real(grid, CE_Z) && is_row_of_real(grid, CE_GRAD) &&
+           !call->plan->streams && !call->plan->finishes;
 }
 
 /* What a worker takes along from row to row. */
@@ -92,7 +93,7 @@ static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
     int            at[LANES];
 
     p.first = p.rows = 0, p.keeps = worker->keeps, p.gaps = sums_gaps(call), p.tells = call->plan->tells;
-    p.top = call->plan->tells && call->plan->job->stats->top > 0 ? top : NULL;
+    p.top = p.tells && call->plan->job->stats && call->plan->job->stats->top > 0 ? top : NULL;
     for (int l = 0; l < x->width; l++) {
         if (!x->live[l]) {
             set_sums(x, l, &(ce_pair){ 0 });
@@ -176,7 +177,7 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
         call->plan->derives && is_by_e(call->link->emits) && grid->classes <= (call->plan->multiplies ? BLOCK : KEPT);
     worker.direct = keeps_in_place(call);
     worker.streams = worker.keeps && call->link->emits == PROBABILITIES && call->plan->streams && !call->plan->curves &&
-                     is_row_of_real(grid, CE_GRAD);
+                     !call->plan->finishes && is_row_of_real(grid, CE_GRAD);
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block;
         double        sums[LANES] = { 0 };

@@ -67,11 +67,10 @@ static const uint64_t unset = 0x7ff8000dead0000du;
 
 static void unset_answers(tile *x)
 {
-    double *const all[] = {
-        x->loss, x->per_e, x->subtract, x->grad_t, x->hess_scale, x->hess_rest, x->hess_e, x->hess_t
-    };
+    double *const all[] = { x->loss,      x->per_e,  x->subtract, x->grad_t, x->hess_scale,
+                            x->hess_rest, x->hess_e, x->hess_t,   x->pull };
 
-    for (int a = 0; a < 8; a++)
+    for (int a = 0; a < 9; a++)
         for (int l = 0; l < ITEMS; l++) all[a][l] = f64_bits(unset);
 }
 
@@ -95,16 +94,17 @@ static void expect_answers(const softmax_call *call, const tile *x)
         const char   *name;
     } all[] = {
         { x->loss, true, "loss" },
-        { x->per_e, derives && (by_e || is_divergence(emits)), "per_e" },
-        { x->subtract, (derives && by_e) || emits == LOG_PROBS, "subtract" },
+        { x->per_e, derives && (by_e || emits == HEAT || is_divergence(emits)), "per_e" },
+        { x->subtract, (derives && (by_e || emits == HEAT)) || emits == LOG_PROBS, "subtract" },
         { x->grad_t, derives && aims, "grad_t" },
         { x->hess_scale, curves && by_e, "hess_scale" },
         { x->hess_rest, curves && by_e, "hess_rest" },
         { x->hess_e, curves && by_e, "hess_e" },
         { x->hess_t, curves && aims, "hess_t" },
+        { x->pull, call->plan->multiplies && by_e, "pull" },
     };
 
-    for (int a = 0; a < 8; a++)
+    for (int a = 0; a < 9; a++)
         if (all[a].is_due)
             expect_set(call, x, all[a].answers, all[a].name);
 }
@@ -119,6 +119,17 @@ static inline void expect_answers(const softmax_call *call, const tile *x)
     (void)call, (void)x;
 }
 #endif
+
+/* What no link knows: logits are scaled. */
+static void bend_answers(const ce_plan *plan, bool by_e, tile *x)
+{
+    const double by = plan->outer;
+
+    for (int l = 0; l < x->width; l++) x->per_e[l] *= by, x->grad_t[l] *= by;
+    for (int l = 0; l < x->width && by_e; l++) x->subtract[l] *= by;
+    for (int l = 0; l < x->width && plan->curves; l++)
+        x->hess_scale[l] *= by * by, x->hess_t[l] *= by * by, x->pull[l] *= by * by;
+}
 
 /* What no link knows of Hessians: that of CE_ABS is the size of the gradient, at the target; factors. */
 static void scale_hessians(const ce_job *job, tile *x)
@@ -136,7 +147,7 @@ static void answer_items(const softmax_call *call, tile *x)
     int64_t        finite = 1;
 
     for (int l = 0; l < x->width; l++) finite &= fabs(x->m[l]) < INFINITY ? 1 : 0;
-    if (!finite && (is_by_e(emits) || emits == LOG_PROBS))
+    if (!finite && (is_by_e(emits) || emits == LOG_PROBS || emits == HEAT))
         note_not_finite(call, x);
     if (x->width == 1)
         fill_logs(x, call->grid->classes, 1);
@@ -145,6 +156,8 @@ static void answer_items(const softmax_call *call, tile *x)
     unset_answers(x);
     call->link->fill(call->plan, x);
     expect_answers(call, x);
+    if (call->plan->bends && call->plan->inner == 0 && call->plan->derives)
+        bend_answers(call->plan, is_by_e(emits), x);
     if (call->plan->curves)
         scale_hessians(call->plan->job, x);
     if (x->all_live)
@@ -152,7 +165,7 @@ static void answer_items(const softmax_call *call, tile *x)
     for (int l = 0; l < x->width; l++)
         if (!x->live[l]) {
             x->loss[l] = x->per_e[l] = x->subtract[l] = x->grad_t[l] = 0;
-            x->hess_scale[l] = x->hess_rest[l] = x->hess_e[l] = x->hess_t[l] = 0;
+            x->hess_scale[l] = x->hess_rest[l] = x->hess_e[l] = x->hess_t[l] = x->pull[l] = 0;
         }
 }
 

@@ -108,16 +108,41 @@ typedef struct {
     real scale, base;
 } smoother;
 
-static inline smoother smoother_of(const ce_plan *plan)
+static inline smoother smoother_of(const ce_plan *plan, double classes)
 {
     const double eps = plan->job->label_smoothing;
-    return (smoother){ (real)(1 - eps), (real)(eps / plan->classes) };
+    return (smoother){ (real)(1 - eps), (real)(eps / classes) };
+}
+
+/* Is it to be known how many classes each item has? */
+static inline bool counts_classes(const ce_plan *plan)
+{
+    return plan->hides && plan->job->label_smoothing != 0;
+}
+
+/* Has each class of each item a weight of its own in sums of gaps? */
+static inline bool has_shares(const softmax_call *call)
+{
+    return call->link->emits == SHARES || counts_classes(call->plan);
+}
+
+/* What the square of an item's log-sum-exp adds to its loss. */
+INLINE double z_loss_of(const ce_plan *plan, const tile *x, int l)
+{
+    const double lse = x->m[l] + x->log_S[l];
+    return x->v[l] * plan->z_loss * lse * lse;
 }
 
 /* Are sums of u (m - z) asked for? */
 static inline bool sums_gaps(const softmax_call *call)
 {
     return call->plan->job->label_smoothing != 0 || call->link->emits == SHARES;
+}
+
+/* exp(z - m) ((m - z) - mean) times 2^64. */
+INLINE real heat_of(real z, real m, real mean)
+{
+    return ZERO_IF(z == -INFINITY, EXP(z - m) * ((m - z) - mean) * (real)0x1p64);
 }
 
 /* (m - z) / 2^16: sums of these do not overflow. */

@@ -4,6 +4,7 @@
 
 #include "real/numbers.h"
 #include "softmax/bend.h"
+#include "softmax/factors.h"
 #include "softmax/tile.h"
 #include "targets.h"
 #include "weights.h"
@@ -103,12 +104,28 @@ INLINE void open_items(const softmax_call *call, tile *x, int n)
     x->all_live = live;
 }
 
+/* How many classes each item has, where some cannot be. */
+OUTLINE void count_classes(const softmax_call *call, tile *x)
+{
+    const ce_grid *grid = call->grid;
+    const int64_t  step = grid->class_stride[CE_WHERE];
+
+    for (int l = 0; l < x->width; l++) {
+        const char *const where = item_at(grid, x, CE_WHERE, l);
+        int64_t           open = 0;
+        for (int64_t k = 0; x->live[l] && k < grid->classes; k++) open += where[k * step] != 0;
+        x->classes[l] = (double)open;
+    }
+}
+
 static void open_tile(const softmax_call *call, tile *x)
 {
     if (x->width == 1)
         open_items(call, x, 1);
     else
         open_items(call, x, x->width);
+    if (counts_classes(call->plan))
+        count_classes(call, x);
 }
 
 /* The exponentials of the targets' logits. */
@@ -121,14 +138,27 @@ static void raise_targets(tile *x)
     for (int l = 0; l < x->width; l++) x->e_t[l] = (double)e_t[l];
 }
 
-/* Number k of item l, from memory; bent. */
+/* n numbers of item l from class k on, from memory, as the loss sees them. */
+static void logits_at(const softmax_call *call, const tile *x, int l, int64_t k, int64_t n, real *to)
+{
+    const ce_grid *grid = call->grid;
+    const int64_t  step = grid->class_stride[CE_Z], where_step = grid->class_stride[CE_WHERE];
+
+    read_numbers(to, item_at(grid, x, CE_Z, l) + k * step, grid->type[CE_Z], step, n);
+    if (call->plan->views)
+        view_logits(call->plan, call->plan->hides ? item_at(grid, x, CE_WHERE, l) + k * where_step : NULL, where_step,
+                    to, to, n);
+}
+
+/* Number k alone. */
 static real logit_at(const softmax_call *call, const tile *x, int l, int64_t k)
 {
     const ce_grid *grid = call->grid;
-    real           z = read_number(item_at(grid, x, CE_Z, l) + k * grid->class_stride[CE_Z], grid->type[CE_Z]);
+    real           z;
 
-    if (call->plan->bends)
-        bend(call->plan, &z, &z, 1);
+    if (!call->plan->views)
+        return read_number(item_at(grid, x, CE_Z, l) + k * grid->class_stride[CE_Z], grid->type[CE_Z]);
+    logits_at(call, x, l, k, 1, &z);
     return z;
 }
 

@@ -37,17 +37,13 @@ static void open_top(const softmax_call *call, const tile *x, int l, bool may_be
 /* An item's numbers, from memory. */
 static void list_top(const softmax_call *call, const tile *x, int l, bool has_nan)
 {
-    const ce_grid *grid = call->grid;
-    const int64_t  step = grid->class_stride[CE_Z];
-    real           copy[CHUNK], all[LANES];
-    top_list       list;
+    real     copy[CHUNK], all[LANES];
+    top_list list;
 
     open_top(call, x, l, !has_nan, &list);
-    for (int64_t k = 0, n; k < grid->classes; k += n) {
-        n = smaller(grid->classes - k, CHUNK);
-        read_numbers(copy, item_at(grid, x, CE_Z, l) + k * step, grid->type[CE_Z], step, n);
-        if (call->plan->bends)
-            bend(call->plan, copy, copy, n);
+    for (int64_t k = 0, n; k < call->grid->classes; k += n) {
+        n = smaller(call->grid->classes - k, CHUNK);
+        logits_at(call, x, l, k, n, copy);
         if (has_nan) {
             for (int64_t i = 0; i < n; i++) add_number(&list, copy[i], k + i);
         } else {
@@ -126,6 +122,8 @@ OUTLINE void write_stats(const softmax_call *call, tile *x, bool by_rows)
         if (stats->top > 0)
             write_top(call, x, l, scale, by_rows && !has_nan);
         write_extra(call, x, l, scale);
+        if (stats->z_losses)
+            ((real *)stats->z_losses)[x->item + l] = x->live[l] ? normal((real)z_loss_of(call->plan, x, l)) : 0;
     }
 }
 

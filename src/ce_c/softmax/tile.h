@@ -21,14 +21,18 @@
  *     Hessian     must fill hess_scale, hess_rest, hess_e and, with a target, hess_t:
  *                     hess_k = hess_scale e_k (hess_rest (s + 1 - e_k) + hess_e e_k), and hess_t at the target;
  *                     hess_rest is rounded to the computing type, so what may be huge or tiny belongs to hess_scale
+ *     product     with a vector: must fill pull, too: what e_k sum_j p_j x_j is times beside that (rows/product.h)
  * SHARES, the same with class probabilities q as the target
  *     may read    m, s, log_S, inv_S; gap_sum, share_sum, of u = w (q (1 - eps) + eps / K)
  *     gradient    must fill per_e, subtract:
  *                     grad_k = per_e e_k (1 - u_k / share_sum) - subtract u_k (s + 1 - e_k)
- *     Hessian     must fill hess_scale, hess_rest, hess_e, as above
+ *     Hessian     must fill hess_scale, hess_rest, hess_e, as above, and pull
  * ONE_HOT, of nothing but the target's number
  *     may read    z_t
  *     gradient    must fill grad_t, Hessian hess_t; both are 0 for all other classes
+ * HEAT, the gradient of the entropy
+ *     may read    m, s, log_S, inv_S, heat, of all but -inf
+ *     gradient    must fill per_e, subtract:   grad_k = per_e e_k ((m - z_k) - subtract)
  * LOG_PROBS, the logits themselves, shifted
  *     may read    m, s, log_S, inv_S
  *     gradient    must fill subtract:   grad_k = (z_k - m) - subtract
@@ -86,16 +90,17 @@ typedef struct {
     double  heat[ITEMS];      /* for statistics, as the next two, see ce_pair */
     int64_t above[ITEMS], argmax[ITEMS];
     bool    has_nan[ITEMS]; /* looked for only where m is not finite, see above */
+    double  classes[ITEMS]; /* how many can be, where some cannot and labels are smoothed */
 
     /* answers, filled by the link */
     double loss[ITEMS];
     double per_e[ITEMS], subtract[ITEMS], grad_t[ITEMS];
-    double hess_scale[ITEMS], hess_rest[ITEMS], hess_e[ITEMS], hess_t[ITEMS];
+    double hess_scale[ITEMS], hess_rest[ITEMS], hess_e[ITEMS], hess_t[ITEMS], pull[ITEMS];
 } tile;
 
 /* clang-format off */
 typedef enum {
-    PROBABILITIES, SHARES, ONE_HOT, LOG_PROBS, DOT, DOT_EXP, TERMS, FORWARD, REVERSE, BETWEEN
+    PROBABILITIES, SHARES, ONE_HOT, HEAT, LOG_PROBS, DOT, DOT_EXP, TERMS, FORWARD, REVERSE, BETWEEN
 } emission;
 /* clang-format on */
 
