@@ -27,6 +27,19 @@ OURS = {
     "five calls": "five(z, t)",
     "value_and_grad": "CE.value_and_grad(z, t, out=g)",
     "value_and_grad, stats": "CE.value_and_grad(z, t, out=g, stats=True)",
+    "normalizer": "ce.cross_entropy(z, t, normalizer=512.0)",
+    "z_loss": "ce.cross_entropy(z, t, z_loss=1e-4)",
+    "z_loss, gradient": "Z.value_and_grad(z, t, out=g)",
+    "logit_scale": "ce.cross_entropy(z, t, logit_scale=0.5)",
+    "logit_scale, gradient": "S.value_and_grad(z, t, out=g)",
+    "temperature": "ce.cross_entropy(z, t, temperature=0.7)",
+    "temperature, gradient": "T.value_and_grad(z, t, out=g)",
+    "softcap": "ce.cross_entropy(z, t, softcap=30.0)",
+    "softcap, gradient": "C.value_and_grad(z, t, out=g)",
+    "where": "ce.cross_entropy(z, t, where=w)",
+    "where, gradient": "CE.value_and_grad(z, t, where=w, out=g)",
+    "entropy": "ce.entropy_from_logits(z)",
+    "entropy, gradient": "H.value_and_grad(z, out=g)",
     "logsumexp": "ce.logsumexp(z)",
     "kl": "ce.kl_div_with_logits(y, z)",
     "kl, gradient": "KL.value_and_grad(y, z, out=g)",
@@ -36,6 +49,9 @@ OURS = {
 TORCHS = {
     "five lines": "five(z, t)",
     "three lines": "three(z, t)",
+    "softcap": "capped(z, t)",
+    "softcap, gradient": "capped_grad(z, t)",
+    "entropy, gradient": "entropy_grad(z)",
     "kl": "kl(y, z)",
     "kl, gradient": "kl_grad(y, z)",
 }
@@ -53,6 +69,21 @@ RATIOS = {
     "temperature / without": ("token_stats, temperature", "token_stats", 1.12, 1.05, True),
     "softcap / without": ("token_stats, softcap", "token_stats", 2.6, 2, True),
     "value_and_grad, stats / without": ("value_and_grad, stats", "value_and_grad", 1.2, 1.1, True),
+    "normalizer / without": ("normalizer", "cross_entropy", 1.0, 1.0, True),
+    "z_loss / without": ("z_loss", "cross_entropy", 1.03, 1.0, True),
+    "z_loss / without, gradient": ("z_loss, gradient", "value_and_grad", 1.03, 1.0, True),
+    "logit_scale / without": ("logit_scale", "cross_entropy", 1.12, 1.05, True),
+    "logit_scale / without, gradient": (
+        "logit_scale, gradient", "value_and_grad", 1.12, 1.05, True,
+    ),
+    "cross_entropy, temperature / without": ("temperature", "cross_entropy", 1.12, 1.05, True),
+    "temperature / without, gradient": (
+        "temperature, gradient", "value_and_grad", 1.12, 1.05, True,
+    ),
+    "cross_entropy, softcap / without": ("softcap", "cross_entropy", 2.6, 2, True),
+    "softcap / without, gradient": ("softcap, gradient", "value_and_grad", 2.6, 2, True),
+    "torch / softcap": ("torch: softcap", "softcap", 14, 18, False),
+    "torch / softcap, gradient": ("torch: softcap, gradient", "softcap, gradient", 14, 18, False),
     "torch / kl": ("torch: kl", "kl", 8, 13, False),
     "torch / kl, gradient": ("torch: kl, gradient", "kl, gradient", 9, 14, False),
     "js / kl": ("js", "kl", 1.6, 1.3, True),
@@ -79,12 +110,15 @@ def ours() -> dict[str, object]:
         "ce": ce, "z": z, "y": y, "b": z.astype(ml_dtypes.bfloat16), "g": np.empty_like(z),
         "t": rng.integers(0, 32_000, 512), "five": five, "CE": ce.CrossEntropyLoss(),
         "KL": ce.KLDivWithLogitsLoss(), "JS": ce.JSDivWithLogitsLoss(),
+        "Z": ce.CrossEntropyLoss(z_loss=1e-4), "S": ce.CrossEntropyLoss(logit_scale=0.5),
+        "T": ce.CrossEntropyLoss(temperature=0.7), "C": ce.CrossEntropyLoss(softcap=30.0),
+        "H": ce.EntropyFromLogitsLoss(), "w": np.arange(32_000) < 31_000,
     }  # fmt: skip
 
 
 def torchs() -> dict[str, object]:
     import torch
-    from torch.nn.functional import kl_div, log_softmax
+    from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -101,17 +135,28 @@ def torchs() -> dict[str, object]:
         entropy = -(logs.exp() * logs).sum(-1)
         return log_prob, entropy, z.logsumexp(-1), z.argmax(-1), (logs > log_prob).sum(-1)
 
+    def capped(z, t):
+        return cross_entropy(30 * torch.tanh(z / 30), t)
+
+    def grad_of(function, z):
+        z = z.detach().requires_grad_()
+        function(z).backward()
+        return z.grad
+
+    def entropy(z):
+        logs = log_softmax(z, -1)
+        return -(logs.exp() * logs).sum(-1).mean()
+
     def kl(y, z):
         logs = log_softmax(y, -1), log_softmax(z, -1)
         return kl_div(*logs, log_target=True, reduction="none").sum(-1)
 
-    def kl_grad(y, z):
-        y = y.detach().requires_grad_()
-        kl(y, z).mean().backward()
-        return y.grad
-
-    t = torch.randint(32_000, (512,))
-    return {"z": z, "y": y, "t": t, "three": three, "five": five, "kl": kl, "kl_grad": kl_grad}
+    return {
+        "z": z, "y": y, "t": torch.randint(32_000, (512,)), "three": three, "five": five, "kl": kl,
+        "kl_grad": lambda y, z: grad_of(lambda y: kl(y, z).mean(), y), "capped": capped,
+        "capped_grad": lambda z, t: grad_of(lambda z: capped(z, t), z),
+        "entropy_grad": lambda z: grad_of(entropy, z),
+    }  # fmt: skip
 
 
 def measure(calls: dict[str, str], names: dict[str, object]) -> dict[str, float]:

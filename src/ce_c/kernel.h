@@ -57,11 +57,12 @@ typedef struct {
     ce_kernel split_open; /* of items: notes what is overwritten, where statistics are asked for */
     ce_kernel split_scan, split_merge, split_emit; /* run in three phases: over blocks of rows, rows, blocks of rows */
     int64_t   part;                                /* classes in a block of a row */
-    int64_t (*numbers_for_rows)(int64_t classes, int derives); /* of the computing type, in a worker's buffer */
-    int64_t (*numbers_for_lanes)(int64_t classes);
-    int64_t (*numbers_for_pairs)(int64_t classes); /* of items that are two rows */
-    double (*total)(const void *x, int64_t n);     /* the sum of n computing-type numbers */
-    double (*exp)(double x);                       /* e^x, in float64: with fma or without, as the kernels' own */
+    int64_t (*numbers_for_rows)(int64_t classes, int derives,
+                                int caps);                   /* of the computing type, in a worker's buffer */
+    int64_t (*numbers_for_lanes)(int64_t classes, int caps); /* are logits capped? */
+    int64_t (*numbers_for_pairs)(int64_t classes);           /* of items that are two rows */
+    double (*total)(const void *x, int64_t n);               /* the sum of n computing-type numbers */
+    double (*exp)(double x); /* e^x, in float64: with fma or without, as the kernels' own */
 } ce_kernels;
 
 /* Is the mean of z-losses another one than that of the losses, where class weights count in the latter? */

@@ -86,9 +86,9 @@ size_t ce_plan_bytes(ce_job *job)
         numbers = kernels->numbers_for_pairs(K);
     } else if (ce_is_by_rows(job)) {
         parts = items <= SPLIT_ITEMS ? K / kernels->part + 2 : 0;
-        numbers = derives || copies(job) ? kernels->numbers_for_rows(K, derives) : 0;
+        numbers = derives || copies(job) ? kernels->numbers_for_rows(K, derives, job->softcap > 0) : 0;
     } else if (!ce_is_element_wise(job)) {
-        numbers = kernels->numbers_for_lanes(K);
+        numbers = kernels->numbers_for_lanes(K, job->softcap > 0);
     }
     if (work_of(job, items, K) < CE_WORK_ALONE)
         job->threads = 1;

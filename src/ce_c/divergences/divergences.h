@@ -112,9 +112,8 @@ static void scale_gradients(const row_pair *pair, double by, int64_t i, int64_t 
     const real     near = (real)by;
 
     if (plan->inner != 0) {
-        real        copy[CHUNK], slopes[CHUNK];
-        const real *y = raw_from(&pair->q.row, i, n, copy);
-        bend_slopes(plan, y, slopes, n);
+        real copy[CHUNK], u[CHUNK], slopes[CHUNK];
+        cap(plan, raw_from(&pair->q.row, i, n, copy), u, slopes, n);
         SIMD
         for (int64_t k = 0; k < n; k++) grad[k] = slopes[k] == 0 ? 0 : grad[k] * slopes[k];
     }

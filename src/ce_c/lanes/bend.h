@@ -19,13 +19,18 @@ OUTLINE void set_hidden(const softmax_call *call, const tile *t, real *panel, cl
     }
 }
 
-/* The tile's logits as the loss sees them. */
-OUTLINE void view_panel(const softmax_call *call, const tile *x, real *panel, class_range classes)
+/* The tile's logits as the loss sees them: of capped ones slopes stand in the third panel, unless their Hessian is
+ * asked for. */
+OUTLINE void view_panel(const softmax_call *call, const tile *x, panels *p, class_range classes)
 {
-    if (call->plan->bends)
-        bend(call->plan, panel, panel, classes.n * x->width);
+    const int64_t n = classes.n * x->width;
+
+    if (call->plan->inner != 0)
+        cap(call->plan, p->raw, p->z, call->plan->derives && !bends_hessians(call->plan) ? p->raw : NULL, n);
+    else if (call->plan->bends)
+        scale(call->plan, p->z, p->z, n);
     if (call->plan->hides)
-        set_hidden(call, x, panel, classes, -INFINITY);
+        set_hidden(call, x, p->z, classes, -INFINITY);
 }
 
 /* The shares of LANES items, where some of their classes cannot be: these have no part in the smoothing. */
@@ -55,37 +60,27 @@ static void panel_sizes(real *panel, const real *grads, int64_t n, double by, ah
     }
 }
 
-/* The logits of n classes of LANES items from item `at` on, from class k of those in the panel on, as they are. */
-static void read_panel(const softmax_call *call, const tile *x, int at, class_range classes, real *to)
-{
-    const ce_grid     *grid = call->grid;
-    const tile_numbers of = { grid, x, CE_Z, classes };
-
-    for (int l = 0; l < LANES; l++) {
-        const char *const z = numbers_at(&of, at + l);
-        for (int64_t k = 0; k < classes.n; k++)
-            to[k * LANES + l] = x->live[at + l] ? read_number(z + k * grid->class_stride[CE_Z], grid->type[CE_Z]) : 0;
-    }
-}
-
-/* The derivatives of logits that are capped: these are read once more. */
-OUTLINE void bend_panels(const softmax_call *call, panels *p, real *grad, const tile *x, class_range classes)
+/* The derivatives of logits that are capped. */
+OUTLINE void bend_panels(const softmax_call *call, panels *p, real *grad, const tile *x, int64_t classes)
 {
     const ce_plan *plan = call->plan;
-    const ce_job  *job = plan->job;
-    const bool     curves = plan->curves && job->hessian != CE_ABS;
-    const double   by = job->hessian == CE_GAUSS_NEWTON ? 0 : hess_factor_of(job);
-    real           raw[CHUNK];
+    const bool     curves = bends_hessians(plan);
 
-    for (int at = 0; at < x->width; at += LANES)
-        for (int64_t k = 0, n; k < classes.n; k += n) {
-            n = smaller(classes.n - k, CHUNK / LANES);
-            const int64_t i = (at / LANES * classes.n + k) * LANES;
-            read_panel(call, x, at, (class_range){ classes.first + k, n }, raw);
-            bend_derivatives(plan, raw, n * LANES, by, grad + i, curves ? p->z + i : NULL);
-            if (plan->curves && !curves)
-                panel_sizes(p->z + i, grad + i, n, hess_factor_of(job), (ahead_of){ (uintptr_t)p, 0 });
-        }
+    if (curves)
+        bend_hessians(plan, p->raw, grad, p->z, classes * x->width);
+    else
+        bend_gradients(p->raw, grad, classes * x->width);
+    for (int at = 0; at < x->width; at += LANES) {
+        real *const g = grad + at * classes, *const h = p->z + at * classes;
+        if (!x->all_live) /* the logits may be NaN */
+            for (int64_t k = 0; k < classes; k++)
+                LANE(l) g[k * LANES + l] = x->live[at + l] ? g[k * LANES + l] : 0;
+        if (!x->all_live && curves)
+            for (int64_t k = 0; k < classes; k++)
+                LANE(l) h[k * LANES + l] = x->live[at + l] ? h[k * LANES + l] : 0;
+        if (plan->curves && !curves)
+            panel_sizes(h, g, classes, hess_factor_of(plan->job), (ahead_of){ (uintptr_t)p, 0 });
+    }
 }
 
 #endif

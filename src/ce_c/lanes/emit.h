@@ -179,7 +179,7 @@ static void store_panels(const softmax_call *call, panels *p, real *grad, const 
     const tile_numbers g = { grid, x, CE_GRAD, classes }, h = { grid, x, CE_HESS, classes };
 
     if (call->plan->inner != 0)
-        bend_panels(call, p, grad, x, classes);
+        bend_panels(call, p, grad, x, classes.n);
     if (call->plan->hides)
         set_hidden(call, x, grad, classes, 0);
     if (grid->data[CE_GRAD])

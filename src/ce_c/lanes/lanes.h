@@ -25,9 +25,9 @@ OUTLINE void run_lanes(const softmax_call *call, real *buffer, int64_t first, in
     const int64_t     K = grid->classes, n = numbers_in_panel(K), most = most_vectors(grid);
     const int64_t     end = smaller(last * grid->block, grid->items);
     const bool        whole = K <= WHOLE, reuses = !grid->data[CE_OTHER] && !call->plan->curves;
-    _Alignas(64) real small[3 * SMALL * WIDE * LANES];
+    _Alignas(64) real small[4 * SMALL * WIDE * LANES];
     real *const       memory = K <= SMALL ? small : buffer;
-    panels            p = { memory, memory + n, memory + 2 * n };
+    panels            p = { memory, memory + n, memory + 2 * n, memory + 3 * n };
     real *const       grads = reuses ? p.z : p.other;
     double            sums[LANES] = { 0 };
     tile              x;

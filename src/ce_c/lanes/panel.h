@@ -20,6 +20,7 @@ typedef struct {
     real *z;      /* logits, then exponentials, then Hessians or gradients */
     real *staged; /* what does not lie in memory as numbers to compute with */
     real *other;  /* the second input, then gradients */
+    real *raw;    /* logits that are capped, as they are, then their slopes */
 } panels;
 
 /* Numbers in each panel of a tile of items with K classes. */
@@ -29,9 +30,9 @@ static int64_t numbers_in_panel(int64_t K)
 }
 
 /* Numbers in all of them, where they are too large for a stack. */
-static int64_t numbers_in_panels(int64_t K)
+static int64_t numbers_in_panels(int64_t K, int caps)
 {
-    return K <= SMALL ? 0 : 3 * numbers_in_panel(K);
+    return K <= SMALL ? 0 : (caps ? 4 : 3) * numbers_in_panel(K);
 }
 
 /* n classes from class `first` on. */

@@ -116,10 +116,11 @@ static void load_panels(panels *p, const softmax_call *call, const tile *x, clas
 {
     const ce_grid     *grid = call->grid;
     const tile_numbers z = { grid, x, CE_Z, classes }, other = { grid, x, CE_OTHER, classes };
+    real *const        raw = call->plan->inner != 0 ? p->raw : p->z;
 
-    load_panel(&z, p->staged, p->z, is_class_sum(call->link->emits));
+    load_panel(&z, p->staged, raw, is_class_sum(call->link->emits));
     if (call->plan->views)
-        view_panel(call, x, p->z, classes);
+        view_panel(call, x, p, classes);
     if (grid->data[CE_OTHER])
         load_panel(&other, p->staged, p->other, true);
 }

@@ -49,7 +49,8 @@ typedef uint32_t real_word;
 #define LOG1P_UNIT   log1p_unit_f32
 #define POW          pow_f32
 #define POW_RAISED   pow_raised_f32
-#define TANH         tanh_f32
+#define TANH_BOTH    tanh_both_f32
+#define tanh_pair    tanh_pair_f32
 #define PHI_SERIES   phi_series_f32
 #define DECAY        decay_f32
 #define LOG_BELOW    log_below_f32
@@ -94,7 +95,8 @@ typedef uint64_t       real_word;
 #define LOG1P_UNIT   log1p_f64
 #define POW          pow_f64
 #define POW_RAISED   pow_raised_f64
-#define TANH         tanh_f64
+#define TANH_BOTH    tanh_both_f64
+#define tanh_pair    tanh_pair_f64
 #define PHI_SERIES   phi_series_f64
 #define DECAY        decay_f64
 #define LOG_BELOW    log_below_f64

@@ -1,28 +1,39 @@
-/* tanh.h - the hyperbolic tangent as straight-line code that compilers vectorise, to 3 ulp.
+/* tanh.h - the hyperbolic tangent, to 3 ulp, and its slope as straight-line code that compilers vectorise.
  *
- *     tanh_f32(x), tanh_f64(x)   tanh |x| = -y / (2 + y),  y = e^(-2|x|) - 1,  with the sign of x
+ *     tanh_both_f32(x), ..._f64   tanh |x| = -y / (2 + y),  y = e^(-2|x|) - 1,  with the sign of x;
+ *                                 sech^2 x = (1 - tanh |x|) (1 + tanh |x|) = e^(-2|x|) (1 + tanh |x|)^2
  *
- * y is that of decay_f32 or decay_f64: nothing cancels.
+ * e^(-2|x|) and y are those of decay_f32 or decay_f64: nothing cancels.
  */
 #ifndef CE_REAL_TANH_H
 #define CE_REAL_TANH_H
 
 #include "real/phi.h"
 
-INLINE float tanh_f32(float x)
-{
-    const float    y = decay_f32(-2.0F * fabsf(x)).less_1;
-    const uint32_t sign = bits_f32(x) & 0x80000000u;
+typedef struct {
+    float tanh, sech2;
+} tanh_pair_f32;
 
-    return f32_bits(bits_f32(-y / (2.0F + y)) | sign);
+INLINE tanh_pair_f32 tanh_both_f32(float x)
+{
+    const decay_pair_f32 decay = decay_f32(-2.0F * fabsf(x));
+    const float          t = -decay.less_1 / (2.0F + decay.less_1), one = 1.0F + t;
+    const uint32_t       sign = bits_f32(x) & 0x80000000u;
+
+    return (tanh_pair_f32){ f32_bits(bits_f32(t) | sign), decay.e * one * one };
 }
 
-INLINE double tanh_f64(double x)
-{
-    const double   y = decay_f64(-2.0 * fabs(x)).less_1;
-    const uint64_t sign = bits_f64(x) & 0x8000000000000000u;
+typedef struct {
+    double tanh, sech2;
+} tanh_pair_f64;
 
-    return f64_bits(bits_f64(-y / (2.0 + y)) | sign);
+INLINE tanh_pair_f64 tanh_both_f64(double x)
+{
+    const decay_pair_f64 decay = decay_f64(-2.0 * fabs(x));
+    const double         t = -decay.less_1 / (2.0 + decay.less_1), one = 1.0 + t;
+    const uint64_t       sign = bits_f64(x) & 0x8000000000000000u;
+
+    return (tanh_pair_f64){ f64_bits(bits_f64(t) | sign), decay.e * one * one };
 }
 
 #endif

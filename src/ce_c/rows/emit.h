@@ -90,12 +90,13 @@ static void emit_linear(const real *z, const real *y, real *to, emission emits, 
 
 /* Where the results of a row come from: kept, its exponentials, or NULL; pairs, the maxima of the blocks that they are
  * relative to, or NULL: to that of the row; work: see numbers_for_rows; lines: where the gradient goes past the caches,
- * or NULL. */
+ * or NULL; slopes: kept, those of capped logits, or NULL. */
 typedef struct {
     const real    *kept;
     const ce_pair *pairs;
     real          *work;
     line_writer   *lines;
+    real          *slopes;
 } row_source;
 
 /* Gradients and Hessians of a chunk from class i on go to grad and hess, where they are asked for. */
@@ -131,24 +132,28 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
 {
     const ce_grid *grid = call->grid;
     real *const    work = from->work;
-    const long_row row = row_at(call, x, at);
+    long_row       row = row_at(call, x, at);
     const int64_t  t = grid->data[CE_TARGET] ? x->t[at] : -1;
     const int64_t  step = grid->class_stride[CE_GRAD], hess_step = grid->class_stride[CE_HESS];
     const bool     wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS];
     char *const    grad_row = wants_grad ? item_at(grid, x, CE_GRAD, at) : NULL;
     char *const    hess_row = wants_hess ? item_at(grid, x, CE_HESS, at) : NULL;
     const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real);
+    const bool     is_capped = call->plan->inner != 0;
 
     for (int64_t i = first, n; i < last; i += n) {
         n = smaller(last - i, CHUNK);
         char *const        to_grad = wants_grad ? grad_row + i * step : NULL;
         char *const        place = from->lines ? room_for(from->lines, to_grad) : to_grad;
         real *const        grad = direct ? (real *)place : work;
-        const emit_buffers to = { grad, work + CHUNK, work + 2 * CHUNK, work + 3 * CHUNK, work + 4 * CHUNK };
+        const emit_buffers to = { grad, work + CHUNK, work + 2 * CHUNK, work + 3 * CHUNK,
+                                  from->slopes ? from->slopes + i : work + 4 * CHUNK };
         chunk              c = { x, at, n, t < 0 ? -1 : t - i, 1 };
 
-        if (call->plan->inner != 0)
-            read_numbers(to.raw, row.z + i * row.step, row.type, row.step, n);
+        if (is_capped && bends_hessians(call->plan))
+            keep_raw(&row, i, n, to.bends);
+        else if (is_capped)
+            row.slopes = to.bends, row.first = i;
         emit_chunk(call, &row, from, i, &c, &to);
         finish_chunk(call, &row, i, &c, &to);
         if (wants_grad && !direct)

@@ -13,21 +13,21 @@ typedef struct {
     double      fade;
 } chunk;
 
-/* The buffers of an emission: of lines that go past the caches, and for CHUNK numbers each. raw: logits as they were.
- */
+/* The buffers of an emission: of lines that go past the caches, and for CHUNK numbers each. bends: of capped logits the
+ * slopes, or, where the Hessian is asked for, too, these as they were. */
 enum { LINES = CHUNK + LANES, WORK = LINES + 5 * CHUNK };
 
 typedef struct {
-    real *grad, *hess, *z, *u, *raw;
+    real *grad, *hess, *z, *u, *bends;
 } emit_buffers;
 
-/* The derivatives of a chunk of logits that are capped. */
-OUTLINE void bend_chunk(const ce_plan *plan, const emit_buffers *to, int64_t n, bool wants_hess)
+/* Logits as they are, before something else may take their place. */
+static void keep_raw(const long_row *row, int64_t i, int64_t n, real *copy)
 {
-    const bool   curves = wants_hess && plan->job->hessian != CE_ABS;
-    const double by = plan->job->hessian == CE_GAUSS_NEWTON ? 0 : hess_factor_of(plan->job);
+    const real *const z = raw_from(row, i, n, copy);
 
-    bend_derivatives(plan, to->raw, n, by, to->grad, curves ? to->hess : NULL);
+    if (z != copy)
+        memcpy(copy, z, (size_t)n * sizeof(real));
 }
 
 /* What is left to do to the Hessians of a chunk once its gradients are there. */
@@ -50,13 +50,16 @@ static void finish_chunk(const softmax_call *call, const long_row *row, int64_t 
 {
     const bool wants_grad = call->grid->data[CE_GRAD], wants_hess = call->grid->data[CE_HESS];
     const bool aims = c->t >= 0 && c->t < c->n, is_capped = call->plan->inner != 0;
+    const bool curves = bends_hessians(call->plan);
 
     if (wants_grad && aims)
         to->grad[c->t] = normal((real)c->x->grad_t[c->at]);
     if (is_capped && wants_hess && aims)
         to->hess[c->t] = normal((real)c->x->hess_t[c->at]);
-    if (is_capped)
-        bend_chunk(call->plan, to, c->n, wants_hess);
+    if (is_capped && curves)
+        bend_hessians(call->plan, to->bends, to->grad, to->hess, c->n);
+    else if (is_capped)
+        bend_gradients(to->bends, to->grad, c->n);
     if (wants_hess)
         finish_hessians(call->plan, to, c);
     if (row->where && wants_grad)

@@ -8,7 +8,8 @@
 #include "softmax/steps.h"
 
 /* A row in memory, step: bytes from class to class; q: its class probabilities, or another second input, side by side;
- * where: which of its classes can be, or NULL; classes: how many, for label smoothing. */
+ * where: which of its classes can be, or NULL; classes: how many, for label smoothing; slopes: where those of capped
+ * logits go, from class `first` on, or NULL. */
 typedef struct {
     const char    *z, *q;
     ce_type        type, q_type;
@@ -17,6 +18,8 @@ typedef struct {
     const char    *where;
     int64_t        where_step;
     double         classes;
+    real          *slopes;
+    int64_t        first;
 } long_row;
 
 static inline long_row row_at(const softmax_call *call, const tile *x, int l)
@@ -51,7 +54,9 @@ OUTLINE const real *viewed_from(const long_row *row, int64_t i, int64_t n, real 
 
     if (!row->plan->views)
         return raw;
-    view_logits(row->plan, row->where + i * row->where_step, row->where_step, raw, copy, n);
+    const logit_view view = { row->where ? row->where + i * row->where_step : NULL, row->where_step,
+                              row->slopes ? row->slopes + (i - row->first) : NULL };
+    view_logits(row->plan, view, raw, copy, n);
     return copy;
 }
 

@@ -34,11 +34,17 @@ static void answer_rows(const softmax_call *call, tile *x)
     answer_items(call, x);
 }
 
-/* Of K classes: how many numbers the worker's buffer takes, to keep exponentials or else to convert one block, and for
- * an emission to work in. */
-static int64_t numbers_for_rows(int64_t K, int derives)
+/* To keep exponentials of K classes, or else to convert one block. */
+static inline int64_t numbers_to_keep(int64_t K, int derives)
 {
-    return (derives && K > BLOCK && K <= KEPT ? up_to_step(K) : BLOCK) + WORK;
+    return derives && K > BLOCK && K <= KEPT ? up_to_step(K) : BLOCK;
+}
+
+/* Of K classes: how many numbers the worker's buffer takes, for an emission to work in, too, and to keep the slopes of
+ * logits that are capped. */
+static int64_t numbers_for_rows(int64_t K, int derives, int caps)
+{
+    return numbers_to_keep(K, derives) * (derives && caps ? 2 : 1) + WORK;
 }
 
 /* Does the class axis of an array lie side by side, as numbers to compute with? */
@@ -59,7 +65,7 @@ static bool keeps_in_place(const softmax_call *call)
 
 /* What a worker takes along from row to row. */
 typedef struct {
-    real     *work, *kept;
+    real     *work, *kept, *slopes;   /* the last: kept, too, or NULL */
     bool      keeps, direct, streams; /* the exponentials; where the gradient goes; of nothing else, past the caches */
     pair_list all;
     line_writer lines;
@@ -71,6 +77,12 @@ static inline real *kept_of(const softmax_call *call, const row_worker *worker, 
     if (worker->direct)
         return (real *)item_at(call->grid, x, CE_GRAD, l);
     return worker->kept + l * up_to_step(call->grid->classes);
+}
+
+/* The slopes of the same. */
+static inline real *slopes_of(const softmax_call *call, const row_worker *worker, int l)
+{
+    return worker->slopes ? worker->slopes + l * up_to_step(call->grid->classes) : NULL;
 }
 
 /* Before the next row is scanned for statistics, item l of the tile. */
@@ -100,6 +112,7 @@ static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
             continue;
         }
         p.row[p.rows] = row_at(call, x, l);
+        p.row[p.rows].slopes = slopes_of(call, worker, l);
         p.t[p.rows] = call->grid->data[CE_TARGET] ? x->t[l] : -1;
         p.z_t[p.rows] = 0;
         if (p.tells)
@@ -132,7 +145,7 @@ static void finish_row(const softmax_call *call, row_worker *worker, const tile 
     const int64_t    K = call->grid->classes;
     const ce_pair   *pairs = worker->keeps && K > BLOCK ? worker->all.pairs : NULL;
     const row_source from = { worker->keeps ? kept_of(call, worker, x, l) : NULL, pairs, worker->work,
-                              call->plan->streams ? &worker->lines : NULL };
+                              call->plan->streams ? &worker->lines : NULL, slopes_of(call, worker, l) };
 
     if (!x->live[l] || (call->plan->multiplies && !is_by_e(call->link->emits)))
         write_zeros(call->grid, x, l, 0, K);
@@ -176,6 +189,9 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
     worker.keeps =
         call->plan->derives && is_by_e(call->link->emits) && grid->classes <= (call->plan->multiplies ? BLOCK : KEPT);
     worker.direct = keeps_in_place(call);
+    worker.slopes = worker.keeps && call->plan->inner != 0 && !call->plan->multiplies && !bends_hessians(call->plan)
+                        ? worker.kept + numbers_to_keep(grid->classes, true)
+                        : NULL;
     worker.streams = worker.keeps && call->link->emits == PROBABILITIES && call->plan->streams && !call->plan->curves &&
                      !call->plan->finishes && is_row_of_real(grid, CE_GRAD);
     for (int64_t b = first; b < last; b++) {

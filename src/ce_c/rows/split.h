@@ -96,7 +96,7 @@ static void emit_parts(const softmax_call *call, real *buffer, int64_t first, in
         open_rows(call, item, item + 1, 1, &x);
         const row_source source = { kept ? (const real *)item_at(grid, &x, CE_GRAD, 0) : NULL,
                                     grid->classes <= KEPT ? pairs : NULL, buffer + LINES,
-                                    call->plan->streams ? &lines : NULL };
+                                    call->plan->streams ? &lines : NULL, NULL };
         if (!x.all_live) {
             write_zeros(grid, &x, 0, from, to);
             continue;

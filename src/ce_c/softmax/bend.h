@@ -11,21 +11,37 @@
 #ifndef CE_SOFTMAX_BEND_H
 #define CE_SOFTMAX_BEND_H
 
-#include "kernel.h"
+#include "softmax/factors.h"
 #include "softmax/steps.h"
 
-/* n numbers; also in place. */
-static void bend(const ce_plan *plan, const real *z, real *u, int64_t n)
+/* n numbers that are capped, and the slopes u' if they are asked for; also in place of either. */
+static void cap(const ce_plan *plan, const real *z, real *u, real *slopes, int64_t n)
 {
-    const real outer = (real)plan->outer, inner = (real)plan->inner;
+    const real outer = (real)plan->outer, inner = (real)plan->inner, both = (real)(plan->outer * plan->inner);
 
-    if (plan->inner != 0) {
+    if (slopes) {
         SIMD
         for (int64_t i = 0; i < n; i++) {
-            const real x = z[i], y = outer * TANH(inner * x), gone = x - x; /* NaN where x is infinite */
-            u[i] = x == -INFINITY ? x : y + gone;
+            const real      x = z[i], gone = x - x; /* NaN where x is infinite */
+            const tanh_pair t = TANH_BOTH(inner * x);
+            u[i] = x == -INFINITY ? x : outer * t.tanh + gone;
+            slopes[i] = normal(both * t.sech2);
         }
-    } else if (outer < 0) {
+    } else {
+        SIMD
+        for (int64_t i = 0; i < n; i++) {
+            const real x = z[i], gone = x - x;
+            u[i] = x == -INFINITY ? x : outer * TANH_BOTH(inner * x).tanh + gone;
+        }
+    }
+}
+
+/* n numbers; also in place. */
+static void scale(const ce_plan *plan, const real *z, real *u, int64_t n)
+{
+    const real outer = (real)plan->outer;
+
+    if (outer < 0) {
         SIMD
         for (int64_t i = 0; i < n; i++) {
             const real x = z[i], gone = x - x;
@@ -37,16 +53,12 @@ static void bend(const ce_plan *plan, const real *z, real *u, int64_t n)
     }
 }
 
-/* The derivatives u' of n numbers that are capped: sech^2 x = 4 E / (1 + E)^2, E = e^(-2|x|). */
-static void bend_slopes(const ce_plan *plan, const real *z, real *slopes, int64_t n)
+static void bend(const ce_plan *plan, const real *z, real *u, real *slopes, int64_t n)
 {
-    const real inner = (real)plan->inner, factor = (real)(4 * plan->outer * plan->inner);
-
-    SIMD
-    for (int64_t i = 0; i < n; i++) {
-        const real E = EXP(-2 * ABS(inner * z[i])), by = 1 / (1 + E);
-        slopes[i] = normal(factor * E * by * by);
-    }
+    if (plan->inner != 0)
+        cap(plan, z, u, slopes, n);
+    else
+        scale(plan, z, u, n);
 }
 
 /* n numbers of classes of which some cannot be; where: a byte for each, step bytes apart. */
@@ -64,31 +76,53 @@ static void clear_hidden(const char *where, int64_t step, real *x, int64_t n)
     for (int64_t k = 0; k < n; k++) x[k] = where[k * step] ? x[k] : 0;
 }
 
+/* Logits before they are looked at: where some of their classes cannot be, a byte for each, step bytes apart; where the
+ * slopes go of those that are capped, or NULL. */
+typedef struct {
+    const char *where;
+    int64_t     step;
+    real       *slopes;
+} logit_view;
+
 /* n numbers, bent and hidden, to u; also in place. */
-static void view_logits(const ce_plan *plan, const char *where, int64_t step, const real *z, real *u, int64_t n)
+static void view_logits(const ce_plan *plan, logit_view view, const real *z, real *u, int64_t n)
 {
     if (plan->bends)
-        bend(plan, z, u, n);
+        bend(plan, z, u, view.slopes, n);
     else if (u != z)
         memcpy(u, z, (size_t)n * sizeof(real));
     if (plan->hides)
-        hide(where, step, u, n);
+        hide(view.where, view.step, u, n);
 }
 
-/* n gradients of logits that are capped, and Hessians, or NULL: by is the factor of the latter. */
-static void bend_derivatives(const ce_plan *plan, const real *z, int64_t n, double by, real *grad, real *hess)
+/* Are Hessians of capped logits made of those with respect to these? */
+static inline bool bends_hessians(const ce_plan *plan)
 {
-    const real inner = (real)plan->inner, factor = (real)(-2 * plan->inner * by);
-    real       slopes[CHUNK];
+    return plan->curves && plan->job->hessian != CE_ABS;
+}
 
-    bend_slopes(plan, z, slopes, n);
-    if (hess) {
-        SIMD
-        for (int64_t i = 0; i < n; i++)
-            hess[i] = normal(slopes[i] * FMA(hess[i], slopes[i], grad[i] * (factor * TANH(inner * z[i]))));
-    }
+/* n gradients of logits that are capped. */
+static void bend_gradients(const real *slopes, real *grad, int64_t n)
+{
     SIMD
     for (int64_t i = 0; i < n; i++) grad[i] = normal(grad[i] * slopes[i]);
+}
+
+/* n gradients and Hessians, from the logits as they were. */
+static void bend_hessians(const ce_plan *plan, const real *z, real *grad, real *hess, int64_t n)
+{
+    const ce_job *job = plan->job;
+    const double  by = job->hessian == CE_GAUSS_NEWTON ? 0 : hess_factor_of(job);
+    const real    inner = (real)plan->inner, factor = (real)(-2 * plan->inner * by);
+    const real    both = (real)(plan->outer * plan->inner);
+
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const tanh_pair t = TANH_BOTH(inner * z[i]);
+        const real      slope = normal(both * t.sech2);
+        hess[i] = normal(slope * FMA(hess[i], slope, grad[i] * (factor * t.tanh)));
+        grad[i] = normal(grad[i] * slope);
+    }
 }
 
 #endif

@@ -145,9 +145,10 @@ static void logits_at(const softmax_call *call, const tile *x, int l, int64_t k,
     const int64_t  step = grid->class_stride[CE_Z], where_step = grid->class_stride[CE_WHERE];
 
     read_numbers(to, item_at(grid, x, CE_Z, l) + k * step, grid->type[CE_Z], step, n);
-    if (call->plan->views)
-        view_logits(call->plan, call->plan->hides ? item_at(grid, x, CE_WHERE, l) + k * where_step : NULL, where_step,
-                    to, to, n);
+    if (call->plan->views) {
+        const char *const where = call->plan->hides ? item_at(grid, x, CE_WHERE, l) + k * where_step : NULL;
+        view_logits(call->plan, (logit_view){ where, where_step, NULL }, to, to, n);
+    }
 }
 
 /* Number k alone. */
