@@ -526,9 +526,16 @@ cdef inline object option(const Call *c, int place):
 cdef int set_options(Call *c, Prepared p) except -1:
     cdef const ce_loss *row = ce_loss_row(c.job.loss)
     cdef int i, place
+    cdef const ce_option *number
     for i in range(p.count):
         place = p.place[i]
-        if c.given[place] != NULL and place < AXIS:
+        if c.given[place] == NULL or place >= AXIS:
+            continue
+        number = number_row[place]
+        if number.field and not may_be_none[place] and type(<object>c.given[place]) is float and (
+                <double><object>c.given[place] == number.absent):
+            (<double *>(<char *>&c.job + number.field))[0] = number.absent  # most often
+        else:
             setter[place](c, place, <object>c.given[place])
     if c.given[VECTOR] != NULL and c.job.softcap > 0:
         _check.no_product()

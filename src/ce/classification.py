@@ -235,11 +235,12 @@ def cross_entropy(
     >>> print(f"{nll:.4g} {z:.5f}")
     5.254e-08 0.03497
     """
+    what = VALUE if terms is False or not _check.flag("terms", terms) else VALUE | TERMS
     return call(
-        _CROSS_ENTROPY, VALUE | TERMS if _check.flag("terms", terms) else VALUE, logits, target,
-        sample_weight, normalizer, label_smoothing=label_smoothing, weight=weight,
-        ignore_index=ignore_index, z_loss=z_loss, logit_scale=logit_scale, softcap=softcap,
-        temperature=temperature, where=where, reduction=reduction, axis=axis,
+        _CROSS_ENTROPY, what, logits, target, sample_weight, normalizer,
+        label_smoothing=label_smoothing, logit_scale=logit_scale, softcap=softcap,
+        temperature=temperature, z_loss=z_loss, weight=weight, where=where,
+        ignore_index=ignore_index, reduction=reduction, axis=axis,
     )  # fmt: skip
 
 
@@ -370,7 +371,7 @@ class CrossEntropyLoss(ItemLoss[R]):
         where: ArrayLike | None = None,
         terms: bool = False,
     ) -> Any:
-        what = VALUE | TERMS if _check.flag("terms", terms) else VALUE
+        what = VALUE if terms is False or not _check.flag("terms", terms) else VALUE | TERMS
         return call(self._prepared, what, logits, target, sample_weight, normalizer, where=where)
 
     @overload
