@@ -63,6 +63,7 @@ from ce.regression import (
     mse_loss,
     smooth_l1_loss,
 )
+from ce.shards import MergedPartials, Partials, block_length, merge_partials, partials
 
 __version__ = _version("ce")
 
@@ -80,13 +81,16 @@ __all__ = [
     "L1Loss",
     "Loss",
     "MSELoss",
+    "MergedPartials",
     "NLLLoss",
+    "Partials",
     "SigmoidFocalLoss",
     "SmoothL1Loss",
     "TokenStats",
     "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "block_length",
     "compare_logits",
     "cross_entropy",
     "cross_entropy_between",
@@ -104,9 +108,11 @@ __all__ = [
     "log_softmax_backward",
     "logsumexp",
     "logsumexp_backward",
+    "merge_partials",
     "mse_loss",
     "nll_loss",
     "one_hot",
+    "partials",
     "perplexity",
     "relative_entropy",
     "set_num_threads",

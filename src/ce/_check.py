@@ -518,6 +518,41 @@ def mixture(beta: Any) -> float:
     return x
 
 
+def of_items(name: str, value: Any, items: Shape, dtype: Any) -> NDArray[Any]:
+    """A number for each item: a copy of that dtype, in C order."""
+    array = numbers(name, as_array(name, value), dtype, False)
+    if array.shape != items:
+        bad_shape(name, array.shape, items)
+    return np.array(array, dtype, order="C")
+
+
+def shard_bounds(first: Any, classes: Any, found: int) -> tuple[int, int]:
+    """Of a shard of so many classes: the first of them, and how many there are in all."""
+    first = index("first", first)
+    classes = first + found if classes is None else index("classes", classes)
+    if not 0 < classes < 2**31 and found:
+        raise ValueError(f"classes is {shown(classes)}; it must be in [1, 2147483647]")
+    if not 0 <= first <= classes - found:
+        raise ValueError(
+            f"first is {shown(first)}; with the shard's {found} of {shown(classes)} classes it "
+            f"must be in [0, {shown(classes - found)}]"
+        )
+    return first, classes
+
+
+def shard_of(
+    items: Shape, found: int, first: int, classes: int, merged: Shape, met: Any, expected: Any
+) -> None:
+    """Is this a shard of what was merged?"""
+    if items != merged:
+        raise ValueError(f"logits have items of shape {items}; those that were merged {merged}")
+    shard_bounds(first, classes, found)
+    if met != expected:
+        raise TypeError(
+            f"logits are computed with in {np.dtype(expected)}; what was merged in {met}"
+        )
+
+
 def no_classes(shape: Shape, items: Shape) -> None:
     if math.prod(items):
         raise ValueError(f"logits of shape {shape} have no classes")

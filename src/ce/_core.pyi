@@ -3,6 +3,7 @@
 from contextvars import ContextVar
 from typing import Any, final
 
+import numpy as np
 from numpy.typing import NDArray
 
 VALUE: int
@@ -49,6 +50,38 @@ def call(
     /,
     **options: Any,
 ) -> Any: ...
+
+PAIR: np.dtype[Any]
+
+@final
+class Shard:
+    def __new__(cls) -> Shard: ...
+
+def block_length(dtype: np.dtype[Any]) -> int: ...
+def scan_shard(p: Prepared, x: Any, target: Any, bounds: Any, target_logit: Any) -> Any: ...
+def merge_shards(
+    p: Prepared,
+    what: int,
+    target: Any,
+    items: tuple[int, ...],
+    classes: int,
+    pairs: NDArray[Any],
+    z_t: NDArray[Any],
+    sample_weight: Any,
+    normalizer: Any,
+) -> Any: ...
+def emit_shard(
+    p: Prepared,
+    x: Any,
+    target: Any,
+    first: int,
+    classes: int,
+    merged: Any,
+    sample_weight: Any,
+    normalizer: Any,
+    grad_output: Any,
+    out: Any,
+) -> NDArray[Any]: ...
 def losses() -> tuple[dict[str, Any], ...]: ...
 def options() -> tuple[dict[str, Any], ...]: ...
 def dtypes() -> tuple[dict[str, Any], ...]: ...

@@ -902,6 +902,9 @@ cdef PyMethodDef call_method = PyMethodDef(
 call = PyCFunction_NewEx(&call_method, NULL, NULL)
 
 
+include "_shards.pxi"
+
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class Watch:

@@ -38,6 +38,18 @@ cdef extern from "ce.h":
         void *top_log_prob
         void *extra_log_prob
         void *z_losses
+    ctypedef struct ce_pair:
+        double m
+    ctypedef enum ce_phase: CE_SCAN, CE_MERGE, CE_EMIT
+    ctypedef struct ce_shard:
+        ce_phase phase
+        int64_t first, stop
+        ce_pair *pairs
+        int64_t parts
+        int whole_blocks
+        ce_pair *whole
+        void *z_t
+        const void *targets
     ctypedef struct ce_job:
         int loss
         ce_type real
@@ -48,6 +60,7 @@ cdef extern from "ce.h":
         ce_array *array
         const void *w
         const ce_stats *stats
+        const ce_shard *shard
         int64_t ignore_index
         double grad_output, normalizer, logit_scale, softcap, z_loss
         int valued, fresh, whole
@@ -87,6 +100,7 @@ cdef extern from "ce.h":
     const ce_option *ce_option_row(int) noexcept
     unsigned ce_options_in_use(const ce_job *)
     const ce_dtype *ce_dtype_row(ce_type) noexcept
+    int64_t ce_block_length(ce_type)
     void ce_widen(ce_type, const void *, float *, int64_t)
     int ce_isa_count()
     const ce_isa *ce_isa_row(int)

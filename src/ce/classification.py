@@ -8,10 +8,11 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ce import _check
+from ce import _check, shards
 from ce._core import GRAD, HESS, PERPLEXITY, PRODUCT, STATS, SUMS, TERMS, VALUE, Prepared, call
 from ce._criterion import Array, Curvature, Hessian, ItemLoss, R, Reduced, Scalar, criterion
 from ce.language import TokenStats
+from ce.shards import MergedPartials
 
 _CROSS_ENTROPY = Prepared("cross_entropy")
 
@@ -574,6 +575,96 @@ class CrossEntropyLoss(ItemLoss[R]):
         return call(  # type: ignore[no-any-return]
             self._prepared, SUMS, logits, target, sample_weight, where=where
         )
+
+    def shard_loss(
+        self,
+        target: ArrayLike,
+        merged: MergedPartials,
+        *,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+    ) -> Any:
+        """Return the loss of items whose classes were in shards.
+
+        Parameters
+        ----------
+        target : array_like of integers
+            That of the partials.
+        merged : MergedPartials
+            What `merge_partials` made of the partials of all shards.
+        sample_weight, normalizer
+            As in `cross_entropy`.
+
+        Returns
+        -------
+        NumPy scalar, or array of the shape of `target` for reduction "none"
+            As that of `cross_entropy`, with its bits where those of `merge_partials` are
+            `token_stats`'.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If options or target are not those of the partials.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ce
+        >>> logits, target = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]]), [0, 1]
+        >>> parts = [
+        ...     ce.partials(logits[:, k : k + 1], target, first=k, classes=3) for k in range(3)
+        ... ]
+        >>> criterion = ce.CrossEntropyLoss()
+        >>> criterion.shard_loss(target, ce.merge_partials(parts)).round(5)
+        np.float64(0.37882)
+        """
+        return shards.shard_loss(self, target, merged, sample_weight, normalizer)
+
+    def shard_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        merged: MergedPartials,
+        *,
+        first: int = 0,
+        sample_weight: ArrayLike | None = None,
+        normalizer: float | None = None,
+        grad_output: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Return the gradient with respect to one shard's logits.
+
+        Parameters
+        ----------
+        logits : array_like
+            Those of the shard whose first class is `first`, the class axis as in `partials`.
+        target, merged, sample_weight, normalizer
+            As in `shard_loss`.
+        grad_output, out
+            As in `value_and_grad`; `out` may be `logits`.
+
+        Returns
+        -------
+        ndarray of the shape and dtype of `logits`, or of `out`
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `shard_loss`; and if the shard does not lie within the classes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ce
+        >>> logits, target = np.zeros((1, 4)), [3]
+        >>> merged = ce.merge_partials([ce.partials(logits, target)])
+        >>> ce.CrossEntropyLoss().shard_grad(logits[:, 2:], target, merged, first=2)
+        array([[ 0.25, -0.75]])
+        """
+        return shards.shard_grad(  # type: ignore[no-any-return]
+            self, logits, target, merged, first, sample_weight=sample_weight,
+            normalizer=normalizer, grad_output=grad_output, out=out,
+        )  # fmt: skip
 
 
 _NLL = Prepared("nll")

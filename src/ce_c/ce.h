@@ -71,6 +71,32 @@ typedef struct {
     void          *z_losses; /* of items: the losses are then without these; NULL: they belong to them */
 } ce_stats;
 
+/* What one block of a row adds up to: plain numbers, which may be kept and sent. */
+typedef struct {
+    double  m, s; /* maximum, sum of the other exponentials; or s alone, where the loss asks for another sum */
+    double  gap_sum, share_sum; /* sum u_k (m - z_k), sum u_k */
+    double  heat;               /* for statistics: sum of exp(z_k - m) (m - z_k) */
+    int64_t above;              /* how many classes come before the target; -1: a NaN was met */
+    int64_t at;                 /* where the maximum stands first, or that NaN */
+} ce_pair;
+
+/* Some of the classes of each item, in rows: a job of these in three parts, of which each may run elsewhere. The shape
+ * has all classes; CE_Z and CE_GRAD are where class 0 would be. A block has as many classes as ce_block_length says.
+ * CE_SCAN    makes the pairs of the shard's blocks, and reads the logits of targets that are in it
+ * CE_MERGE   merges the pairs of all classes, in their order, to one for each item; value and statistics, without
+ * logits CE_EMIT    writes the gradient of the shard */
+typedef enum { CE_SCAN, CE_MERGE, CE_EMIT } ce_phase;
+typedef struct {
+    ce_phase    phase;
+    int64_t     first, stop;
+    ce_pair    *pairs;        /* of each item; CE_SCAN: out */
+    int64_t     parts;        /* how many each item has */
+    int         whole_blocks; /* CE_EMIT: they are those of the undivided row */
+    ce_pair    *whole;        /* of each item one; CE_MERGE: out */
+    void       *z_t; /* of each item, of the computing type: the target's logit; CE_SCAN: out, of those in the shard */
+    const void *targets; /* CE_SCAN: these as they are, of all items, to count which classes come before; or NULL */
+} ce_shard;
+
 #define CE_FIELD_OF_NUMBER(bit, keyword, ...) double keyword;
 #define CE_FIELD_OF_OTHER(...)
 typedef struct {
@@ -83,6 +109,7 @@ typedef struct {
     ce_array        array[CE_ARRAYS];
     const void     *w;     /* class weights: K numbers of the computing type, or NULL */
     const ce_stats *stats; /* where they go, or NULL; of losses of logits */
+    const ce_shard *shard; /* or NULL */
     int64_t         ignore_index;
     CE_OPTIONS(CE_FIELD_OF_NUMBER, CE_FIELD_OF_OTHER)
     double grad_output;   /* what multiplies the gradient, beside the array CE_UPSTREAM */
@@ -152,6 +179,7 @@ int              ce_find_loss(const char *name); /* -1: no such loss */
 const ce_option *ce_option_row(int place);
 unsigned         ce_options_in_use(const ce_job *job);
 const ce_dtype  *ce_dtype_row(ce_type type);
+int64_t          ce_block_length(ce_type real);
 void             ce_widen(ce_type half, const void *from, float *to, int64_t n); /* n numbers of 16 bits */
 
 /* Instruction sets, in rising order. */

@@ -86,8 +86,8 @@ static int is_row(const ce_job *job, int array)
 
 int ce_is_by_rows(const ce_job *job)
 {
-    return !ce_is_element_wise(job) && job->shape[job->class_axis] >= ROW_MIN && is_row(job, CE_Z) &&
-           is_row(job, CE_OTHER) && is_row(job, CE_VECTOR);
+    return job->shard || (!ce_is_element_wise(job) && job->shape[job->class_axis] >= ROW_MIN && is_row(job, CE_Z) &&
+                          is_row(job, CE_OTHER) && is_row(job, CE_VECTOR));
 }
 
 void ce_make_grid(ce_grid *grid, const ce_job *job, ce_order order)

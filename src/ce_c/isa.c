@@ -39,3 +39,8 @@ const ce_kernels *ce_kernels_of(const ce_job *job)
 {
     return tables[job->isa][job->real];
 }
+
+int64_t ce_block_length(ce_type real)
+{
+    return tables[0][real]->part;
+}

@@ -10,15 +10,6 @@ typedef struct {
     int64_t bad;        /* -1: none */
 } ce_block;
 
-/* What one block of a long row adds up to. */
-typedef struct {
-    double  m, s; /* maximum, sum of the other exponentials; or s alone, where the loss asks for another sum */
-    double  gap_sum, share_sum; /* sum u_k (m - z_k), sum u_k */
-    double  heat;               /* for statistics: sum of exp(z_k - m) (m - z_k) */
-    int64_t above;              /* how many classes come before the target; -1: a NaN was met */
-    int64_t at;                 /* where the maximum stands first, or that NaN */
-} ce_pair;
-
 /* What a kernel needs beside the grid. */
 typedef struct {
     const ce_job *job;
@@ -56,6 +47,7 @@ typedef struct {
     ce_kernel check, run;
     ce_kernel split_open; /* of items: notes what is overwritten, where statistics are asked for */
     ce_kernel split_scan, split_merge, split_emit; /* run in three phases: over blocks of rows, rows, blocks of rows */
+    ce_kernel shard_scan, shard_merge, shard_emit; /* of shards: the same over blocks of items */
     int64_t   part;                                /* classes in a block of a row */
     int64_t (*numbers_for_rows)(int64_t classes, int derives,
                                 int caps);                   /* of the computing type, in a worker's buffer */

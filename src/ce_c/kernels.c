@@ -18,6 +18,7 @@
 #include "links/normalisers.h"
 #include "links/two_rows.h"
 #include "rows/rows.h"
+#include "rows/shard.h"
 #include "rows/split.h"
 
 /* What a row of losses.def is carried out by: a link of the softmax engine, or an element-wise loop. */
@@ -107,6 +108,25 @@ static void split_emit(const ce_grid *grid, const ce_plan *plan, void *buffer, i
     emit_parts(&call, buffer, first, last);
 }
 
+static void shard_scan(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
+{
+    const softmax_call call = call_of(grid, plan);
+    scan_shards(&call, buffer, first, last);
+}
+
+static void shard_merge(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
+{
+    const softmax_call call = call_of(grid, plan);
+    (void)buffer;
+    merge_shards(&call, first, last);
+}
+
+static void shard_emit(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
+{
+    const softmax_call call = call_of(grid, plan);
+    emit_shards(&call, buffer, first, last);
+}
+
 static double exp_of(double x)
 {
     return x > EXP_HI_F64 ? INFINITY : exp_wide_f64(x);
@@ -123,6 +143,9 @@ const ce_kernels        CE_TABLE = {
     .split_scan = split_scan,
     .split_merge = split_merge,
     .split_emit = split_emit,
+    .shard_scan = shard_scan,
+    .shard_merge = shard_merge,
+    .shard_emit = shard_emit,
     .part = BLOCK,
     .numbers_for_rows = numbers_for_rows,
     .numbers_for_lanes = numbers_in_panels,

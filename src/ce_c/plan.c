@@ -85,8 +85,8 @@ size_t ce_plan_bytes(ce_job *job)
     if (ce_is_of_two_rows(job)) {
         numbers = kernels->numbers_for_pairs(K);
     } else if (ce_is_by_rows(job)) {
-        parts = items <= SPLIT_ITEMS ? K / kernels->part + 2 : 0;
-        numbers = derives || copies(job) ? kernels->numbers_for_rows(K, derives, job->softcap > 0) : 0;
+        parts = items <= SPLIT_ITEMS && !job->shard ? K / kernels->part + 2 : 0;
+        numbers = derives || job->shard || copies(job) ? kernels->numbers_for_rows(K, derives, job->softcap > 0) : 0;
     } else if (!ce_is_element_wise(job)) {
         numbers = kernels->numbers_for_lanes(K, job->softcap > 0);
     }
@@ -114,7 +114,8 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->curves = grid->data[CE_HESS] || plan->multiplies;
     plan->in_use = ce_options_in_use(job);
     plan->bends = (plan->in_use & CE_BENDS) != 0;
-    plan->tells = (job->stats && job->stats->argmax) || (ce_loss_row(job->loss)->options & CE_HEATED);
+    plan->tells = (job->stats && job->stats->argmax) || (ce_loss_row(job->loss)->options & CE_HEATED) ||
+                  (job->shard && job->shard->phase == CE_SCAN);
     plan->outer = 1, plan->inner = 0;
     if (plan->bends) {
         plan->outer = (job->softcap > 0 ? job->softcap : job->logit_scale) / job->temperature;
@@ -125,7 +126,7 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->finishes = plan->derives && (plan->inner != 0 || plan->hides);
     plan->z_loss = job->z_loss;
     plan->checks = 0;
-    plan->streams = streams(grid, job);
+    plan->streams = !job->shard && streams(grid, job);
     plan->blocks = job->scratch;
     plan->pairs = (ce_pair *)(scratch + job->pairs);
     plan->parts = 0;

@@ -10,8 +10,9 @@ enum {
     WORK_OF_PIECE = 1 << 22, /* that of some milliseconds: a call can be stopped between two pieces */
     FAR = 600,               /* powers of 2 that weights are scaled by: where their sum is 0 or infinite, and at most */
     MOST = 1020,
-    TRIES = 4,    /* to find such a power */
-    TOGETHER = 4, /* blocks that go through two kernels: by lanes as many as a tile may have items of */
+    TRIES = 4,          /* to find such a power */
+    WORK_OF_PAIR = 128, /* that is merged, in classes of a row */
+    TOGETHER = 4,       /* blocks that go through two kernels: by lanes as many as a tile may have items of */
 };
 
 size_t ce_scratch_bytes(ce_job *job)
@@ -70,6 +71,21 @@ static void run_split(const ce_grid *grid, ce_plan *plan, ce_job *job)
     kernels->split_merge(grid, plan, NULL, 0, grid->items);
     if (plan->derives)
         share_out(&emit, job, grid->items * plan->parts, work);
+}
+
+/* A shard of rows: one of its three parts. */
+static void run_shard(const ce_grid *grid, ce_plan *plan, ce_job *job)
+{
+    const ce_kernels *kernels = ce_kernels_of(job);
+    const ce_shard   *shard = job->shard;
+    const int64_t     classes = shard->stop - shard->first, blocks = (classes + kernels->part - 1) / kernels->part;
+    const phase       part = { grid, plan, shard->phase == CE_SCAN ? kernels->shard_scan : kernels->shard_emit, NULL };
+    const phase       merge = { grid, plan, kernels->shard_merge, NULL };
+
+    if (shard->phase == CE_MERGE)
+        share_out(&merge, job, grid->blocks, grid->items * (shard->parts + 1) * WORK_OF_PAIR);
+    else
+        share_out(&part, job, grid->items * blocks, grid->items * classes);
 }
 
 /* What the mean divides by, of a job whose items add up to z. A number without axes is a batch of one. */
@@ -204,7 +220,8 @@ static void run_job(ce_job *job)
     ce_make_plan(&plan, &grid, job);
 
     const int64_t work = ce_work_of(&grid, job);
-    const int     split = ce_splits_rows(&grid, job), writes = plan.derives || grid.data[CE_VALUE];
+    const int     split = !job->shard && ce_splits_rows(&grid, job);
+    const int     writes = plan.derives || grid.data[CE_VALUE] || job->shard;
     const phase   check = { &grid, &plan, kernels->check, NULL };
     phase         run = { &grid, &plan, kernels->run, NULL };
     if (!split && checks_on_the_way(&grid, job, writes)) {
@@ -225,6 +242,8 @@ static void run_job(ce_job *job)
         ce_make_grid(&grid, job, CE_BY_STRIDE);
     if (split)
         run_split(&grid, &plan, job);
+    else if (job->shard)
+        run_shard(&grid, &plan, job);
     else
         share_out(&run, job, grid.blocks, work);
     if (!job->stopped)

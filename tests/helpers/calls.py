@@ -418,4 +418,45 @@ def of_logit_options():
             yield Call(f"{name} for where", ce.cross_entropy, (x, t), {"where": no_array}, REFUSED)
 
 
+def of_shards():
+    """Classes in shards."""
+    x, t = np.full((4, 6), 0.5, np.float32), np.array([0, 5, 2, -100])
+    large, labels = np.full((20, 9000), 0.5, np.float32), np.full(20, 8999)
+    for dtype in (np.float32, np.float64, np.float16, BFLOAT16.type):
+        for z, k in ((x, t), (large, labels)):
+            V, cut = z.shape[1], 3 if z is x else 4096
+            z = z.astype(dtype)
+            bends = {"softcap": 5.0, "label_smoothing": 0.1}
+            parts = [
+                ce.partials(part, k, first=first, classes=V, **bends)
+                for first, part in ((0, z[:, :cut]), (cut, z[:, cut:]))
+            ]
+            merged = ce.merge_partials(parts)
+            yield Call("right", ce.partials, (z[:, cut:], k), {"first": cut, "classes": V})
+            yield Call("right", ce.partials, (z, k), {"target_logit": z[:, 0].copy(), **bends})
+            yield Call("right", ce.merge_partials, (parts,))
+            call = {"sample_weight": np.arange(len(k)) % 3}
+            yield Call("loss", ce.CrossEntropyLoss, (k, merged), call, (), "shard_loss", bends)
+            for part in (z[:, cut:], z[:, cut:].copy(), np.asfortranarray(z[:, cut:])):
+                yield Call("gradient", ce.CrossEntropyLoss, (part, k, merged),
+                           call | {"first": cut, "out": None}, (), "shard_grad", bends)  # fmt: skip
+            place = z[:, cut:].copy()
+            yield Call("in place", ce.CrossEntropyLoss, (place, k, merged),
+                       {"first": cut, "out": place}, (), "shard_grad", bends)  # fmt: skip
+    yield Call("right", ce.partials, (x,), {"axis": 0})
+    for wrong in (
+        {"first": -1}, {"first": 0.5}, {"classes": 5}, {"target_logit": x}, {"weight": t},
+        {"axis": 5}, {"softcap": 0}, {"target_logit": "a"}, {"label_smoothing": 2},
+    ):  # fmt: skip
+        yield Call("wrong", ce.partials, (x, t), wrong, REFUSED)
+    yield Call("index", ce.partials, (x, t + 1), {}, REFUSED)
+    yield Call("shape", ce.partials, (x, t[:2]), {}, REFUSED)
+    for name, no_array in no_arrays().items():
+        yield Call(f"{name} for 0", ce.partials, (no_array, t), {}, REFUSED)
+        if no_array is not None:
+            yield Call(f"{name} for 1", ce.partials, (x, no_array), {}, REFUSED)
+    yield Call("none", ce.merge_partials, ([x],), {}, REFUSED)
+
+
 CALLS = [*of_losses(), *of_functions(), *of_statistics(), *of_two_models(), *of_logit_options()]
+CALLS += of_shards()

@@ -653,7 +653,7 @@ def each_in_turn(function, kind):
     parameters = inspect.signature(function).parameters
     for name in parameters:
         alone = name in ("x", "p") or (
-            function in (ce.token_stats, ce.entropy_from_logits) and name == "logits"
+            function in (ce.token_stats, ce.entropy_from_logits, ce.partials) and name == "logits"
         )
         for make in OPTIONS if alone else OPTIONS + HUGE:  # alone it would be computed
             given = {n: good(n, kind) for n, p in parameters.items() if p.default is p.empty}

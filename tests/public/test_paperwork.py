@@ -17,10 +17,11 @@ every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label)
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.label)
 # Nothing of their own is computed: worked examples test them. Statistics of items are no function
 # along an axis, nor are divergences of two arrays of logits, and entropy has no target:
-# test_token_stats.py, test_divergences.py and test_logit_options.py have their definitions.
+# test_token_stats.py, test_divergences.py and test_logit_options.py have their definitions. Those
+# of shards are the whole's: test_shards.py.
 NO_ROWS = {"perplexity", "one_hot", "token_stats", "log_prob", "compare_logits"}
 NO_ROWS |= {"kl_div_with_logits", "js_div_with_logits", "reverse_kl_div_with_logits"}
-NO_ROWS |= {"entropy_from_logits"}
+NO_ROWS |= {"entropy_from_logits", "partials"}
 
 
 def test_labels_tell_rows_apart():

@@ -53,6 +53,12 @@ def test_the_page_about_language_models(tmp_path, monkeypatch):
     picked = np.take_along_axis(u, names["next_tokens"][..., None], -1)[..., 0]
     np.testing.assert_allclose(names["nll"], (lse - picked).mean(), rtol=1e-12)
     np.testing.assert_allclose(names["z"], 1e-4 * (lse**2).mean(), rtol=1e-12)
+    assert "the same bits True" in lines
+    pieces = np.concatenate(list(names["pieces"].values()), axis=1)
+    whole = names["criterion"].grad(
+        np.concatenate(list(names["shards"].values()), axis=1), names["tokens"]
+    )
+    np.testing.assert_array_equal(pieces, whole)
     assert float(names["far"]) > 0
     assert names["both"].kl.min() > 0
 

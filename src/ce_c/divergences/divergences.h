@@ -40,7 +40,7 @@ static void scan_pairs(const softmax_call *call, pair_worker *w, const tile *x)
     const int64_t K = call->grid->classes, room = K > BLOCK && w->keeps ? up_to_step(K) : smaller(up_to_step(K), BLOCK);
     row_parts     p;
 
-    p.first = p.rows = 0, p.keeps = w->keeps, p.gaps = p.tells = false, p.top = NULL;
+    p.first = p.rows = 0, p.next = NULL, p.keeps = w->keeps, p.gaps = p.tells = false, p.top = NULL;
     w->count = w->lists[0].n = w->lists[1].n = 0;
     for (int l = 0; l < x->width; l++) {
         if (!x->live[l])

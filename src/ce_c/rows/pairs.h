@@ -21,14 +21,16 @@ static ce_pair merge_softmax(const ce_pair *p, int n)
 {
     ce_pair all = { .m = p[0].m };
     double  lost = 0, gap_lost = 0, share_lost = 0, heat_lost = 0;
+    double  faded[PAIRS];
     bool    owned = false;
 
     for (int i = 1; i < n; i++) all.m = p[i].m > all.m ? p[i].m : all.m;
+    SIMD
+    for (int i = 0; i < n; i++) faded[i] = exp_f64(p[i].m - all.m, BY_1_F64, EXP_LO_F64);
     for (int i = 0; i < n; i++) {
         const bool   owner = !owned && p[i].m == all.m, none = p[i].m == -INFINITY;
-        const double faded = exp_f64(p[i].m - all.m, BY_1_F64, EXP_LO_F64), by = all.m - p[i].m;
-        const double x = owner || none ? p[i].s : (p[i].s + 1) * faded;
-        const double heat = owner || none ? p[i].heat : faded == 0 ? 0 : (p[i].heat + by * (p[i].s + 1)) * faded;
+        const double by = all.m - p[i].m, x = owner || none ? p[i].s : (p[i].s + 1) * faded[i];
+        const double heat = owner || none ? p[i].heat : faded[i] == 0 ? 0 : (p[i].heat + by * (p[i].s + 1)) * faded[i];
         const double fallen = p[i].share_sum == 0 || owner ? 0 : p[i].share_sum * (all.m - p[i].m);
         add_exactly(&all.s, &lost, x);
         add_exactly(&all.share_sum, &share_lost, p[i].share_sum);

@@ -104,7 +104,7 @@ static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
     top_list       top[LANES];
     int            at[LANES];
 
-    p.first = p.rows = 0, p.keeps = worker->keeps, p.gaps = sums_gaps(call), p.tells = call->plan->tells;
+    p.first = p.rows = 0, p.next = NULL, p.keeps = worker->keeps, p.gaps = sums_gaps(call), p.tells = call->plan->tells;
     p.top = p.tells && call->plan->job->stats && call->plan->job->stats->top > 0 ? top : NULL;
     for (int l = 0; l < x->width; l++) {
         if (!x->live[l]) {

@@ -14,16 +14,17 @@
 /* Classes of some rows: n of them, at most BLOCK, from `first` on. room: that of each row for its exponentials, if they
  * are kept, or else for copies of its logits. */
 typedef struct {
-    int64_t   first, n;
-    int       rows;
-    long_row  row[LANES];
-    int64_t   t[LANES];   /* the target's class, or -1 */
-    real      z_t[LANES]; /* its logit, once it was met */
-    real     *room[LANES];
-    bool      keeps, gaps;
-    bool      tells;       /* statistics are asked for: */
-    real      edge[LANES]; /* the target's logit, from which classes are counted */
-    top_list *top;         /* of each row, the largest so far; or NULL */
+    int64_t     first, n;
+    int         rows;
+    long_row    row[LANES];
+    int64_t     t[LANES];   /* the target's class, or -1 */
+    real        z_t[LANES]; /* its logit, once it was met */
+    real       *room[LANES];
+    const char *next; /* what is read after these, if not what follows them; or NULL */
+    bool        keeps, gaps;
+    bool        tells;       /* statistics are asked for: */
+    real        edge[LANES]; /* the target's logit, from which classes are counted */
+    top_list   *top;         /* of each row, the largest so far; or NULL */
 } row_parts;
 
 enum { TOPS = LANES + BLOCK / CHUNK }; /* chunks of all rows */
@@ -33,8 +34,13 @@ static exp_block block_of(const row_parts *p, int r, real *few)
 {
     const uintptr_t   size = (uintptr_t)p->row[r].step;
     const char *const memory = p->row[r].z + (uintptr_t)p->first * size;
-    exp_block         b = { z_from(&p->row[r], p->first, p->n, p->room[r]),       NULL, p->room[r], p->n, -1, 0,
-                            { (uintptr_t)memory + BLOCK * size, STEP * size / 4 } };
+    exp_block         b = { z_from(&p->row[r], p->first, p->n, p->room[r]),
+                            NULL,
+                            p->room[r],
+                            p->n,
+                            -1,
+                            0,
+                            { p->next ? (uintptr_t)p->next : (uintptr_t)memory + BLOCK * size, STEP * size / 4 } };
 
     if (p->n < LANES) {
         LANE(l) few[l] = -INFINITY;

@@ -26,7 +26,7 @@ static bool any_nan(const char *z, ce_type type, int64_t step, int64_t n)
 static void note_not_finite(const softmax_call *call, tile *x)
 {
     const ce_grid *grid = call->grid;
-    const bool     asked = !grid->data[CE_TARGET] && !call->plan->derives;
+    const bool     asked = !grid->data[CE_TARGET] && !call->plan->derives && grid->data[CE_Z];
 
     for (int l = 0; l < x->width; l++) {
         if (fabs(x->m[l]) < INFINITY || !x->live[l])

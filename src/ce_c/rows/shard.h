@@ -1,0 +1,108 @@
+/* shard.h - rows of which each call has some classes: what scan and emission of split rows do, in calls of their own.
+ */
+#ifndef CE_ROWS_SHARD_H
+#define CE_ROWS_SHARD_H
+
+#include "rows/rows.h"
+
+static inline int64_t blocks_of(const ce_shard *shard)
+{
+    return (shard->stop - shard->first + BLOCK - 1) / BLOCK;
+}
+
+/* Blocks first to last of all items' shards, one after the other: as scan_parts, from any class on. */
+static void scan_shards(const softmax_call *call, real *buffer, int64_t first, int64_t last)
+{
+    const ce_shard *shard = call->plan->job->shard;
+    const int64_t   parts = blocks_of(shard);
+
+    for (int64_t i = first; i < last; i++) {
+        const int64_t item = i / parts, k = shard->first + i % parts * BLOCK;
+        real *const   z_t = (real *)shard->z_t + item;
+        tile          x;
+        row_parts     p; /* it is large: what is not set is not read */
+
+        open_rows(call, item, item + 1, 1, &x);
+        shard->pairs[i] = (ce_pair){ 0 };
+        if (!x.all_live)
+            continue;
+        p.first = k, p.n = smaller(shard->stop - k, BLOCK), p.rows = 1;
+        p.keeps = false, p.gaps = sums_gaps(call), p.tells = true, p.top = NULL;
+        p.row[0] = row_at(call, &x, 0), p.t[0] = call->grid->data[CE_TARGET] ? x.t[0] : -1;
+        p.edge[0] = INFINITY;
+        if (shard->targets)
+            view_logits(call->plan, (logit_view){ NULL, 0, NULL }, (const real *)shard->targets + item, p.edge, 1);
+        p.room[0] = buffer;
+        p.next = k + BLOCK >= shard->stop
+                     ? p.row[0].z + call->grid->stride[CE_Z][call->grid->axes - 1] + shard->first * p.row[0].step
+                     : NULL;
+        softmax_parts(&p, &shard->pairs[i]);
+        if (p.t[0] >= k && p.t[0] < k + p.n)
+            *z_t = p.z_t[0];
+    }
+}
+
+/* Blocks of items. */
+static void merge_shards(const softmax_call *call, int64_t first, int64_t last)
+{
+    const ce_plan  *plan = call->plan;
+    const ce_grid  *grid = call->grid;
+    const ce_shard *shard = plan->job->shard;
+
+    for (int64_t b = first; b < last; b++) {
+        const int64_t from = b * grid->block, to = smaller(from + grid->block, grid->items);
+        double        sums[LANES] = { 0 };
+
+        for (int64_t i = from; i < to; i++) {
+            tile      x;
+            pair_list all;
+
+            open_rows(call, i, i + 1, 1, &x);
+            x.z_t[0] = x.all_live ? (double)((const real *)shard->z_t)[i] : 0;
+            shard->whole[i] = (ce_pair){ 0 };
+            all.n = 0;
+            for (int64_t k = 0; x.all_live && k < shard->parts; k++)
+                add_pair(&all, call->link->emits, shard->pairs[i * shard->parts + k]);
+            if (all.n > 0)
+                shard->whole[i] = merged_pairs(&all, call->link->emits);
+            set_sums(&x, 0, &shard->whole[i]);
+            answer_rows(call, &x);
+            if (plan->job->stats)
+                write_stats(call, &x, true);
+            write_losses(grid, x.loss, &x, 0);
+            add_losses(x.loss, 1, i - from, sums);
+        }
+        plan->blocks[b].loss = tree_sum(sums, LANES);
+    }
+}
+
+/* Blocks first to last of all items' shards. Exponentials are those of the undivided row, relative to the same maxima,
+ * where the blocks are. */
+static void emit_shards(const softmax_call *call, real *buffer, int64_t first, int64_t last)
+{
+    const ce_grid  *grid = call->grid;
+    const ce_shard *shard = call->plan->job->shard;
+    const int64_t   parts = blocks_of(shard);
+
+    for (int64_t i = first, n; i < last; i += n) {
+        const int64_t item = i / parts, from = shard->first + i % parts * BLOCK;
+        tile          x;
+
+        n = smaller(parts - i % parts, last - i);
+        const int64_t to = smaller(from + n * BLOCK, shard->stop);
+        open_rows(call, item, item + 1, 1, &x);
+        const bool       has_blocks = shard->whole_blocks && grid->classes <= KEPT;
+        const row_source source = { NULL, has_blocks ? shard->pairs + item * shard->parts : NULL, buffer + LINES, NULL,
+                                    NULL };
+        if (!x.all_live) {
+            write_zeros(grid, &x, 0, from, to);
+            continue;
+        }
+        x.z_t[0] = (double)((const real *)shard->z_t)[item];
+        set_sums(&x, 0, &shard->whole[item]);
+        answer_rows(call, &x);
+        emit_row(call, &x, 0, &source, from, to);
+    }
+}
+
+#endif
