@@ -48,7 +48,7 @@ cdef enum:
     WANTS_VALUE = 1
     WANTS_GRAD = 2
     WANTS_HESS = 4
-    WANTS_SUMS = 8       # of the losses, and what their mean divides by: alone
+    WANTS_SUMS = 8       # of the losses, and what their mean divides by: alone, or with a gradient
     WANTS_PRODUCT = 16   # of the Hessian and a vector: alone
     WANTS_STATS = 32     # of the items: alone, or with value and gradient
     WANTS_LOG_PROBS = 64  # of some classes of each item: alone
@@ -74,7 +74,7 @@ cdef enum:
 cdef str result_name = "the result"
 
 # What a call asks for: a sum of the first three, or one of the others; STATS also with the first
-# two, TERMS with the first alone or the first two.
+# two, TERMS with the first alone or the first two, SUMS with the second.
 VALUE, GRAD, HESS = WANTS_VALUE, WANTS_GRAD, WANTS_HESS
 SUMS, PRODUCT, STATS, LOG_PROBS = WANTS_SUMS, WANTS_PRODUCT, WANTS_STATS, WANTS_LOG_PROBS
 TERMS = WANTS_TERMS
@@ -820,8 +820,9 @@ cdef object answer(Call *c, int what, object z, object out, object target):
         grad = deliver(c, CE_GRAD, grad)
     if what == WANTS_GRAD or what == WANTS_PRODUCT:
         return grad
-    if what == WANTS_SUMS:
-        return float64(c.job.value), float64(c.job.z)
+    if what & WANTS_SUMS:
+        sums = float64(c.job.value), float64(c.job.z)
+        return sums if what == WANTS_SUMS else (sums, grad)
     value = scalar(c, c.job.value) if losses is None else losses
     if what & WANTS_TERMS:
         value = value, stats.z_losses if losses is not None else scalar(c, c.job.z_value)

@@ -86,7 +86,7 @@ cdef object rows_of_logits(Call *c, Prepared p, object x):
     return z
 
 
-def scan_shard(Prepared p, x, target, bounds, target_logit):
+def scan_shard(Prepared p, x, target, bounds, target_logit, bint tells):
     """The pairs of a shard's blocks; bounds: tells of how many classes it has, first and all."""
     cdef Call c
     cdef Shard s = Shard()
@@ -103,7 +103,7 @@ def scan_shard(Prepared p, x, target, bounds, target_logit):
         if target_logit is not None:
             edges = _check.of_items("target_logit", target_logit, items, real)
             s.shard.targets = s.memory(edges, items_of(&c), size_of_real(&c))
-        s.shard.phase, s.shard.parts = CE_SCAN, parts
+        s.shard.phase, s.shard.parts, s.shard.tells = CE_SCAN, parts, tells
         s.point(&c, first, first + n, classes)
         run_shard(&c, p, target)
         check_run(&c, classes)
@@ -114,7 +114,7 @@ def scan_shard(Prepared p, x, target, bounds, target_logit):
 
 def merge_shards(Prepared p, int what, target, items, Py_ssize_t classes, pairs, z_t,
                  sample_weight, normalizer):
-    """The pair of each item and its statistics, or the value (`what`: STATS or VALUE)."""
+    """The pair of each item and its statistics, or the value, or sums (STATS, VALUE, SUMS)."""
     cdef Call c
     cdef Shard s = Shard()
     cdef int i
@@ -147,6 +147,10 @@ def merge_shards(Prepared p, int what, target, items, Py_ssize_t classes, pairs,
             return whole, stats.fields()
         c.job.valued = True
         values = None
+        if what == WANTS_SUMS:
+            c.job.whole, c.job.reduction = True, max(c.job.reduction, CE_MEAN)
+            check_run(&c, classes)
+            return float64(c.job.value), float64(c.job.z)
         if c.job.reduction == CE_NONE and c.item_axes > 0:
             values = fresh(&c, CE_VALUE, None)
         check_run(&c, classes)

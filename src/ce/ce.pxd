@@ -46,7 +46,7 @@ cdef extern from "ce.h":
         int64_t first, stop
         ce_pair *pairs
         int64_t parts
-        int whole_blocks
+        int whole_blocks, tells
         ce_pair *whole
         void *z_t
         const void *targets

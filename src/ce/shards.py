@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from ce import _check, _core
-from ce._core import STATS, VALUE, Prepared
+from ce._core import STATS, SUMS, VALUE, Prepared
 from ce.language import TokenStats
 
 _BENDS = ("logit_scale", "softcap", "temperature")
@@ -33,6 +33,8 @@ class Partials:
         As it was given.
     counted : bool
         Whether `target_logit` was given, so that ranks are known.
+    stats : bool
+        As it was given.
     """
 
     first: int
@@ -40,6 +42,7 @@ class Partials:
     classes: int
     target: Any
     counted: bool
+    stats: bool
     _pairs: Any
     _target_logit: Any
     _options: dict[str, Any]
@@ -50,7 +53,8 @@ class MergedPartials(TokenStats):
     """The statistics of items whose classes were in shards, as `merge_partials` returns them.
 
     Those of `TokenStats`, and what `CrossEntropyLoss.shard_loss` and `shard_grad` need. `rank` and
-    `greedy` are None unless every shard was told `target_logit`.
+    `greedy` are None unless every shard was told `target_logit`; `entropy` and `argmax` are, too,
+    with ``stats=False``.
     """
 
     _partials: Any = None
@@ -83,6 +87,7 @@ def partials(
     first: int = 0,
     classes: int | None = None,
     target_logit: ArrayLike | None = None,
+    stats: bool = True,
     weight: ArrayLike | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
@@ -109,6 +114,8 @@ def partials(
     target_logit : array_like, shape of `target`, optional
         The logits of the targets, whichever shard they are in; the target's rank is told with them
         only.
+    stats : bool, optional
+        False, where the loss is all that is wanted, takes a seventh less time.
     weight, label_smoothing
         Those of the criterion, where it has a label smoothing; `weight` of all classes.
     ignore_index, logit_scale, softcap, temperature, axis
@@ -151,11 +158,12 @@ def partials(
     prepared = Prepared("cross_entropy", **given)
     indices = None if target is None else _indices(target)
     start, stop, count, pairs, target_logit_here = _core.scan_shard(
-        prepared, logits, indices, partial(_check.shard_bounds, first, classes), target_logit
-    )
-    counted = target_logit is not None
+        prepared, logits, indices, partial(_check.shard_bounds, first, classes), target_logit,
+        _check.flag("stats", stats),
+    )  # fmt: skip
+    counted = stats and target is not None and target_logit is not None
     return Partials(
-        start, stop, count, indices, counted, pairs, target_logit_here, prepared.options
+        start, stop, count, indices, counted, stats, pairs, target_logit_here, prepared.options
     )
 
 
@@ -215,7 +223,7 @@ def merge_partials(parts: Iterable[Partials]) -> MergedPartials:
     pairs = np.concatenate([part._pairs for part in listed], axis=-1)
     one = replace(
         listed[0], stop=at, counted=all(part.counted for part in listed), _pairs=pairs,
-        _target_logit=target_logit,
+        stats=all(part.stats for part in listed), _target_logit=target_logit,
     )  # fmt: skip
     length = _core.block_length(target_logit.dtype)
     prepared = Prepared("token_stats", **{name: one._options[name] for name in _OPTIONS})
@@ -224,7 +232,8 @@ def merge_partials(parts: Iterable[Partials]) -> MergedPartials:
     )
     log_prob, largest, log_sum, entropy, argmax, rank, *_ = fields
     return MergedPartials(
-        log_prob, largest, log_sum, entropy, argmax, rank if one.counted else None,
+        log_prob, largest, log_sum, entropy if one.stats else None,
+        argmax if one.stats else None, rank if one.counted else None,
         _partials=one, _whole=whole,
         _whole_blocks=all(part.first % length == 0 for part in listed),
     )  # fmt: skip
@@ -304,6 +313,17 @@ def shard_loss(
     return _core.merge_shards(
         criterion._prepared, VALUE, indices, one._target_logit.shape, one.classes, one._pairs,
         one._target_logit, sample_weight, normalizer,
+    )  # fmt: skip
+
+
+def shard_sums(
+    criterion: Any, target: ArrayLike, merged: MergedPartials, sample_weight: ArrayLike | None
+) -> Any:
+    """The sum of the losses in float64, and what their mean divides by."""
+    one, indices = _checked(criterion, target, merged)
+    return _core.merge_shards(
+        criterion._prepared, SUMS, indices, one._target_logit.shape, one.classes, one._pairs,
+        one._target_logit, sample_weight, None,
     )  # fmt: skip
 
 

@@ -92,6 +92,7 @@ typedef struct {
     ce_pair    *pairs;        /* of each item; CE_SCAN: out */
     int64_t     parts;        /* how many each item has */
     int         whole_blocks; /* CE_EMIT: they are those of the undivided row */
+    int         tells;        /* CE_SCAN: of statistics, too */
     ce_pair    *whole;        /* of each item one; CE_MERGE: out */
     void       *z_t; /* of each item, of the computing type: the target's logit; CE_SCAN: out, of those in the shard */
     const void *targets; /* CE_SCAN: these as they are, of all items, to count which classes come before; or NULL */

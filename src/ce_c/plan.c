@@ -115,7 +115,7 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->in_use = ce_options_in_use(job);
     plan->bends = (plan->in_use & CE_BENDS) != 0;
     plan->tells = (job->stats && job->stats->argmax) || (ce_loss_row(job->loss)->options & CE_HEATED) ||
-                  (job->shard && job->shard->phase == CE_SCAN);
+                  (job->shard && job->shard->tells);
     plan->outer = 1, plan->inner = 0;
     if (plan->bends) {
         plan->outer = (job->softcap > 0 ? job->softcap : job->logit_scale) / job->temperature;

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "README.md").exists())
 PAGES = {"boosting": ("xgboost", "lightgbm", "sklearn"), "scipy": ("scipy", "sklearn")}
-PAGES |= {"torch": ("torch",)}
+PAGES |= {"torch": ("torch",), "dask": ("dask", "distributed", "xarray")}
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

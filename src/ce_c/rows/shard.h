@@ -27,7 +27,7 @@ static void scan_shards(const softmax_call *call, real *buffer, int64_t first, i
         if (!x.all_live)
             continue;
         p.first = k, p.n = smaller(shard->stop - k, BLOCK), p.rows = 1;
-        p.keeps = false, p.gaps = sums_gaps(call), p.tells = true, p.top = NULL;
+        p.keeps = false, p.gaps = sums_gaps(call), p.tells = shard->tells, p.top = NULL;
         p.row[0] = row_at(call, &x, 0), p.t[0] = call->grid->data[CE_TARGET] ? x.t[0] : -1;
         p.edge[0] = INFINITY;
         if (shard->targets)
