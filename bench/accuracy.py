@@ -34,7 +34,7 @@ import mpmath
 import numpy as np
 
 import ce
-from bench import accuracy_report, kernels, rivals
+from bench import accuracy_language, accuracy_report, kernels, rivals
 from bench.truth import FUNCTIONS, LOSSES
 from bench.ulps import Errors, Exact, ulps
 
@@ -95,12 +95,13 @@ def of_function(function: Any, measured: Any) -> Subject:
 
 def subjects() -> list[Subject]:
     """Every loss of the oracle, and the functions along an axis, wherever they are measured."""
-    return [
+    found = [
         make(row, measured)
         for rows, make in ((LOSSES, of_loss), (FUNCTIONS, of_function))
         for row in rows
         for measured in row.measured
     ]
+    return found + accuracy_language.subjects(Subject)
 
 
 @dataclass

@@ -35,7 +35,8 @@ def about(isas: list[str]) -> str:
 
 
 def _label(row: Any) -> str:
-    return row.label.replace("-", ", ").replace("smoothing", "smoothing 0.1")
+    label = row.label.replace("-", ", ").replace("smoothing", "smoothing 0.1")
+    return label.replace("softcap", "softcap 30").replace("z_loss", "z-loss 0.001")
 
 
 def _line(cells: list[str]) -> str:

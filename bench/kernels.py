@@ -50,6 +50,7 @@ KERNELS = [
     Kernel("log1p", SUMS, "log1p", numpy="log1p"),
     Kernel("log1p_unit", {"f32": (0.0, 1.0)}, "log1p"),
     Kernel("pow", UNIT, "power", numpy="power"),
+    Kernel("tanh", {"f32": (-12, 12), "f64": (-24, 24)}, "tanh", numpy="tanh"),
 ]
 
 

@@ -51,6 +51,36 @@ def torch(label: str, *arrays: np.ndarray) -> dict[str, np.ndarray]:
         ),
     }
     tensors = [_tensor(array.copy()) for array in arrays]
+
+    def log_prob(z, t):
+        return functional.log_softmax(z, 1).gather(1, t[:, None])[:, 0]
+
+    def entropy(z, t=None):
+        return torch.distributions.Categorical(logits=z).entropy()
+
+    def kl(y, z, reverse=False):
+        logs = [functional.log_softmax(x, 1) for x in ((z, y) if reverse else (y, z))]
+        return functional.kl_div(*logs, log_target=True, reduction="none").sum(1)
+
+    def capped(z, t):
+        return functional.cross_entropy(30 * torch.tanh(z / 30), t, reduction="none")
+
+    def with_z_loss(z, t):
+        losses = functional.cross_entropy(z, t, reduction="none")
+        return losses + 1e-3 * torch.logsumexp(z, 1) ** 2
+
+    by_hand = {
+        "entropy_from_logits": entropy, "kl_div_with_logits": kl,
+        "kl_div_with_logits-reverse": lambda y, z: kl(y, z, True),
+        "cross_entropy-softcap": capped, "cross_entropy-z_loss": with_z_loss,
+    }  # fmt: skip
+    if label == "token_stats-log_prob":
+        return {"value": array(log_prob(*tensors))}
+    if label in by_hand:
+        x = tensors[0].requires_grad_()
+        losses = by_hand[label](x, *tensors[1:])
+        (grad,) = torch.autograd.grad(losses.sum(), x)
+        return {"loss": array(losses), "gradient": array(grad)}
     if label in values:
         return {"value": array(values[label](*tensors))}
     name, _, variant = label.partition("-")

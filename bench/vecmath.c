@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "real/pow.h"
+#include "real/tanh.h"
 
 typedef struct {
     double  error;
@@ -70,3 +71,5 @@ FUNCTION(log1p, f64, double, log1p_f64(x[i]), log1pl(x[i]))
 FUNCTION(log1p_unit, f32, float, log1p_unit_f32(x[i]), log1p(x[i]))
 FUNCTION(pow, f32, float, pow_f32(x[i], g[i]), pow(x[i], g[i]))
 FUNCTION(pow, f64, double, pow_f64(x[i], g[i]), powl(x[i], g[i]))
+FUNCTION(tanh, f32, float, tanh_both_f32(x[i]).tanh, tanh(x[i]))
+FUNCTION(tanh, f64, double, tanh_both_f64(x[i]).tanh, tanhl(x[i]))

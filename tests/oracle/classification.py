@@ -128,7 +128,7 @@ def finished(loss, grad, hess, facts, seen, factor, u) -> tuple[Exact, Exact, Ex
     if factor:
         loss = Exact(
             loss.value + factor * L**2,
-            loss.error + factor * (2 * abs(L) * L_off + 4 * u * L**2),
+            loss.error + factor * (2 * abs(L) * L_off + 6 * u * L**2),  # lse twice, three products
         )
         L, L_off = L[:, None], L_off[:, None]
         both = _variance(facts, 0, u)

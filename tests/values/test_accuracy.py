@@ -135,7 +135,8 @@ def test_functions_of_vecmath(tmp_path):
         for real in kernels.types(library, kernel):
             found = kernels.measure(library, kernel, real, 50021)
             assert 0 < found.mean < 1
-            assert found.largest < (20 if kernel.name == "pow" else 2), (kernel.name, real)
+            most = {"pow": 20, "tanh": 3}.get(kernel.name, 2)
+            assert found.largest < most, (kernel.name, real)
             assert found.count > 1000
     x, worst = np.zeros(5, np.float32), kernels.Worst()  # e^0 = 1, and one answer is off
     y = np.ones(5, np.float32)
