@@ -491,6 +491,19 @@ def no_sums() -> NoReturn:
     )
 
 
+def bends(scale: float, cap: float, temperature: float, single: bool) -> None:
+    """Can what logits are multiplied by be held, and what their slopes are?"""
+    inner, outer = (scale / cap, cap / temperature) if cap else (1.0, scale / temperature)
+    least, most = (1e-30, 1e30) if single else (1e-250, 1e250)
+    for factor in (inner, outer, inner * outer):
+        if not least <= abs(factor) <= most:
+            dtype = "float32" if single else "float64"
+            given = f"logit_scale {scale}, softcap {cap or None} and temperature {temperature}"
+            raise ValueError(
+                f"{given} multiply by {factor:g}; in {dtype} that must be in [{least}, {most}]"
+            )
+
+
 def mask(name: str, array: NDArray[Any], shape: Shape, axis: int) -> NDArray[Any]:
     """Booleans, one for each class or for each logit, as bytes of the shape of the logits."""
     if array.dtype != np.bool_:
@@ -529,28 +542,34 @@ def of_items(name: str, value: Any, items: Shape, dtype: Any) -> NDArray[Any]:
 def shard_bounds(first: Any, classes: Any, found: int) -> tuple[int, int]:
     """Of a shard of so many classes: the first of them, and how many there are in all."""
     first = index("first", first)
+    if not 0 <= first < 2**31:
+        raise ValueError(f"first is {shown(first)}; it must be in [0, 2147483647]")
     classes = first + found if classes is None else index("classes", classes)
-    if not 0 < classes < 2**31 and found:
-        raise ValueError(f"classes is {shown(classes)}; it must be in [1, 2147483647]")
-    if not 0 <= first <= classes - found:
+    if not found <= classes < 2**31:
         raise ValueError(
-            f"first is {shown(first)}; with the shard's {found} of {shown(classes)} classes it "
-            f"must be in [0, {shown(classes - found)}]"
+            f"classes is {shown(classes)}; it must be in [{found}, 2147483647], as the shard alone "
+            f"has {found}"
+        )
+    if first > classes - found:
+        raise ValueError(
+            f"first is {first}; with the shard's {found} of {classes} classes it must be in "
+            f"[0, {classes - found}]"
         )
     return first, classes
 
 
 def shard_of(
-    items: Shape, found: int, first: int, classes: int, merged: Shape, met: Any, expected: Any
-) -> None:
-    """Is this a shard of what was merged?"""
+    items: Shape, found: int, first: Any, classes: int, merged: Shape, met: Any, expected: Any
+) -> int:
+    """The first class of a shard of what was merged."""
     if items != merged:
         raise ValueError(f"logits have items of shape {items}; those that were merged {merged}")
-    shard_bounds(first, classes, found)
+    start, _ = shard_bounds(first, classes, found)
     if met != expected:
         raise TypeError(
             f"logits are computed with in {np.dtype(expected)}; what was merged in {met}"
         )
+    return start
 
 
 def no_classes(shape: Shape, items: Shape) -> None:

@@ -76,7 +76,7 @@ def emit_shard(
     p: Prepared,
     x: Any,
     target: Any,
-    first: int,
+    start: Any,
     classes: int,
     merged: Any,
     sample_weight: Any,

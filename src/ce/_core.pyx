@@ -539,6 +539,8 @@ cdef int set_options(Call *c, Prepared p) except -1:
             setter[place](c, place, <object>c.given[place])
     if c.given[VECTOR] != NULL and c.job.softcap > 0:
         _check.no_product()
+    if c.job.softcap != 0 or c.job.logit_scale != 1 or c.job.temperature != 1:
+        _check.bends(c.job.logit_scale, c.job.softcap, c.job.temperature, c.job.real == CE_FLOAT32)
     if c.job.normalizer > 0 and c.job.reduction < CE_MEAN:
         _check.bad_normalizer(c.job.normalizer, reductions[c.job.reduction])
     if row.has_classes and row.second != CE_CLASSES and c.job.ignore_index >= 0:
@@ -791,7 +793,8 @@ cdef object answer(Call *c, int what, object z, object out, object target):
     if what & WANTS_SUMS:
         c.job.whole = True
         c.job.reduction = max(c.job.reduction, CE_MEAN)
-    if what & WANTS_SUMS and c.job.w != NULL and c.job.z_loss != 0:
+    if what & WANTS_SUMS and c.job.w != NULL and c.job.z_loss != 0 and (
+            ce_loss_row(c.job.loss).mean == CE_BY_WEIGHT):
         _check.no_sums()
     if what & (WANTS_STATS | WANTS_LOG_PROBS | WANTS_TERMS):
         if ce_loss_row(c.job.loss).first != CE_LOGITS or (

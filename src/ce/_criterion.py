@@ -288,7 +288,7 @@ class Loss(Generic[B]):
             What the Hessian is multiplied by, in [1e-30, 1e30].
         hess_floor : float, optional
             No element of the Hessian is less, at least 0; but those of items that are ignored or
-            of weight 0, which are 0.
+            of weight 0, and of classes that cannot be, which are 0.
         out : pair of ndarrays, optional
             Receive gradient and Hessian: as in `value_and_grad`, apart from each other; either may
             be `input` itself.

@@ -63,6 +63,8 @@ cdef int size_of_real(const Call *c) noexcept:
 
 cdef int run_shard(Call *c, Prepared p, target) except -1:
     if target is not None:
+        if target.shape != items_shape(c):
+            _check.bad_shape("target", target.shape, items_shape(c))
         take_class_target(c, p, target)
     set_options(c, p)
     if c.given[GRAD_OUTPUT] != NULL:
@@ -159,7 +161,7 @@ def merge_shards(Prepared p, int what, target, items, Py_ssize_t classes, pairs,
         release(&c)
 
 
-def emit_shard(Prepared p, x, target, Py_ssize_t first, Py_ssize_t classes, merged, sample_weight,
+def emit_shard(Prepared p, x, target, object start, Py_ssize_t classes, merged, sample_weight,
                normalizer, grad_output, out):
     """The gradient of a shard; merged: pairs, are they whole blocks', those of items, z_t."""
     cdef Call c
@@ -169,7 +171,8 @@ def emit_shard(Prepared p, x, target, Py_ssize_t first, Py_ssize_t classes, merg
         z = rows_of_logits(&c, p, x)
         n = c.job.shape[c.job.class_axis]
         pairs, whole_blocks, whole, z_t = merged
-        _check.shard_of(items_shape(&c), n, first, classes, whole.shape, z_t.dtype, real_type(&c))
+        first = _check.shard_of(items_shape(&c), n, start, classes, whole.shape, z_t.dtype,
+                                real_type(&c))
         s.shard.parts = pairs.shape[c.item_axes]
         s.shard.pairs = <ce_pair *>s.memory(pairs, items_of(&c) * s.shard.parts, sizeof(ce_pair))
         s.shard.whole = <ce_pair *>s.memory(whole, items_of(&c), sizeof(ce_pair))

@@ -62,7 +62,7 @@ cdef extern from "ce.h":
         const ce_stats *stats
         const ce_shard *shard
         int64_t ignore_index
-        double grad_output, normalizer, logit_scale, softcap, z_loss
+        double grad_output, normalizer, logit_scale, softcap, temperature, z_loss
         int valued, fresh, whole
         int threads
         int (*stop)() noexcept nogil

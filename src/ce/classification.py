@@ -273,8 +273,9 @@ class CrossEntropyLoss(ItemLoss[R]):
         \frac{\partial^2 \ell}{\partial z_k^2} =
             \frac{\partial^2 \ell}{\partial u_k^2} u_k'^2 + \frac{\partial \ell}{\partial u_k} u_k'',
 
-    of which "gauss_newton" leaves out the last. With `softcap` or `z_loss` there is no "bound", and
-    with `softcap` no `hess_vec`. Derivatives are 0 for classes that cannot be.
+    of which "gauss_newton" leaves out the last. With `softcap` or `z_loss` there is no "bound",
+    with `softcap` no `hess_vec`, and with `z_loss` and `weight` of class indices no `sums`, which
+    has one divisor. Derivatives are 0 for classes that cannot be.
 
     Small gradients are exact: 1 - p_t comes from the sum of the other exponentials.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.base import tokenize
 from dask.delayed import delayed
 
 import ce
@@ -57,10 +58,16 @@ class _Arrays:
         return tuple(self.logits.chunks[i] for i in self.items)
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """What gradients come in."""
+        dtype = self.logits.dtype
+        native = dtype.newbyteorder("=") if dtype.byteorder in "<>" else dtype
+        return np.dtype(np.float64) if dtype.kind in "iub" else native
+
+    @property
     def real(self) -> np.dtype[Any]:
         """What losses come in."""
-        dtype = self.logits.dtype
-        return np.dtype(np.float64 if dtype == np.float64 or dtype.kind in "iub" else np.float32)
+        return np.dtype(np.float64 if self.dtype == np.float64 else np.float32)
 
     @property
     def in_shards(self) -> bool:
@@ -88,8 +95,16 @@ def _of_blocks(z: Any, t: Any, *more: Any, function: Any, **options: Any) -> Any
     return function(z, t, *more, **options)
 
 
+def _known(name: str, x: da.Array) -> None:
+    if any(np.isnan(n) for n in x.shape):
+        raise ValueError(
+            f"{name} has chunks of unknown size; {name}.compute_chunk_sizes() finds them"
+        )
+
+
 def _fitted(name: str, x: Any, shape: tuple[int, ...], chunks: Any) -> da.Array:
     array = da.asarray(x)
+    _known(name, array)
     try:
         return da.broadcast_to(array, shape).rechunk(chunks)
     except ValueError:
@@ -100,25 +115,58 @@ def _arrays(
     logits: Any, target: Any, weight: Any, axis: Any, classes: bool, indices: bool
 ) -> _Arrays:
     x = da.asarray(logits)
-    if any(np.isnan(n) for n in x.shape):
-        raise ValueError(
-            "logits have chunks of unknown size; logits.compute_chunk_sizes() finds them"
-        )
+    _known("logits", x)
+    _check.floats("logits", np.empty(0, x.dtype))
     at = None
     if classes:
         at = min(1, x.ndim - 1) if axis is None else _check.axis(axis, x.ndim)
         at += x.ndim if at < 0 else 0
         if not 0 <= at < x.ndim:
             _check.bad_axis("logits", axis, x.ndim)
+        if not isinstance(logits, da.Array):  # it is cut along the classes for no reason
+            x = x.rechunk({at: -1})
+    if any(0 in sizes and len(sizes) > 1 for sizes in x.chunks):
+        # dask broadcasts axes of length 1, though they have an empty chunk, too.
+        x = x.rechunk(tuple(tuple(n for n in sizes if n) or (0,) for sizes in x.chunks))
     one = _Arrays(x, None, None, at, False)
     y, full = target, False
     if target is not None:
         y = da.asarray(target)
         full = not indices or (y.dtype.kind not in "iub" and y.shape == x.shape)
+        if not full and y.dtype.kind not in "iub" and y.ndim == x.ndim and y.ndim > len(one.shape):
+            raise ValueError(
+                f"target has shape {y.shape}; class probabilities must have shape {x.shape}, class "
+                f"indices broadcast to {one.shape}"
+            )
         shape, chunks = (x.shape, x.chunks) if full else (one.shape, one.chunks)
         y = _fitted("target", y, shape, chunks)
     v = None if weight is None else _fitted("sample_weight", weight, one.shape, one.chunks)
     return replace(one, target=y, weight=v, full=full)
+
+
+def _has_two_means(criterion: Any) -> bool:
+    return getattr(criterion, "weight", None) is not None and getattr(criterion, "z_loss", 0) != 0
+
+
+def _rehearse(criterion: Any, of: _Arrays) -> None:
+    """What a call refuses by shapes, dtypes and options alone: one without items."""
+    if not of.items or _has_two_means(criterion):
+        return
+
+    def none(x: Any, full: bool) -> Any:
+        if x is None:
+            return None
+        sizes = [n if i == of.axis else 0 for i, n in enumerate(of.logits.shape)]
+        return np.empty(sizes if full else (0,) * len(of.items), x.dtype)
+
+    given = _given(none(of.logits, True), none(of.target, of.full))
+    criterion.sums(*given, sample_weight=none(of.weight, False))
+
+
+def _shared(criterion: Any) -> Any:
+    """One for all tasks, where it holds arrays."""
+    arrays = [x for x in vars(criterion).values() if isinstance(x, np.ndarray) and x.size > 100]
+    return delayed(criterion) if arrays else criterion
 
 
 def _of_criterion(criterion: Any, logits: Any, target: Any, sample_weight: Any) -> _Arrays:
@@ -137,8 +185,11 @@ def _of_criterion(criterion: Any, logits: Any, target: Any, sample_weight: Any) 
                     f"the criterion has an array of {name}, which no chunk knows its part of; "
                     "sample_weight= is in chunks, as the input is"
                 )
-    if getattr(criterion, "weight", None) is not None and getattr(criterion, "z_loss", 0) != 0:
-        raise ValueError("z_loss and weight together have two divisors, which no chunk knows")
+    if _has_two_means(criterion) and getattr(criterion, "reduction", "") == "mean":
+        raise ValueError(
+            "z_loss and weight together have two divisors, which no chunk knows; reduction 'sum' "
+            "has none"
+        )
     of = _arrays(
         logits, target, sample_weight, getattr(criterion, "axis", None), row["has_classes"],
         row["second"] == "classes",
@@ -148,6 +199,7 @@ def _of_criterion(criterion: Any, logits: Any, target: Any, sample_weight: Any) 
             f"logits are in chunks along the classes, axis {of.axis}, which only CrossEntropyLoss "
             f"of class indices takes; logits.rechunk({{{of.axis}: -1}}) joins them"
         )
+    _rehearse(criterion, of)
     return of
 
 
@@ -161,11 +213,11 @@ def _given(z: Any, t: Any) -> tuple[Any, ...]:
 
 def _read_block(path: str, block_info: Any = None) -> Any:
     location = block_info[None]["array-location"]
-    return np.load(path, mmap_mode="r")[tuple(slice(*bounds) for bounds in location)]
+    return np.array(np.load(path, mmap_mode="r")[tuple(slice(*bounds) for bounds in location)])
 
 
 def from_npy(path: str | os.PathLike[str], chunks: Any = "auto") -> da.Array:
-    """A .npy file as a dask array, of which each task maps its own chunk.
+    """A .npy file as a dask array, of which each task reads its own chunk.
 
     Unlike a memory map that is given to `dask.array.from_array`, nothing of the file travels to the
     processes of a cluster, which must be able to open `path`.
@@ -190,10 +242,11 @@ def from_npy(path: str | os.PathLike[str], chunks: Any = "auto") -> da.Array:
     66.0
     """
     path = os.path.abspath(os.fspath(path))
-    mapped = np.load(path, mmap_mode="r")
+    mapped, file = np.load(path, mmap_mode="r"), os.stat(path)
     sizes = da.core.normalize_chunks(chunks, mapped.shape, dtype=mapped.dtype)
+    name = "from-npy-" + tokenize(path, sizes, file.st_mtime_ns, file.st_size, file.st_ino)
     return da.map_blocks(
-        _read_block, path, chunks=sizes, dtype=mapped.dtype,
+        _read_block, path, chunks=sizes, dtype=mapped.dtype, name=name,
         meta=np.empty((0,) * mapped.ndim, mapped.dtype),
     )  # fmt: skip
 
@@ -244,7 +297,7 @@ def _divisor(criterion: Any, of: _Arrays, normalizer: Any) -> da.Array:
     divisors = da.blockwise(
         _divisor_block, items, _sizes(of.chunks), items, *target, *weight,
         dtype=np.float64, meta=np.empty((0,) * len(items)), adjust_chunks=dict.fromkeys(items, 1),
-        full=target[0] is None, criterion=criterion, by_weight=row["mean"] == "weight",
+        full=target[0] is None, criterion=_shared(criterion), by_weight=row["mean"] == "weight",
         rank=-1 if row["has_classes"] else len(items),
     )  # fmt: skip
     return divisors.sum()
@@ -258,15 +311,30 @@ def _losses_block(z: Any, t: Any, v: Any, *, criterion: Any) -> Any:
 
 
 def _sums_block(z: Any, t: Any, v: Any, *, criterion: Any, items: int) -> Any:
+    if _has_two_means(criterion):  # only a sum is asked for
+        total = float(criterion(*_given(z, t), sample_weight=v))
+        return np.reshape([total, 1.0], (1,) * items + (2,))
     return np.reshape(criterion.sums(*_given(z, t), sample_weight=v), (1,) * items + (2,))
+
+
+def _normalizer_of(divisor: Any, g: Any) -> tuple[float, float]:
+    """A divisor, and what gradients are times; that of a mean over nothing is 0."""
+    by, upstream = np.float64(divisor), np.float64(g)
+    if by > 0:
+        return float(by), float(upstream)
+    with np.errstate(all="ignore"):
+        return 1.0, float(upstream / by)
 
 
 def _both_block(z: Any, t: Any, v: Any, divisor: Any, g: Any, *, criterion: Any) -> Any:
     """Losses or their sum, and the gradient."""
     if criterion.reduction == "none":
         return criterion.value_and_grad(*_given(z, t), sample_weight=v, grad_output=g)
-    by, mean = float(divisor), replace(criterion, reduction="mean")
-    (total, _), grad = call(mean._prepared, SUMS | GRAD, z, t, v, by if by != 0 else 1.0, float(g))
+    if _has_two_means(criterion):
+        return criterion.value_and_grad(*_given(z, t), sample_weight=v, grad_output=g)
+    by, upstream = _normalizer_of(divisor, g)
+    mean = replace(criterion, reduction="mean")
+    (total, _), grad = call(mean._prepared, SUMS | GRAD, z, t, v, by, upstream)
     return total, grad
 
 
@@ -303,7 +371,7 @@ def value(
     logits : dask array in any chunks, or what `dask.array.asarray` takes
         Chunks along the class axis are taken by `CrossEntropyLoss` of class indices.
     target, sample_weight : dask or other arrays that broadcast to what the criterion takes
-        In any chunks.
+        In any chunks; but class probabilities have the shape of the logits.
     normalizer : float, optional
         As in the criterion's call.
 
@@ -317,8 +385,8 @@ def value(
     Raises
     ------
     TypeError, ValueError
-        As the criterion, where shapes and options tell; and for chunks that it cannot take. Wrong
-        indices are found by ``compute()``.
+        As the criterion, where shapes, dtypes and options tell; and for chunks that it cannot
+        take. Wrong indices are found by ``compute()``, at their places in a chunk.
 
     Examples
     --------
@@ -336,7 +404,9 @@ def value(
         if of.in_shards:
             return _Shards.for_loss(criterion, of).losses()
         meta = np.empty((0,) * len(of.items), of.real)
-        return of.by_block(_losses_block, of.items, criterion=criterion, dtype=of.real, meta=meta)
+        return of.by_block(
+            _losses_block, of.items, criterion=_shared(criterion), dtype=of.real, meta=meta
+        )
     _check_normalizer(criterion, normalizer)
     sums = _Shards.for_loss(criterion, of).sums() if of.in_shards else _sums_of_rows(criterion, of)
     if criterion.reduction == "sum":
@@ -348,6 +418,8 @@ def value(
 
 
 def _check_normalizer(criterion: Any, normalizer: Any) -> None:
+    if isinstance(normalizer, da.Array):
+        raise TypeError("normalizer is a dask array; it must be a number")
     if normalizer is not None:
         row = next(x for x in _core.options() if x["keyword"] == "normalizer")
         number = _check.number(
@@ -362,7 +434,7 @@ def _sums_of_rows(criterion: Any, of: _Arrays) -> da.Array:
     new = of.logits.ndim
     sums = of.by_block(
         _sums_block, (*of.items, new), new_axes={new: 2}, adjust_chunks=dict.fromkeys(of.items, 1),
-        criterion=criterion, items=len(of.items), dtype=np.float64,
+        criterion=_shared(criterion), items=len(of.items), dtype=np.float64,
         meta=np.empty((0,) * (len(of.items) + 1)),
     )  # fmt: skip
     return sums.sum(axis=tuple(range(len(of.items)))) if of.items else sums
@@ -392,7 +464,7 @@ def value_and_grad(
     Returns
     -------
     loss : dask array, as that of `value`
-    grad : dask array, shape, dtype and chunks of `logits`
+    grad : dask array, shape, dtype and chunks of `logits`, but for empty chunks
         With the bits of one call, where weights do not enter the mean's divisor; in chunks of
         classes where these begin at multiples of `ce.block_length`.
 
@@ -431,10 +503,10 @@ def value_and_grad(
         totals = split.sums()[0]
     else:
         both = of.by_block(
-            _both_block, of.all, (divisor, ()), g, criterion=criterion, dtype=object,
+            _both_block, of.all, (divisor, ()), g, criterion=_shared(criterion), dtype=object,
             meta=_objects(of.logits.ndim),
         )  # fmt: skip
-        dtype = of.logits.dtype if of.logits.dtype.kind not in "iub" else np.dtype(np.float64)
+        dtype = of.dtype
         grad = da.blockwise(
             operator.itemgetter(1), of.all, both, of.all, dtype=dtype,
             meta=np.empty((0,) * of.logits.ndim, dtype),
@@ -466,8 +538,10 @@ def _partials(z: Any, t: Any, target_logit: Any, options: Any, first: int, class
 
 def _target_logits(z: Any, t: Any, axis: int, first: int) -> Any:
     """Those of the targets that are in the shard; 0 for the others."""
+    with np.errstate(invalid="ignore"):
+        t = np.asarray(t).astype(np.int64)
     here = (t >= first) & (t < first + z.shape[axis])
-    places = np.where(here, t - first, 0).astype(np.int64)
+    places = np.where(here, t - first, 0)
     if z.shape[axis] == 0:
         return np.zeros(np.shape(t), np.float64)
     found = np.take_along_axis(z, np.expand_dims(places, axis), axis)
@@ -479,6 +553,8 @@ def _added(arrays: list[Any]) -> Any:
 
 
 def _shard_sums(criterion: Any, t: Any, merged: Any, v: Any) -> Any:
+    if _has_two_means(criterion):  # only a sum is asked for
+        return np.array([float(criterion.shard_loss(t, merged, sample_weight=v)), 1.0])
     return np.array(shards.shard_sums(criterion, t, merged, v))
 
 
@@ -490,12 +566,13 @@ def _shard_grad(criterion: Any, z: Any, t: Any, merged: Any, v: Any, first: int,
     divisor, g = by
     if criterion.reduction == "none":
         return criterion.shard_grad(z, t, merged, first=first, sample_weight=v, grad_output=g)
-    by = float(divisor)
+    by, upstream = _normalizer_of(divisor, g)
     whole = replace(criterion, reduction="mean")
+    if _has_two_means(criterion):
+        whole, by = criterion, None
     return whole.shard_grad(
-        z, t, merged, first=first, sample_weight=v, normalizer=by if by != 0 else 1.0,
-        grad_output=float(g),
-    )  # fmt: skip
+        z, t, merged, first=first, sample_weight=v, normalizer=by, grad_output=upstream
+    )
 
 
 def _field(stats: Any, *, field: str) -> Any:
@@ -515,16 +592,16 @@ class _Shards:
     They are tasks of their own: as parts of a block's task all of its shards would be read by one.
     """
 
-    def __init__(self, of: _Arrays, options: dict[str, Any], ranks: bool):
+    def __init__(self, of: _Arrays, options: Any, ranks: bool):
         assert of.axis is not None
         self.of, self.options, self.axis = of, options, of.axis
-        z = of.logits.to_delayed()
+        z = of.logits.to_delayed(optimize_graph=False)
         self.blocks = np.moveaxis(z, self.axis, -1)
         self.index = list(np.ndindex(self.blocks.shape[:-1]))
         self.firsts = [0, *np.cumsum(of.logits.chunks[self.axis])[:-1].tolist()]
         none = np.full(self.blocks.shape[:-1], None, object)
-        self.t = none if of.target is None else of.target.to_delayed()
-        self.v = none if of.weight is None else of.weight.to_delayed()
+        self.t = none if of.target is None else of.target.to_delayed(optimize_graph=False)
+        self.v = none if of.weight is None else of.weight.to_delayed(optimize_graph=False)
         self.merged = {i: self._merge(i, ranks) for i in self.index}
 
     @classmethod
@@ -532,8 +609,10 @@ class _Shards:
         options = {name: getattr(criterion, name) for name in (*_BENDS, "ignore_index")}
         if criterion.label_smoothing != 0:
             options |= {name: getattr(criterion, name) for name in ("label_smoothing", "weight")}
-        made = cls(of, options | {"axis": of.axis, "stats": False}, False)
-        made.criterion = criterion
+        options |= {"axis": of.axis, "stats": False}
+        large = options.get("weight") is not None
+        made = cls(of, delayed(options, traverse=False) if large else options, False)
+        made.criterion = _shared(criterion)
         return made
 
     criterion: Any = None
@@ -580,10 +659,9 @@ class _Shards:
         return da.stack(found).sum(axis=0) if found else da.zeros(2)
 
     def gradients(self, divisor: da.Array, g: tuple[Any, Any]) -> da.Array:
-        one, by = delayed(_shard_grad), divisor.to_delayed().item()
-        given = None if g[1] is None else g[0].to_delayed()
-        dtype = self.of.logits.dtype
-        dtype = dtype if dtype.kind not in "iub" else np.dtype(np.float64)
+        one, by = delayed(_shard_grad), divisor.to_delayed(optimize_graph=False).item()
+        given = None if g[1] is None else g[0].to_delayed(optimize_graph=False)
+        dtype = self.of.dtype
         found = np.empty(self.blocks.shape, object)
         for i in self.index:
             upstream = g[0] if given is None else given[i]

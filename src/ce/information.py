@@ -491,3 +491,13 @@ class EntropyFromLogitsLoss(Loss[R]):
         self, logits: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> Any:
         return call(self._prepared, SUMS, logits, None, sample_weight)
+
+    def grad_and_hess(  # type: ignore[override]
+        self, logits: ArrayLike, *args: Any, **options: Any
+    ) -> Any:
+        _check.no_hessian()
+
+    def hess_vec(  # type: ignore[override]
+        self, logits: ArrayLike, *args: Any, **options: Any
+    ) -> Any:
+        _check.no_hessian()

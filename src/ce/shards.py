@@ -169,7 +169,12 @@ def partials(
 
 def _indices(target: ArrayLike) -> Any:
     """The indices of a target, none of which can be changed any more."""
-    _, found = _check.class_indices("target", target)
+    array, found = _check.class_indices("target", target)
+    if array.dtype.kind == "f":
+        with np.errstate(all="ignore"):
+            wrong = ~np.isfinite(array) | (np.trunc(array) != array) | (abs(array) >= 2.0**63)
+        if wrong.any():
+            _check.bad_index(array, int(np.flatnonzero(wrong)[0]), 2**63)
     if found.dtype == np.uint64 and (found > np.uint64(2**63 - 1)).any():
         _check.bad_index(found, int(np.argmax(found > np.uint64(2**63 - 1))), 2**63)
     copy = np.array(found, np.int64, order="C")
@@ -231,6 +236,8 @@ def merge_partials(parts: Iterable[Partials]) -> MergedPartials:
         prepared, STATS, one.target, target_logit.shape, at, pairs, target_logit, None, None
     )
     log_prob, largest, log_sum, entropy, argmax, rank, *_ = fields
+    if not one.stats:  # then no NaN was looked for
+        largest = np.where(np.isnan(log_sum), log_sum, largest)[()]
     return MergedPartials(
         log_prob, largest, log_sum, entropy if one.stats else None,
         argmax if one.stats else None, rank if one.counted else None,
@@ -334,6 +341,6 @@ def shard_grad(
     one, indices = _checked(criterion, target, merged)
     parts = (one._pairs, merged._whole_blocks, merged._whole, one._target_logit)
     return _core.emit_shard(
-        criterion._prepared, logits, indices, _check.index("first", first), one.classes, parts,
+        criterion._prepared, logits, indices, first, one.classes, parts,
         *(call[name] for name in ("sample_weight", "normalizer", "grad_output", "out")),
     )  # fmt: skip

@@ -52,7 +52,7 @@ def test_cross_entropy(scheduler, chunks, reduction, options):
     chunked = da.from_array(LOGITS, chunks=chunks)
     call = {"sample_weight": TARGET % 5 != 1}
     both = ce.dask.value_and_grad(criterion, chunked, da.from_array(TARGET, chunks=6), **call)
-    assert both[1].chunks == chunked.chunks
+    assert both[1].chunks[0] == tuple(n for n in chunked.chunks[0] if n)
     assert both[1].dtype == np.float32
     got, got_grad = dask.compute(*both, scheduler=scheduler)
     alone = ce.dask.value(criterion, chunked, TARGET, **call).compute(scheduler=scheduler)
@@ -276,3 +276,133 @@ def test_import_ce_does_not_import_dask():
 
     program = "import sys, ce; sys.exit('dask' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_rows_that_are_left_after_a_filter(left):
+    """Chunks without rows, beside one of a single row, or beside none."""
+    z = rng.normal(size=(3, 6))
+    keep = da.from_array(np.arange(3) >= 3 - left, chunks=1)
+    weighted = ce.CrossEntropyLoss(weight=np.arange(1.0, 7))
+    for chunks in ((1, 6), (1, 4)):
+        some = da.from_array(z, chunks=chunks)[keep].compute_chunk_sizes()
+        t = np.arange(left)
+        for criterion in (ce.CrossEntropyLoss(), ce.CrossEntropyLoss(reduction="none"), weighted):
+            loss, grad = criterion.value_and_grad(z[3 - left :], t, sample_weight=t + 2.0)
+            lazy = ce.dask.value_and_grad(criterion, some, t, sample_weight=t + 2.0)
+            got = dask.compute(*lazy)
+            for x, y, announced in zip(got, (loss, grad), lazy, strict=True):
+                np.testing.assert_allclose(x, y, rtol=1e-13)
+                assert np.shape(x) == np.shape(y) == announced.shape
+        stats = ce.dask.token_stats(some, t)
+        wanted = ce.token_stats(z[3 - left :], t)
+        np.testing.assert_array_equal(stats.rank.compute(), wanted.rank)
+    y = da.from_array(z, chunks=(1, 4))[keep].compute_chunk_sizes()
+    got = ce.dask.value(ce.MSELoss(reduction="none"), y, 0.5)
+    np.testing.assert_allclose(got.compute(), (z[3 - left :] - 0.5) ** 2)
+
+
+def test_dtypes_that_are_announced():
+    z, t = rng.normal(size=(6, 600)), np.arange(6).astype(np.uint8)
+    for dtype in (">f8", ">f4", "f2", "i4", "?"):
+        x = (z > 0).astype(dtype) if dtype == "?" else z.astype(dtype)
+        for chunks in ((3, 300), (3, 600)):
+            chunked = da.from_array(x, chunks=chunks)
+            both = ce.dask.value_and_grad(ce.CrossEntropyLoss(reduction="none"), chunked, t)
+            stats = ce.dask.token_stats(chunked, t)
+            for lazy in (*both, stats.rank, stats.entropy, stats.log_prob):
+                assert lazy.compute().dtype == lazy.dtype
+            loss = ce.dask.value(ce.CrossEntropyLoss(), chunked, t).compute()
+            np.testing.assert_allclose(loss, ce.cross_entropy(x, t), rtol=1e-6)
+            assert loss.dtype == ce.cross_entropy(x, t).dtype
+
+
+def test_a_divisor_of_0():
+    """All weights are 0, but not the gradient: NaN, as of one call."""
+    criterion = ce.CrossEntropyLoss(weight=[0, 1, 1], label_smoothing=0.1)
+    z, t = np.zeros((4, 3)), np.zeros(4, int)
+    for chunks in ((2, 3), (2, 2)):
+        both = ce.dask.value_and_grad(criterion, da.from_array(z, chunks=chunks), t)
+        for got, wanted in zip(dask.compute(*both), criterion.value_and_grad(z, t), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_sums_with_a_z_loss_and_class_weights():
+    w, z, t = rng.random(6) + 0.5, rng.normal(size=(7, 6)), rng.integers(0, 6, 7)
+    for reduction in ("sum", "none"):
+        criterion = ce.CrossEntropyLoss(weight=w, z_loss=0.1, reduction=reduction)
+        loss, grad = criterion.value_and_grad(z, t)
+        for chunks in ((3, 6), (3, 4)):
+            chunked = da.from_array(z, chunks=chunks)
+            got = dask.compute(*ce.dask.value_and_grad(criterion, chunked, t))
+            np.testing.assert_allclose(got[0], loss, rtol=1e-14)
+            np.testing.assert_allclose(got[1], grad, rtol=1e-13, atol=1e-300)
+            np.testing.assert_allclose(ce.dask.value(criterion, chunked, t), loss, rtol=1e-14)
+
+
+def test_a_file_that_was_written_anew(tmp_path):
+    path = tmp_path / "z.npy"
+    np.save(path, np.zeros((4, 3)))
+    first = ce.dask.from_npy(path, chunks=(2, -1))
+    kept = first.persist(scheduler="synchronous")
+    np.save(tmp_path / "new.npy", np.ones((4, 3)))
+    (tmp_path / "new.npy").replace(path)
+    second = ce.dask.from_npy(path, chunks=(2, -1))
+    assert first.name != second.name
+    assert type(second.compute(scheduler="synchronous")) is np.ndarray
+    sums = dask.compute(kept.sum(), second.sum(), scheduler="synchronous")
+    assert sums == (0, 12)
+
+
+def test_sources_are_shared():
+    """What another part of the same computation reads is not read again."""
+    reads = []
+
+    def read(block_info=None):
+        location = block_info[None]["array-location"]
+        reads.append(location)
+        return np.zeros([high - low for low, high in location])
+
+    meta = np.empty((0, 0))
+    for classes in (32, 8):
+        chunks = ((4,) * 4, (classes,) * (32 // classes))
+        z = da.map_blocks(read, chunks=chunks, dtype=float, meta=meta)
+        reads.clear()
+        t = np.zeros(16, int)
+        dask.compute(
+            *[ce.dask.value(ce.CrossEntropyLoss(), z * by, t) for by in (0.5, 1.5)],
+            scheduler="synchronous",
+        )
+        assert len(reads) == z.npartitions
+
+
+def test_class_weights_travel_once():
+    """A task has the key of the criterion, not its arrays."""
+    w = np.ones(50_000)
+    z = da.zeros((16, 50_000), chunks=(2, 50_000))
+    loss = ce.dask.value(ce.CrossEntropyLoss(weight=w), z, np.zeros(16, int))
+    tasks = [len(pickle.dumps(task)) for task in dict(loss.__dask_graph__()).values()]
+    assert sum(size > 100_000 for size in tasks) <= 1
+
+
+def test_errors_that_come_at_once():
+    chunked = da.from_array(LOGITS[:, :600], chunks=(7, -1))
+    t, unknown = TARGET % 600, chunked[:, 0][chunked[:, 0] > 0]
+    for criterion, target, options, error, message in (
+        (ce.CrossEntropyLoss(weight=np.ones(5)), t, {}, ValueError, r"weight has shape \(5,\)"),
+        (ce.FocalLoss(alpha=np.ones(5)), t, {}, ValueError, r"alpha has shape \(5,\)"),
+        (ce.CrossEntropyLoss(), np.array(["a"] * 21), {}, TypeError, "target holds text"),
+        (ce.CrossEntropyLoss(), t, {"sample_weight": np.ones(21, complex)}, TypeError, "complex"),
+        (ce.CrossEntropyLoss(), np.zeros((21, 5)), {}, ValueError, "class probabilities must have"),
+        (ce.CrossEntropyLoss(), t, {"normalizer": da.ones(())}, TypeError, "dask array"),
+        (ce.CrossEntropyLoss(), unknown, {}, ValueError, "target has chunks of unknown"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=message):
+            ce.dask.value(criterion, chunked, target, **options)
+    with pytest.raises(TypeError, match="logits has dtype complex64"):
+        ce.dask.value(ce.CrossEntropyLoss(), chunked.astype(np.complex64), t)
+    with dask.config.set(
+        {"array.chunk-size": "1kiB"}
+    ):  # NumPy arrays are not cut along the classes
+        got = ce.dask.value(ce.FocalLoss(), LOGITS[:, :600], t).compute()
+    np.testing.assert_allclose(got, ce.focal_loss(LOGITS[:, :600], t), rtol=2e-7)

@@ -419,3 +419,113 @@ def test_edges_of_entropy():
         criterion.grad_and_hess(np.zeros((2, 3)), None)
     total, divisor = criterion.sums(np.zeros((2, 3)), sample_weight=[1, 3])
     np.testing.assert_allclose([total, divisor], [4 * np.log(3), 4])
+
+
+def test_invariants_of_entropy(isa):
+    rng = np.random.default_rng(7)
+    for K in (1, 2, 33, 300, 5000):
+        z = rng.normal(0, 3, (8, K)).astype(np.float32)
+        H = ce.entropy_from_logits(z, reduction="none")
+        assert (H >= 0).all()
+        assert (np.float32(np.log(K)) * (1 + 2e-7) >= H).all()
+        whole = np.round(z * 8).astype(np.float32) / 8  # to which a constant can be added exactly
+        assert_same_bits(
+            ce.entropy_from_logits(whole, reduction="none"),
+            ce.entropy_from_logits(whole + 512, reduction="none"),
+        )
+        for half in HALF:
+            narrow = z.astype(half)
+            assert_same_bits(
+                ce.entropy_from_logits(narrow, reduction="none"),
+                ce.entropy_from_logits(narrow.astype(np.float32), reduction="none"),
+                "half types are widened",
+            )
+        total, grad = ce.EntropyFromLogitsLoss(reduction="sum").value_and_grad(z.astype(float))
+        np.testing.assert_allclose(grad.sum(1), 0, atol=1e-14)  # no direction of all logits
+        np.testing.assert_allclose(total, H.sum(), rtol=1e-6)
+
+
+def test_other_ways_to_write_it():
+    """In float64: lse - sum p z, and - sum p log p, as trainers of policies have it."""
+    z = np.random.default_rng(3).normal(0, 3, (16, 1000))
+    lse = np.log(np.exp(z).sum(1))
+    p = np.exp(z - lse[:, None])
+    H = ce.entropy_from_logits(z, reduction="none")
+    np.testing.assert_allclose(H, lse - (p * z).sum(1), rtol=1e-12)
+    np.testing.assert_allclose(H, -(p * np.log(p)).sum(1), rtol=1e-12)
+    t = np.arange(16)
+    square = 1e-3 * lse**2  # as `lse_square_scale` has it
+    np.testing.assert_allclose(
+        ce.cross_entropy(z, t, z_loss=1e-3, reduction="none"),
+        lse - z[np.arange(16), t] + square, rtol=1e-13,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("K", [3, 200])
+def test_class_weights_of_0(K):
+    """All of an item's loss is times its weight: where that is 0 the item counts for nothing."""
+    z, w = np.zeros((2, K)), np.arange(K) > 0
+    z[1] = np.nan
+    for options, call in (
+        ({}, {"where": w}), ({"temperature": 2.0}, {}), ({"softcap": 3.0}, {"where": w}),
+    ):  # fmt: skip
+        criterion = ce.CrossEntropyLoss(weight=w, reduction="none", **options)
+        loss, grad = criterion.value_and_grad(z, [0, 0], **call)
+        assert (loss == 0).all()
+        assert (grad == 0).all()
+    smoothed = ce.CrossEntropyLoss(weight=w, label_smoothing=0.1, reduction="none")
+    assert np.isfinite(smoothed(z[:1], [0], where=w)).all()
+
+
+@pytest.mark.parametrize("K", [3, 200, 5000])
+@pytest.mark.parametrize("layout", ["rows", "fortran"])
+def test_products_do_not_read_what_is_hidden(K, layout):
+    z, x = np.zeros((3, K)), np.ones((3, K))
+    z[0, 1], z[1], x[:, 0] = np.nan, 0, np.nan
+    where = np.ones((3, K), bool)
+    where[:, 0], where[2] = False, False
+    t = np.full(3, 2)
+    criterion = ce.CrossEntropyLoss(reduction="sum", axis=-1)
+    z, x = laid_out(z, layout), laid_out(x, layout)
+    got = criterion.hess_vec(z, t, x, where=where)
+    assert (got[~where] == 0).all()
+    assert np.isnan(got[0, 1:]).all()
+    np.testing.assert_allclose(got[1], 0, atol=1e-16)
+
+
+def test_factors_that_a_dtype_cannot_hold():
+    z = np.array([[1.0, -np.inf]])
+    for options in (
+        {"logit_scale": 1e-46}, {"temperature": 1e46}, {"softcap": 1e39},
+        {"softcap": 1e-20, "logit_scale": 1e20},
+    ):  # fmt: skip
+        for dtype in (np.float32, np.float16):
+            with pytest.raises(ValueError, match=r"multiply by .* in float32 that must be in"):
+                ce.cross_entropy(z.astype(dtype), [0], **options)
+            with pytest.raises(ValueError, match="in float32"):
+                ce.token_stats(z.astype(dtype), [0], **options)
+        assert ce.cross_entropy(z, [0], **options) == 0
+    with pytest.raises(ValueError, match="in float64"):
+        ce.cross_entropy(z, [0], temperature=1e300)
+
+
+def test_slopes_vanish():
+    """Far out a softcap has none, whatever it is times."""
+    z = np.float32([[60, 0]])
+    criterion = ce.CrossEntropyLoss(softcap=1.0, reduction="sum")
+    grad, hess = criterion.grad_and_hess(z, [1], grad_output=1e30, hess_scale=1e8)
+    assert abs(grad[0, 0]) < 1e-20
+    assert abs(hess[0, 0]) < 1e-12
+    wide = criterion.grad(z.astype(float), [1], grad_output=1e30)
+    assert abs(grad[0, 0] - wide[0, 0]) < 1e-20
+
+
+def test_sums_with_class_probabilities():
+    criterion = ce.CrossEntropyLoss(weight=[1.0, 2, 3], z_loss=0.1, axis=-1)
+    z, q = np.ones((2, 3)), np.array([[0.2, 0.3, 0.5]] * 2)
+    total, divisor = criterion.sums(z, q)
+    np.testing.assert_allclose(total / divisor, criterion(z, q), rtol=1e-15)
+    with pytest.raises(NotImplementedError, match="no Hessian"):
+        ce.EntropyFromLogitsLoss().grad_and_hess(z)
+    with pytest.raises(NotImplementedError, match="no Hessian"):
+        ce.EntropyFromLogitsLoss().hess_vec(z, z)

@@ -197,7 +197,7 @@ def test_what_is_refused():
     with pytest.raises(TypeError, match="parts has a ndarray"):
         ce.merge_partials([z])
     for first, classes in ((4, 6), (-1, 6), (0, 2)):
-        with pytest.raises(ValueError, match="first is"):
+        with pytest.raises(ValueError, match=r"first is|classes is"):
             ce.partials(z[:, :3], t, first=first, classes=classes)
     with pytest.raises(IndexError, match=r"target\[1\] is 5, not in \[0, 5\)"):
         ce.partials(z[:, :3], t, classes=5)
@@ -222,3 +222,72 @@ def test_what_is_refused():
         assert (out == 7).all()
     with pytest.raises(TypeError, match="merged is a TokenStats"):
         criterion.shard_loss(t, ce.token_stats(z, t))
+
+
+@pytest.mark.parametrize("far", [60.0, np.inf])
+def test_gradients_of_other_shards_than_were_scanned(far):
+    """They may begin anywhere, also where the partials began at blocks."""
+    for V, cut in ((8192, 4000), (20000, 4097), (9000, 1)):
+        z = np.zeros((2, V), np.float32)
+        z[:, :4096] = -far
+        z[1, 5] = 1
+        t = np.array([4500, 5])
+        criterion = ce.CrossEntropyLoss(axis=-1)
+        merged = ce.merge_partials([ce.partials(z, t)])
+        got = np.concatenate(
+            [
+                criterion.shard_grad(z[:, :cut], t, merged),
+                criterion.shard_grad(z[:, cut:], t, merged, first=cut),
+            ],
+            axis=1,
+        )
+        np.testing.assert_allclose(got, criterion.grad(z, t), rtol=1e-5)
+
+
+def test_ranks_beside_short_shards():
+    """A shard shorter than a vector, before that of a target whose logit is -inf."""
+    for dtype, V in product(DTYPES, (200, 8210)):
+        z = np.zeros((3, V), dtype)
+        t = np.array([V - 1, V // 2, 0])
+        z[0, V - 1], z[1, V // 2], z[2, 0] = -np.inf, -np.inf, -np.inf
+        wanted = ce.token_stats(z, t).rank
+        for cut in (1, 2, 7, 15, 17, 4097 if V > 5000 else 33):
+            merged = ce.merge_partials(in_shards(z, t, [0, cut, V], target_logits(z, t)))
+            np.testing.assert_array_equal(merged.rank, wanted)
+
+
+def test_fractions_are_no_targets():
+    z = np.zeros((2, 10))
+    for wrong in ([1.5, 2.0], [np.nan, 2.0], [np.inf, 2.0]):
+        with pytest.raises(ValueError, match=rf"target\[0\] is {wrong[0]}, not a whole number"):
+            ce.partials(z, wrong)
+    assert ce.merge_partials([ce.partials(z, [1.0, 2.0])]).log_prob.shape == (2,)
+    with pytest.raises(ValueError, match=r"target has shape \(2, 10\)"):
+        ce.partials(z, z)
+
+
+def test_numbers_without_statistics():
+    z = np.array([[1, np.nan, 2], [0, np.inf, 0], [-np.inf] * 3, [1, 2, 3]])
+    wanted = ce.token_stats(z, [0, 0, 0, 0])
+    merged = ce.merge_partials([ce.partials(z, [0, 0, 0, 0], stats=False)])
+    for name in ("log_prob", "max", "log_sum"):
+        assert_same_bits(getattr(merged, name), getattr(wanted, name), name)
+    assert merged.entropy is None
+    assert merged.argmax is None
+
+
+def test_bounds_of_shards():
+    z = np.zeros((2, 10))
+    criterion, merged = ce.CrossEntropyLoss(), ce.merge_partials([ce.partials(z, [1, 2])])
+    for x, options, message in (
+        (z, {"first": -1}, "first is -1; it must be in"),
+        (z, {"first": 2**63}, "first is 9223372036854775808; it must be in"),
+        (z[:, :0], {"first": 2**62}, "first is"),
+        (z[:, :0], {"classes": 2**63}, "classes is"),
+        (z, {"classes": 9}, "classes is 9; it must be in .10, 2147483647., as the shard alone"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ce.partials(x, **options)
+    for first in (2**63, 2**62, -1):
+        with pytest.raises(ValueError, match="first is"):
+            criterion.shard_grad(z, [1, 2], merged, first=first)

@@ -76,10 +76,14 @@ static void multiply_whole(const softmax_call *call, panels *p, const tile *x)
 
     if (is_by_e(call->link->emits)) {
         load_panel(&in, p->staged, p->other, false);
+        if (call->plan->hides)
+            set_hidden(call, x, p->other, all, 0);
         for (int at = 0; at < x->width; at += LANES) multiply_panel(call, p, x, at);
     } else {
         memset(p->z, 0, (size_t)(x->width * all.n) * sizeof(real));
     }
+    if (call->plan->hides)
+        set_hidden(call, x, p->z, all, 0);
     store_panel(&out, p->staged, p->z);
 }
 

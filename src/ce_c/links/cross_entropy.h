@@ -54,11 +54,11 @@ INLINE void answer_cross_entropy(const ce_plan *plan, tile *x, int n)
 
     for (int l = 0; l < n; l++) {
         const double log_S = x->log_S[l], a = (1 - eps) * x->w_t[l];
-        x->loss[l] = x->v[l] * a * ((x->m[l] - x->z_t[l]) + log_S);
+        x->loss[l] = a == 0 ? 0 : x->v[l] * a * ((x->m[l] - x->z_t[l]) + log_S); /* of an infinite nll, too */
         A[l] = a;
-        if (eps != 0) { /* a = 0 takes nothing of an infinite nll */
+        if (eps != 0) {
             const double W = counts ? x->share_sum[l] : plan->w_sum, b = eps / (counts ? x->classes[l] : plan->classes);
-            x->loss[l] = (a == 0 ? 0 : x->loss[l]) + x->v[l] * b * (W * log_S + x->gap_sum[l]);
+            x->loss[l] += x->v[l] * b * (W * log_S + x->gap_sum[l]);
             A[l] = a + b * W;
         }
     }

@@ -16,11 +16,12 @@ typedef struct {
 
 INLINE tanh_pair_f32 tanh_both_f32(float x)
 {
-    const decay_pair_f32 decay = decay_f32(-2.0F * fabsf(x));
+    const float          y = -2.0F * fabsf(x);
+    const decay_pair_f32 decay = decay_f32(y);
     const float          t = -decay.less_1 / (2.0F + decay.less_1), one = 1.0F + t;
     const uint32_t       sign = bits_f32(x) & 0x80000000u;
 
-    return (tanh_pair_f32){ f32_bits(bits_f32(t) | sign), decay.e * one * one };
+    return (tanh_pair_f32){ f32_bits(bits_f32(t) | sign), y < EXP_LO_F32 ? 0.0F : decay.e * one * one };
 }
 
 typedef struct {
@@ -29,11 +30,12 @@ typedef struct {
 
 INLINE tanh_pair_f64 tanh_both_f64(double x)
 {
-    const decay_pair_f64 decay = decay_f64(-2.0 * fabs(x));
+    const double         y = -2.0 * fabs(x);
+    const decay_pair_f64 decay = decay_f64(y);
     const double         t = -decay.less_1 / (2.0 + decay.less_1), one = 1.0 + t;
     const uint64_t       sign = bits_f64(x) & 0x8000000000000000u;
 
-    return (tanh_pair_f64){ f64_bits(bits_f64(t) | sign), decay.e * one * one };
+    return (tanh_pair_f64){ f64_bits(bits_f64(t) | sign), y < EXP_LO_F64 ? 0.0 : decay.e * one * one };
 }
 
 #endif

@@ -24,7 +24,15 @@ typedef struct {
 
 static inline const real *x_from(const product_row *p, int64_t i, int64_t n)
 {
-    return view_numbers(p->x + i * size_of(p->type), p->type, n, p->work + CHUNK);
+    const real *const x = view_numbers(p->x + i * size_of(p->type), p->type, n, p->work + CHUNK);
+    real *const       copy = p->work + CHUNK;
+
+    if (!p->row.where)
+        return x;
+    if (x != copy)
+        memcpy(copy, x, (size_t)n * sizeof(real));
+    clear_hidden(p->row.where + i * p->row.where_step, p->row.where_step, copy, n);
+    return copy;
 }
 
 /* exp(z - m) times 2^64 of n classes from class i on. */
@@ -99,6 +107,8 @@ static void multiply_row(const softmax_call *call, const tile *x, int l, const r
         if (t >= i && t < i + n)
             out[t - i] =
                 normal((real)(F * x->e_t[l] * ((x_t - r) - mean) - g * (x->s[l] + (1 - x->e_t[l])) + x->e_t[l] * pull));
+        if (p.row.where)
+            clear_hidden(p.row.where + i * p.row.where_step, p.row.where_step, out, n);
         write_numbers(to + i * step, grid->type[CE_GRAD], step, out, n);
     }
 }

@@ -69,7 +69,7 @@ OUTLINE void tell_part(row_parts *p, int r, const exp_block *b, const real *top,
                   nan = p->keeps && b->kept == b->z ? place_of_nan(b->z, b->n) : -1;
     const real    edge = p->t[r] < 0 ? (real)INFINITY : t >= 0 && t < p->n ? b->z[t] : p->edge[r];
 
-    *rank = begin_count(b->z, b->n, edge, t);
+    *rank = begin_count(b->z, p->n, edge, t); /* of few numbers the block has been filled up */
     if (b->others && (b->at < rank->near ? b->m >= edge && edge > -INFINITY : b->m > edge))
         rank->count++;
     pair->at = b->at >= 0 ? b->at : place_of_maximum(top, b->z, b->n, (real)pair->m);

@@ -91,7 +91,7 @@ static void emit_shards(const softmax_call *call, real *buffer, int64_t first, i
         n = smaller(parts - i % parts, last - i);
         const int64_t to = smaller(from + n * BLOCK, shard->stop);
         open_rows(call, item, item + 1, 1, &x);
-        const bool       has_blocks = shard->whole_blocks && grid->classes <= KEPT;
+        const bool       has_blocks = shard->whole_blocks && shard->first % BLOCK == 0 && grid->classes <= KEPT;
         const row_source source = { NULL, has_blocks ? shard->pairs + item * shard->parts : NULL, buffer + LINES, NULL,
                                     NULL };
         if (!x.all_live) {

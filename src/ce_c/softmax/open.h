@@ -76,7 +76,7 @@ INLINE void open_targets(const ce_grid *grid, const ce_job *job, tile *x, int n)
 }
 
 /* While no other option is in use, all of an item's loss is times w_t, and an item of weight 0 counts for nothing. */
-enum { TIMES_W_T = CE_CLASS_WEIGHT | CE_CLASS_ALPHA | CE_PER_CALL | CE_IGNORE_INDEX | CE_GAMMA };
+enum { TIMES_W_T = CE_CLASS_WEIGHT | CE_CLASS_ALPHA | CE_PER_CALL | CE_IGNORE_INDEX | CE_GAMMA | CE_BENDS | CE_MASK };
 
 /* Targets and weights of the tile's first n items. Nothing of an ignored item's logits is used. */
 INLINE void open_items(const softmax_call *call, tile *x, int n)
