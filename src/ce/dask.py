@@ -86,13 +86,15 @@ class _Arrays:
         )  # fmt: skip
 
 
-def _of_blocks(z: Any, t: Any, *more: Any, function: Any, **options: Any) -> Any:
+def _one(block: Any) -> Any:
     """Where an axis is summed over, its one block comes in a list."""
-    while isinstance(z, list):
-        z = z[0]
-    while isinstance(t, list):
-        t = t[0]
-    return function(z, t, *more, **options)
+    while isinstance(block, list):
+        block = block[0]
+    return block
+
+
+def _of_blocks(z: Any, t: Any, *more: Any, function: Any, **options: Any) -> Any:
+    return function(_one(z), _one(t), *more, **options)
 
 
 def _known(name: str, x: da.Array) -> None:
@@ -339,7 +341,8 @@ def _both_block(z: Any, t: Any, v: Any, divisor: Any, g: Any, *, criterion: Any)
 
 
 def _first_of(both: Any, *, items: int, sums: bool) -> Any:
-    return np.reshape(both[0], (1,) * items) if sums else np.asarray(both[0])
+    first = _one(both)[0]
+    return np.reshape(first, (1,) * items) if sums else np.asarray(first)
 
 
 def _objects(ndim: int) -> Any:
@@ -513,20 +516,13 @@ def value_and_grad(
         )  # fmt: skip
         sums = {} if none else {"adjust_chunks": dict.fromkeys(of.items, 1)}
         totals = da.blockwise(
-            _first_of_list, of.items, both, of.all, items=len(of.items), sums=not none,
+            _first_of, of.items, both, of.all, items=len(of.items), sums=not none,
             dtype=of.real if none else np.float64, meta=np.empty((0,) * len(of.items)), **sums,
         )  # fmt: skip
         if none:
             return totals, grad
         totals = totals.sum()
     return _loss_of(totals, divisor, of.real), grad
-
-
-def _first_of_list(both: Any, *, items: int, sums: bool) -> Any:
-    """Of the one block along the class axis."""
-    while isinstance(both, list):
-        both = both[0]
-    return _first_of(both, items=items, sums=sums)
 
 
 # -- classes in shards ----------------------------------------------------------------------------
@@ -576,7 +572,7 @@ def _shard_grad(criterion: Any, z: Any, t: Any, merged: Any, v: Any, first: int,
 
 
 def _field(stats: Any, *, field: str) -> Any:
-    return np.asarray(getattr(stats, field))
+    return np.asarray(getattr(_one(stats), field))
 
 
 def _joined(blocks: Any, chunks: tuple[tuple[int, ...], ...]) -> da.Array:
@@ -685,12 +681,6 @@ def _stats_block(z: Any, t: Any, v: Any, *, options: Any) -> Any:
     return ce.token_stats(*_given(z, t), **options)
 
 
-def _field_of_list(stats: Any, *, field: str) -> Any:
-    while isinstance(stats, list):
-        stats = stats[0]
-    return _field(stats, field=field)
-
-
 def token_stats(
     logits: Any,
     target: Any = None,
@@ -769,14 +759,14 @@ def token_stats(
     for name in kept:
         dtype = dtypes.get(name, of.real)
         fields[name] = da.blockwise(
-            _field_of_list, of.items, stats, of.all, field=name, dtype=dtype,
+            _field, of.items, stats, of.all, field=name, dtype=dtype,
             meta=np.empty((0,) * len(of.items), dtype),
         )  # fmt: skip
     new = of.logits.ndim
     for name in ("top_index", "top_log_prob") if top_k else ():
         dtype = np.dtype(np.int64) if name == "top_index" else of.real
         fields[name] = da.blockwise(
-            _field_of_list, (*of.items, new), stats, of.all, new_axes={new: options["top_k"]},
+            _field, (*of.items, new), stats, of.all, new_axes={new: options["top_k"]},
             field=name, dtype=dtype, meta=np.empty((0,) * (len(of.items) + 1), dtype),
         )  # fmt: skip
     return ce.TokenStats(**fields)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from ce import _check, _core
+from ce._arrays import Bits
 from ce._core import STATS, SUMS, VALUE, Prepared
 from ce.language import TokenStats
 
@@ -170,9 +171,10 @@ def partials(
 def _indices(target: ArrayLike) -> Any:
     """The indices of a target, none of which can be changed any more."""
     array, found = _check.class_indices("target", target)
-    if array.dtype.kind == "f":
+    if array.dtype.kind not in "iu" or isinstance(array, Bits):
+        x = _check.widened(array)
         with np.errstate(all="ignore"):
-            wrong = ~np.isfinite(array) | (np.trunc(array) != array) | (abs(array) >= 2.0**63)
+            wrong = ~np.isfinite(x) | (np.trunc(x) != x) | (abs(x) >= 2.0**63)
         if wrong.any():
             _check.bad_index(array, int(np.flatnonzero(wrong)[0]), 2**63)
     if found.dtype == np.uint64 and (found > np.uint64(2**63 - 1)).any():

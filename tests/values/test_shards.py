@@ -258,9 +258,9 @@ def test_ranks_beside_short_shards():
 
 def test_fractions_are_no_targets():
     z = np.zeros((2, 10))
-    for wrong in ([1.5, 2.0], [np.nan, 2.0], [np.inf, 2.0]):
-        with pytest.raises(ValueError, match=rf"target\[0\] is {wrong[0]}, not a whole number"):
-            ce.partials(z, wrong)
+    for dtype, wrong in product(DTYPES, (1.5, np.nan, np.inf)):
+        with pytest.raises(ValueError, match=rf"target\[0\] is {wrong}, not a whole number"):
+            ce.partials(z, np.array([wrong, 2.0], dtype))
     assert ce.merge_partials([ce.partials(z, [1.0, 2.0])]).log_prob.shape == (2,)
     with pytest.raises(ValueError, match=r"target has shape \(2, 10\)"):
         ce.partials(z, z)
