@@ -666,6 +666,100 @@ static void try_twice(bytes *in, problem *p)
             check_same(p->blocks[a].answer, p->blocks[a].memory, p->blocks[a].bytes, job->array[a].type);
 }
 
+/* -- shards of classes -------------------------------------------------------------------------------------------- */
+
+enum { SHARDS = 2 };
+
+typedef struct {
+    ce_shard shard;
+    int64_t  classes, strides[2];
+    char    *logits, *grad;
+    ce_pair *pairs;
+    void    *z_t;
+} piece;
+
+/* A shard's logits as they were before the job ran, in memory of their size. */
+static void cut_out(const problem *p, int64_t first, int64_t stop, piece *x)
+{
+    const ce_array *z = &p->job.array[CE_Z];
+    const block    *b = &p->blocks[p->shares[CE_Z] >= 0 ? p->shares[CE_Z] : CE_Z];
+    const int64_t size = size_of(z->type), n = stop - first, items = p->shape[0], length = ce_block_length(p->job.real);
+
+    x->classes = n, x->strides[0] = n * size, x->strides[1] = size;
+    x->logits = malloc((size_t)(items * n * size)), x->grad = malloc((size_t)(items * n * size));
+    for (int64_t i = 0; i < items * n; i++)
+        memcpy(x->logits + i * size, b->before + (element(b, z->data, i / n * p->shape[1] + first + i % n) - b->memory),
+               (size_t)size);
+    x->shard = (ce_shard){ .first = first, .stop = stop, .parts = (n + length - 1) / length, .tells = 1 };
+    x->shard.pairs = x->pairs = calloc((size_t)(items * x->shard.parts), sizeof(ce_pair));
+    x->shard.z_t = x->z_t = calloc((size_t)items, (size_t)size_of(p->job.real));
+}
+
+static ce_job job_of_phase(const problem *p, piece *x, ce_phase phase)
+{
+    ce_job job = p->job;
+
+    x->shard.phase = phase;
+    job.shard = &x->shard, job.stats = NULL, job.hessian = CE_EXACT, job.whole = 0, job.valued = phase == CE_MERGE;
+    job.reduction = job.reduction > CE_MEAN ? CE_MEAN : job.reduction;
+    for (int a = 0; a < CE_ARRAYS; a++)
+        if (is_output(a) || a == CE_Z)
+            job.array[a].data = NULL;
+    if (phase != CE_MERGE)
+        job.array[CE_Z] = (ce_array){ x->logits - x->shard.first * x->strides[1], x->strides, job.array[CE_Z].type };
+    if (phase == CE_EMIT)
+        job.array[CE_GRAD] = (ce_array){ x->grad - x->shard.first * x->strides[1], x->strides, job.array[CE_Z].type };
+    return job;
+}
+
+/* The pairs of both, item after item. */
+static ce_pair *joined(const problem *p, const piece *x)
+{
+    const int64_t parts = x[0].shard.parts + x[1].shard.parts;
+    ce_pair      *all = calloc((size_t)(p->shape[0] * parts), sizeof(ce_pair)), *to = all;
+
+    for (int64_t i = 0; i < p->shape[0]; i++)
+        for (int s = 0; s < SHARDS; to += x[s++].shard.parts)
+            memcpy(to, x[s].pairs + i * x[s].shard.parts, (size_t)x[s].shard.parts * sizeof(ce_pair));
+    return all;
+}
+
+/* Cross-entropy of rows in two shards: no access beyond them. */
+static void try_shards(bytes *in, problem *p)
+{
+    const int64_t K = p->job.axes == 2 && p->job.class_axis == 1 ? p->shape[1] : 0,
+                  length = ce_block_length(p->job.real);
+    piece         x[SHARDS], whole = { 0 };
+    const int     isa = (int)(take(in) >> 4) % isa_count;
+
+    if (strcmp(ce_loss_row(p->job.loss)->name, "cross_entropy") != 0 || K < 2 || p->multiplies || p->job.bad >= 0 ||
+        p->job.array[CE_WHERE].data)
+        return;
+    const int64_t cut = 1 + (int64_t)(take_long(in) % (uint64_t)(K - 1));
+    void *const   edges = calloc((size_t)p->shape[0], (size_t)size_of(p->job.real));
+    cut_out(p, 0, cut, &x[0]), cut_out(p, cut, K, &x[1]);
+    for (int s = 0; s < SHARDS; s++) {
+        x[s].shard.targets = cut & 1 ? edges : NULL;
+        ce_job job = job_of_phase(p, &x[s], CE_SCAN);
+        run(&job, isa, 1 + s);
+    }
+    whole.shard = (ce_shard){ .stop = K, .pairs = joined(p, x), .parts = x[0].shard.parts + x[1].shard.parts };
+    whole.shard.whole = calloc((size_t)p->shape[0], sizeof(ce_pair)), whole.shard.z_t = x[0].z_t;
+    ce_job merge = job_of_phase(p, &whole, CE_MERGE);
+    run(&merge, isa, 1);
+    for (int s = 0; s < SHARDS; s++) {
+        const int64_t parts = x[s].shard.parts;
+        x[s].shard.pairs = whole.shard.pairs, x[s].shard.whole = whole.shard.whole,
+        x[s].shard.parts = whole.shard.parts;
+        x[s].shard.whole_blocks = cut % length == 0, x[s].shard.z_t = x[0].z_t;
+        ce_job job = job_of_phase(p, &x[s], CE_EMIT);
+        run(&job, isa, 1 + s);
+        x[s].shard.parts = parts;
+    }
+    for (int s = 0; s < SHARDS; s++) free(x[s].logits), free(x[s].grad), free(x[s].pairs), free(x[s].z_t);
+    free(whole.shard.pairs), free(whole.shard.whole), free(edges);
+}
+
 /* At the end of a replay with FUZZ_EVERY_LOSS set: does the corpus have a job of every loss? */
 static void expect_every_loss(void)
 {
@@ -700,6 +794,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         set_up();
     choose(&in, &p);
     try_twice(&in, &p);
+    try_shards(&in, &p);
     for (int a = 0; a < CE_ARRAYS; a++)
         if (p.job.array[a].data && p.shares[a] < 0)
             free(p.blocks[a].memory), free(p.blocks[a].before), free(p.blocks[a].answer);
