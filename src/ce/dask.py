@@ -256,11 +256,11 @@ def from_npy(path: str | os.PathLike[str], chunks: Any = "auto") -> da.Array:
 # -- what a mean divides by -----------------------------------------------------------------------
 
 
-def _divisor_of_block(
-    z_shape: Any, t: Any, v: Any, full: bool, criterion: Any, by_weight: bool, rank: int
+def _divisor_block(
+    sizes: Any, t: Any, v: Any, *, full: bool, criterion: Any, by_weight: bool, rank: int
 ) -> Any:
     """The items that count, or the sum of their weights: from what is no logit."""
-    counted = np.ones(z_shape) if v is None else np.asarray(v, np.float64)
+    counted = np.ones(np.shape(sizes)) if v is None else np.asarray(v, np.float64)
     weight = getattr(criterion, "weight", None)
     if t is not None and not full:
         live = t != criterion.ignore_index
@@ -278,10 +278,6 @@ def _sizes(chunks: tuple[tuple[int, ...], ...]) -> da.Array:
     """An array without memory, of which only the shape counts."""
     shape = tuple(sum(sizes) for sizes in chunks)
     return da.broadcast_to(da.zeros((), dtype=np.int8), shape, chunks=chunks)
-
-
-def _divisor_block(sizes: Any, t: Any, v: Any, **options: Any) -> Any:
-    return _divisor_of_block(np.shape(sizes), t, v, **options)
 
 
 def _divisor(criterion: Any, of: _Arrays, normalizer: Any) -> da.Array:
@@ -330,9 +326,7 @@ def _normalizer_of(divisor: Any, g: Any) -> tuple[float, float]:
 
 def _both_block(z: Any, t: Any, v: Any, divisor: Any, g: Any, *, criterion: Any) -> Any:
     """Losses or their sum, and the gradient."""
-    if criterion.reduction == "none":
-        return criterion.value_and_grad(*_given(z, t), sample_weight=v, grad_output=g)
-    if _has_two_means(criterion):
+    if criterion.reduction == "none" or _has_two_means(criterion):
         return criterion.value_and_grad(*_given(z, t), sample_weight=v, grad_output=g)
     by, upstream = _normalizer_of(divisor, g)
     mean = replace(criterion, reduction="mean")

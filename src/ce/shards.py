@@ -116,7 +116,7 @@ def partials(
         The logits of the targets, whichever shard they are in; the target's rank is told with them
         only.
     stats : bool, optional
-        False, where the loss is all that is wanted, takes a seventh less time.
+        False, where the loss is all that is wanted, leaves out what only the statistics need.
     weight, label_smoothing
         Those of the criterion, where it has a label smoothing; `weight` of all classes.
     ignore_index, logit_scale, softcap, temperature, axis

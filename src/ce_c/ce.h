@@ -82,9 +82,9 @@ typedef struct {
 
 /* Some of the classes of each item, in rows: a job of these in three parts, of which each may run elsewhere. The shape
  * has all classes; CE_Z and CE_GRAD are where class 0 would be. A block has as many classes as ce_block_length says.
- * CE_SCAN    makes the pairs of the shard's blocks, and reads the logits of targets that are in it
- * CE_MERGE   merges the pairs of all classes, in their order, to one for each item; value and statistics, without
- * logits CE_EMIT    writes the gradient of the shard */
+ * CE_SCAN    makes the pairs of the shard's blocks, and reads the logits of targets that are in it.
+ * CE_MERGE   merges the pairs of all classes, in their order, to one for each item, and writes value and statistics.
+ * CE_EMIT    writes the gradient of the shard. */
 typedef enum { CE_SCAN, CE_MERGE, CE_EMIT } ce_phase;
 typedef struct {
     ce_phase    phase;
