@@ -87,7 +87,8 @@ INLINE log_pair_f32 log_below_f32(float x, float u)
     const int      near = x >= -0x1.2bec34p-2F;
     const uint32_t k = (bits_f32(u) - 0x3f3504f3u + (128u << 23)) >> 23; /* less the bits of 1/sqrt 2 */
     const float    n = zero_if_f32(near, f32_bits(k | 0x4b000000u) - (0x1p23F + 128.0F));
-    const float    f = near ? x : f32_bits(bits_f32(u) - ((k - 128u) << 23)) - 1.0F;
+    const float    far = f32_bits(bits_f32(u) - ((k - 128u) << 23)) - 1.0F;
+    const float    f = zero_if_f32(near, far) + zero_if_f32(!near, x); /* a choice would be made of two logarithms */
     const float    a = f / (2.0F + f), z = a * a, half = 0.5F * f * f;
     const float    rest = half - a * FMA_F32(log_series_f32(z), z, half);
     const float    log = FMA_F32(n, 0x1.62e4p-1F, f - (rest - n * 0x1.7f7d1cp-20F));
@@ -104,7 +105,8 @@ INLINE log_pair_f64 log_below_f64(double x, double u)
     const int      near = x >= -0x1.2bec333018867p-2;
     const uint64_t k = (bits_f64(u) - 0x3fe6a09e667f3bcdu + ((uint64_t)1024 << 52)) >> 52; /* as above */
     const double   n = zero_if_f64(near, f64_bits(k | 0x4330000000000000u) - (0x1p52 + 1024.0));
-    const double   f = near ? x : f64_bits(bits_f64(u) - ((k - 1024u) << 52)) - 1.0;
+    const double   far = f64_bits(bits_f64(u) - ((k - 1024u) << 52)) - 1.0;
+    const double   f = zero_if_f64(near, far) + zero_if_f64(!near, x);
     const double   a = f / (2.0 + f), z = a * a, half = 0.5 * f * f;
     const double   rest = half - a * FMA_F64(log_series_f64(z), z, half);
     const double   log = FMA_F64(n, 0x1.62e42fefa38p-1, f - (rest - n * 0x1.ef35793c7673p-45));
