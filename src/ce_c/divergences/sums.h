@@ -111,10 +111,22 @@ typedef struct {
 OUTLINE void between_terms(const row_pair *pair, const pair_chunk *c, int64_t n, between_chunk *to)
 {
     const real beta = pair->beta, other = pair->other;
+    real       less_1[CHUNK], x[CHUNK], u[CHUNK], log[CHUNK], gap[CHUNK];
 
     SIMD
     for (int64_t k = 0; k < n; k++) {
-        const between_term t = between_of(c->p[k], c->q[k], c->d[k], beta, other);
+        const between_ratio r = ratio_of(c->d[k], beta, other);
+        less_1[k] = r.less_1, x[k] = r.x, u[k] = r.u;
+    }
+    SIMD
+    for (int64_t k = 0; k < n; k++) {
+        const log_pair l = LOG_BELOW(x[k], u[k]);
+        log[k] = l.log, gap[k] = l.gap;
+    }
+    SIMD
+    for (int64_t k = 0; k < n; k++) {
+        const between_ratio r = { less_1[k], x[k], u[k] };
+        const between_term  t = between_of(c->p[k], c->q[k], c->d[k], r, (log_pair){ log[k], gap[k] });
         to->of_p[k] = t.of_p;
         to->of_q[k] = t.of_q;
         to->log_q_m[k] = t.log_q_m;

@@ -35,17 +35,25 @@ typedef struct {
     real of_p, of_q, log_q_m, excess;
 } between_term;
 
-/* Of the two the larger, g, and the smaller, h = g e^-|d|, of weight b: m = g (1 + x), x = b (e^-|d| - 1), and
- * log m/h = log(1 + x) + |d|. */
-INLINE between_term between_of(real p, real q, real d, real beta, real other)
+/* Of the two the larger, g, and the smaller, h = g e^-|d|, of weight b: m = g u, u = 1 + x, x = b (e^-|d| - 1), and
+ * log m/h = log u + |d|. In three stages, as each of them is a long chain: this is the first, LOG_BELOW(x, u) next. */
+typedef struct {
+    real less_1, x, u; /* the first e^-|d| - 1 */
+} between_ratio;
+
+INLINE between_ratio ratio_of(real d, real beta, real other)
 {
-    const real       size = ABS(d), b = d > 0 ? beta : other, rest = d > 0 ? other : beta;
-    const real       g = d > 0 ? q : p, h = d > 0 ? p : q;
-    const decay_pair decay = DECAY(-size);
-    const real       x = b * decay.less_1, less = FMA(g, x, g) - h; /* m - h */
-    const log_pair   l = LOG_BELOW(x, FMA(b, decay.e, rest));
-    const real       s = l.log + size, near = h * (s * s * PHI_SERIES(s)), far = less - ZERO_IF(h == 0, h * s);
-    const real       of_g = g * l.gap, of_h = s <= 1 ? near : far, change = g * decay.less_1;
+    const real       b = d > 0 ? beta : other, rest = d > 0 ? other : beta;
+    const decay_pair decay = DECAY(-ABS(d));
+
+    return (between_ratio){ decay.less_1, b * decay.less_1, FMA(b, decay.e, rest) };
+}
+
+INLINE between_term between_of(real p, real q, real d, between_ratio r, log_pair l)
+{
+    const real g = d > 0 ? q : p, h = d > 0 ? p : q, less = FMA(g, r.x, g) - h; /* m - h */
+    const real s = l.log + ABS(d), near = h * (s * s * PHI_SERIES(s)), far = less - ZERO_IF(h == 0, h * s);
+    const real of_g = g * l.gap, of_h = s <= 1 ? near : far, change = g * r.less_1;
 
     return (between_term){ d > 0 ? of_h : of_g, d > 0 ? of_g : of_h, d > 0 ? -l.log : -s, d > 0 ? -change : change };
 }
