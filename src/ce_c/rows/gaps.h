@@ -22,19 +22,23 @@ typedef struct {
     int64_t        first;
 } long_row;
 
-static inline long_row row_at(const softmax_call *call, const tile *x, int l)
+/* Field by field: a structure that is copied right after it was put together keeps the processor waiting. */
+static inline void open_row(const softmax_call *call, const tile *x, int l, long_row *row)
 {
     const ce_grid *grid = call->grid;
     const ce_plan *plan = call->plan;
-    return (long_row){ .z = item_at(grid, x, CE_Z, l),
-                       .q = grid->data[CE_OTHER] ? item_at(grid, x, CE_OTHER, l) : NULL,
-                       .type = grid->type[CE_Z],
-                       .q_type = grid->type[CE_OTHER],
-                       .step = size_of(grid->type[CE_Z]),
-                       .plan = plan,
-                       .where = plan->hides ? item_at(grid, x, CE_WHERE, l) : NULL,
-                       .where_step = grid->class_stride[CE_WHERE],
-                       .classes = counts_classes(plan) ? x->classes[l] : plan->classes };
+
+    row->z = item_at(grid, x, CE_Z, l);
+    row->q = grid->data[CE_OTHER] ? item_at(grid, x, CE_OTHER, l) : NULL;
+    row->type = grid->type[CE_Z];
+    row->q_type = grid->type[CE_OTHER];
+    row->step = size_of(grid->type[CE_Z]);
+    row->plan = plan;
+    row->where = plan->hides ? item_at(grid, x, CE_WHERE, l) : NULL;
+    row->where_step = grid->class_stride[CE_WHERE];
+    row->classes = counts_classes(plan) ? x->classes[l] : plan->classes;
+    row->slopes = NULL;
+    row->first = 0;
 }
 
 /* n numbers of the first input from class i on, as they are; as the loss sees them; and n of the second. */

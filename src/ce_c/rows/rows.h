@@ -111,7 +111,7 @@ static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
             set_sums(x, l, &(ce_pair){ 0 });
             continue;
         }
-        p.row[p.rows] = row_at(call, x, l);
+        open_row(call, x, l, &p.row[p.rows]);
         p.row[p.rows].slopes = slopes_of(call, worker, l);
         p.t[p.rows] = call->grid->data[CE_TARGET] ? x->t[l] : -1;
         p.z_t[p.rows] = 0;

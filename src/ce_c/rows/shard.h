@@ -28,7 +28,8 @@ static void scan_shards(const softmax_call *call, real *buffer, int64_t first, i
             continue;
         p.first = k, p.n = smaller(shard->stop - k, BLOCK), p.rows = 1;
         p.keeps = false, p.gaps = sums_gaps(call), p.tells = shard->tells, p.top = NULL;
-        p.row[0] = row_at(call, &x, 0), p.t[0] = call->grid->data[CE_TARGET] ? x.t[0] : -1;
+        open_row(call, &x, 0, &p.row[0]);
+        p.t[0] = call->grid->data[CE_TARGET] ? x.t[0] : -1;
         p.edge[0] = INFINITY;
         if (shard->targets)
             view_logits(call->plan, (logit_view){ NULL, 0, NULL }, (const real *)shard->targets + item, p.edge, 1);

@@ -36,7 +36,8 @@ static void scan_parts(const softmax_call *call, real *buffer, int64_t first, in
         p.first = k, p.n = smaller(call->grid->classes - k, BLOCK), p.rows = 1;
         p.next = NULL, p.keeps = keeps, p.gaps = sums_gaps(call), p.tells = tells, p.top = NULL;
         p.edge[0] = (real)plan->blocks[item].loss;
-        p.row[0] = row_at(call, &x, 0), p.t[0] = aims ? x.t[0] : -1;
+        open_row(call, &x, 0, &p.row[0]);
+        p.t[0] = aims ? x.t[0] : -1;
         p.room[0] = keeps ? (real *)item_at(call->grid, &x, CE_GRAD, 0) + k : buffer;
         scan_parts_of_rows(call->link, &p, &plan->pairs[i + item]);
         if (p.t[0] >= k && p.t[0] < k + p.n)

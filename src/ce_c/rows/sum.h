@@ -27,7 +27,7 @@ typedef struct {
 } block_facts;
 
 /* The numbers behind the last whole step are added vector by vector to a, but for those of the last vector, a copy of
- * which is `last`, that were added before. A NaN that was met is the sum. */
+ * which is `last`, that were added before. */
 INLINE void end_of_block(const exp_block *b, const real *last, real *a, real *heat, real *met, exp_task task)
 {
     for (int64_t i = b->n / STEP * STEP; i < b->n; i += LANES) {
@@ -45,11 +45,20 @@ INLINE void end_of_block(const exp_block *b, const real *last, real *a, real *he
         if (task.keeps)
             LANE(l) b->kept[from + l] = e[l];
     }
-    LANE(l) a[l] = met[l] != met[l] ? met[l] : a[l];
 }
 
-/* Sums, by lanes, of exp(z - m) times 2^64 of all numbers but the maximum, by chunks in the computing type. */
-INLINE void sum_exps(const exp_block *b, double *to, block_facts *facts, exp_task task)
+/* From the four vectors of a step that follows the first, which may have gone on: what each lane adds up to. */
+INLINE void add_up(real *first, const packed *a)
+{
+    for (int j = 0; j < PARTS / 4; j++) {
+        const packed pair = PART(first + j * WIDTH) + a[j + PARTS / 4];
+        PART(first + j * WIDTH) = pair + (a[j + PARTS / 2] + a[j + PARTS * 3 / 4]);
+    }
+}
+
+/* Sums, by lanes, of exp(z - m) times 2^64 of all numbers but the maximum, by chunks in the computing type. A NaN that
+ * was met is the sum. */
+INLINE void sum_exps(const exp_block *b, double *sums, block_facts *facts, exp_task task)
 {
     const int64_t     n = b->n, whole = n / STEP * STEP, top = b->others ? b->at / STEP * STEP : -1;
     const real *const z = b->z;
@@ -57,17 +66,19 @@ INLINE void sum_exps(const exp_block *b, double *to, block_facts *facts, exp_tas
     const real        m = b->m;
     const uintptr_t   apart = b->ahead.apart;
     uintptr_t         next = b->ahead.next;
-    double            sums[LANES] = { 0 }, heats[LANES] = { 0 };
     real              last[LANES], met[LANES] = { 0 };
     /* From the step with the maximum to what takes its place: branches would be mispredicted. */
     const uintptr_t aside = top >= 0 ? (uintptr_t)b->others - (uintptr_t)(z + top) : 0;
 
     if (n % LANES)
         LANE(l) last[l] = z[n - LANES + l];
+    LANE(l) sums[l] = 0;
+    if (task.tells)
+        LANE(l) facts->heat[l] = 0;
     for (int64_t c = 0; c < n; c += CHUNK) {
         const int64_t end = smaller(c + CHUNK, whole);
         packed        a[PARTS] = { 0 }, h[PARTS] = { 0 };
-        real          some[STEP], heat[STEP] = { 0 };
+        real          some[LANES], heat[LANES] = { 0 };
 
         for (int64_t i = c; i < end; i += STEP, next += 4 * apart) {
             real              e[STEP], x[STEP];
@@ -82,35 +93,33 @@ INLINE void sum_exps(const exp_block *b, double *to, block_facts *facts, exp_tas
             if (task.keeps)
                 EACH_PART(j) PART(kept + i + j * WIDTH) = PART(e + j * WIDTH);
         }
-        EACH_PART(j) PART(some + j * WIDTH) = a[j];
-        if (task.tells)
-            EACH_PART(j) PART(heat + j * WIDTH) = h[j];
+        for (int j = 0; j < PARTS / 4; j++) PART(some + j * WIDTH) = a[j], PART(heat + j * WIDTH) = h[j];
         if (c + CHUNK >= n)
             end_of_block(b, last, some, heat, met, task);
-        LANE(l) sums[l] += sum_of_four(some + l);
+        add_up(some, a);
+        LANE(l) sums[l] += (double)some[l];
+        add_up(heat, h);
         if (task.tells)
-            LANE(l) heats[l] += sum_of_four(heat + l);
+            LANE(l) facts->heat[l] += (double)heat[l];
     }
+    LANE(l) sums[l] = met[l] != met[l] ? NAN : sums[l];
     if (n % STEP)
         fetch_four(next, apart);
     if (task.keeps && b->at >= 0)
         kept[b->at] = (real)0x1p64;
-    LANE(l) to[l] = sums[l];
-    if (task.tells)
-        LANE(l) facts->heat[l] = heats[l];
 }
 
 /* The same for each task. */
-static void sum_exps_of(const exp_block *b, double *to, block_facts *facts, exp_task task)
+static void sum_exps_of(const exp_block *b, double *sums, block_facts *facts, exp_task task)
 {
     if (task.tells && task.keeps)
-        sum_exps(b, to, facts, (exp_task){ true, true });
+        sum_exps(b, sums, facts, (exp_task){ true, true });
     else if (task.tells)
-        sum_exps(b, to, facts, (exp_task){ false, true });
+        sum_exps(b, sums, facts, (exp_task){ false, true });
     else if (task.keeps)
-        sum_exps(b, to, facts, (exp_task){ true, false });
+        sum_exps(b, sums, facts, (exp_task){ true, false });
     else
-        sum_exps(b, to, facts, (exp_task){ false, false });
+        sum_exps(b, sums, facts, (exp_task){ false, false });
 }
 
 #endif
