@@ -92,7 +92,7 @@ static void split_open(const ce_grid *grid, const ce_plan *plan, void *buffer, i
 static void split_scan(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)
 {
     const softmax_call call = call_of(grid, plan);
-    scan_parts(&call, buffer, first, last);
+    scan_split(&call, buffer, first, last);
 }
 
 static void split_merge(const ce_grid *grid, const ce_plan *plan, void *buffer, int64_t first, int64_t last)

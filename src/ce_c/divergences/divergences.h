@@ -38,31 +38,23 @@ typedef struct {
 static void scan_pairs(const softmax_call *call, pair_worker *w, const tile *x)
 {
     const int64_t K = call->grid->classes, room = K > BLOCK && w->keeps ? up_to_step(K) : smaller(up_to_step(K), BLOCK);
-    row_parts     p;
+    row_part      p[2];
 
-    p.first = p.rows = 0, p.next = NULL, p.keeps = w->keeps, p.gaps = p.tells = false, p.top = NULL;
-    w->count = w->lists[0].n = w->lists[1].n = 0;
+    w->count = 0;
     for (int l = 0; l < x->width; l++) {
         if (!x->live[l])
             continue;
+        for (int side = 0; side < 2; side++) {
+            p[side].row = row_in(call, x, side ? CE_Z : CE_OTHER, l);
+            p[side].room = w->buffer + (2 * w->count + side) * room;
+            p[side].next = NULL, p[side].keeps = w->keeps, p[side].gaps = p[side].tells = false, p[side].top = NULL;
+            p[side].t = -1;
+            p[side].pair = (ce_pair){ 0 }; /* of no classes */
+        }
+        scan_together(call->link, p, 2, K, w->lists);
+        for (int side = 0; side < 2; side++) w->pair[2 * w->count + side] = p[side].pair;
         w->at[w->count++] = l;
-        for (int side = 0; side < 2; side++, p.rows++) {
-            p.row[p.rows] = row_in(call, x, side ? CE_Z : CE_OTHER, l);
-            p.t[p.rows] = -1;
-            p.room[p.rows] = w->buffer + p.rows * room;
-            w->pair[p.rows] = (ce_pair){ 0 }; /* of no classes */
-        }
     }
-    for (; p.rows > 0 && p.first < K; p.first += BLOCK) {
-        p.n = smaller(K - p.first, BLOCK);
-        softmax_parts(&p, w->pair);
-        for (int side = 0; side < 2 && K > BLOCK; side++) {
-            add_pair(&w->lists[side], PROBABILITIES, w->pair[side]);
-            p.room[side] += w->keeps ? BLOCK : 0;
-        }
-    }
-    for (int side = 0; side < 2 && K > BLOCK && p.rows > 0; side++)
-        w->pair[side] = merged_pairs(&w->lists[side], PROBABILITIES);
 }
 
 /* The two rows of the tile's item that is number j of those that were scanned. */

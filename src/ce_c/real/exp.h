@@ -84,6 +84,14 @@ INLINE float exp_raised_f32(float q, float t, float x, float lo)
     return x < lo ? 0.0F : y;
 }
 
+/* The same, but 0 where x is 0, or more, too: of all but the maximum. As integers numbers below 0 rise while they fall,
+ * and lie below all others, so this takes one comparison. */
+INLINE float exp_others_f32(float q, float t, float x, float lo)
+{
+    const float y = f32_bits(bits_f32(q) + (bits_f32(t) << 23));
+    return zero_if_f32((int32_t)bits_f32(x) > (int32_t)bits_f32(lo), y);
+}
+
 INLINE float exp_f32(float x, float by, float lo)
 {
     const float t = EXP_WHOLE_F32(x, by), r = exp_rest_f32(x, t, by);
@@ -147,6 +155,12 @@ INLINE double exp_raised_f64(double q, double t, double x, double lo)
 {
     const double y = f64_bits(bits_f64(q) + (bits_f64(t) << 52));
     return x < lo ? 0.0 : y;
+}
+
+INLINE double exp_others_f64(double q, double t, double x, double lo)
+{
+    const double y = f64_bits(bits_f64(q) + (bits_f64(t) << 52));
+    return zero_if_f64((int64_t)bits_f64(x) > (int64_t)bits_f64(lo), y);
 }
 
 INLINE double exp_f64(double x, double by, double lo)

@@ -40,8 +40,9 @@ typedef struct {
 } ahead_of;
 
 /* REGISTER: the bytes of a vector register. MAX_32(a, b), MAX_64: of a register's numbers a those larger than b, else
- * b. EQUAL_32(z, x), EQUAL_64: a bit for each of the 64 bytes' numbers that equal x. ABOVE_32(z, x), ABOVE_64: that are
- * larger. LESS_PRODUCT_32(a, x, y), LESS_PRODUCT_64: a - x y, rounded once where there is fused multiply-add. */
+ * b. ABOVE_OR_32(x, y, a, b), ABOVE_OR_64: of a's those where x is larger than y, else b's. EQUAL_32(z, x), EQUAL_64: a
+ * bit for each of the 64 bytes' numbers that equal x. ABOVE_32(z, x), ABOVE_64: that are larger. LESS_PRODUCT_32(a, x,
+ * y), LESS_PRODUCT_64: a - x y, rounded once where there is fused multiply-add. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
 enum { REGISTER = 64 };
@@ -49,6 +50,8 @@ enum { REGISTER = 64 };
 #define LESS_PRODUCT_64(a, x, y) _mm512_fnmadd_pd(x, y, a)
 #define MAX_32(a, b)             _mm512_max_ps(a, b)
 #define MAX_64(a, b)             _mm512_max_pd(a, b)
+#define ABOVE_OR_32(x, y, a, b)  _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, y, _CMP_GT_OQ), a)
+#define ABOVE_OR_64(x, y, a, b)  _mm512_mask_mov_pd(b, _mm512_cmp_pd_mask(x, y, _CMP_GT_OQ), a)
 #define EQUAL_32(z, x)           ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_EQ_OQ))
 #define EQUAL_64(z, x)           ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_EQ_OQ))
 #define ABOVE_32(z, x)           ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_GT_OQ))
@@ -60,6 +63,8 @@ enum { REGISTER = 32 };
 #define LESS_PRODUCT_64(a, x, y) _mm256_fnmadd_pd(x, y, a)
 #define MAX_32(a, b)             _mm256_max_ps(a, b)
 #define MAX_64(a, b)             _mm256_max_pd(a, b)
+#define ABOVE_OR_32(x, y, a, b)  _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_GT_OQ))
+#define ABOVE_OR_64(x, y, a, b)  _mm256_blendv_pd(b, a, _mm256_cmp_pd(x, y, _CMP_GT_OQ))
 #define COMPARED_32(z, x, how) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(z), _mm256_set1_ps(x), how)))
 #define COMPARED_64(z, x, how) ((unsigned)_mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(z), _mm256_set1_pd(x), how)))
 #define EQUAL_32(z, x)         (COMPARED_32(z, x, _CMP_EQ_OQ) | COMPARED_32((z) + 8, x, _CMP_EQ_OQ) << 8)
@@ -68,9 +73,11 @@ enum { REGISTER = 32 };
 #define ABOVE_64(z, x)         (COMPARED_64(z, x, _CMP_GT_OQ) | COMPARED_64((z) + 4, x, _CMP_GT_OQ) << 4)
 #else
 enum { REGISTER = 16 };
-#define CHOSEN(is, a, b) ((is & (__typeof__(is))a) | (~is & (__typeof__(is))b))
-#define MAX_32(a, b)     ((__typeof__(b))CHOSEN((a > b), a, b))
-#define MAX_64           MAX_32
+#define CHOSEN(is, a, b)        (((is) & (__typeof__(is))(a)) | (~(is) & (__typeof__(is))(b)))
+#define MAX_32(a, b)            ((__typeof__(b))CHOSEN((a) > (b), a, b))
+#define MAX_64                  MAX_32
+#define ABOVE_OR_32(x, y, a, b) ((__typeof__(y))CHOSEN((x) > (y), a, b))
+#define ABOVE_OR_64             ABOVE_OR_32
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #define LESS_PRODUCT_32(a, x, y) ((__typeof__(a))vfmsq_f32((float32x4_t)(a), (float32x4_t)(x), (float32x4_t)(y)))

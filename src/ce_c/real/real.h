@@ -26,6 +26,7 @@ typedef uint32_t real_word;
 #define LESS_PRODUCT LESS_PRODUCT_32
 #define FROM_BITS    f32_bits
 #define MAX          MAX_32
+#define ABOVE_OR     ABOVE_OR_32
 #define FMA          FMA_F32
 #define ZERO_IF      zero_if_f32
 #define BY_SIGN      by_sign_f32
@@ -43,6 +44,7 @@ typedef uint32_t real_word;
 #define EXP_LOW      exp_low_f32
 #define EXP_SCALED   exp_scaled_f32
 #define EXP_RAISED   exp_raised_f32
+#define EXP_OTHERS   exp_others_f32
 #define BY_RAISED    BY_RAISED_F32
 #define LOG          log_f32
 #define LOG1P        log1p_f32
@@ -72,6 +74,7 @@ typedef uint64_t       real_word;
 #define LESS_PRODUCT LESS_PRODUCT_64
 #define FROM_BITS    f64_bits
 #define MAX          MAX_64
+#define ABOVE_OR     ABOVE_OR_64
 #define FMA          FMA_F64
 #define ZERO_IF      zero_if_f64
 #define BY_SIGN      by_sign_f64
@@ -89,6 +92,7 @@ typedef uint64_t       real_word;
 #define EXP_LOW      exp_low_f64
 #define EXP_SCALED   exp_scaled_f64
 #define EXP_RAISED   exp_raised_f64
+#define EXP_OTHERS   exp_others_f64
 #define BY_RAISED    BY_RAISED_F64
 #define LOG          log_f64
 #define LOG1P        log1p_f64

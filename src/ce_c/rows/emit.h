@@ -132,7 +132,7 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
 {
     const ce_grid *grid = call->grid;
     real *const    work = from->work;
-    long_row       row;
+    long_row       row = row_at(call, x, at);
     const int64_t  t = grid->data[CE_TARGET] ? x->t[at] : -1;
     const int64_t  step = grid->class_stride[CE_GRAD], hess_step = grid->class_stride[CE_HESS];
     const bool     wants_grad = grid->data[CE_GRAD], wants_hess = grid->data[CE_HESS];
@@ -141,7 +141,6 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
     const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real);
     const bool     is_capped = call->plan->inner != 0;
 
-    open_row(call, x, at, &row);
     for (int64_t i = first, n; i < last; i += n) {
         n = smaller(last - i, CHUNK);
         char *const        to_grad = wants_grad ? grad_row + i * step : NULL;

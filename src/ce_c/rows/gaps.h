@@ -22,23 +22,38 @@ typedef struct {
     int64_t        first;
 } long_row;
 
-/* Field by field: a structure that is copied right after it was put together keeps the processor waiting. */
-static inline void open_row(const softmax_call *call, const tile *x, int l, long_row *row)
+/* What is the same for all the rows of a call. */
+static inline long_row row_of(const softmax_call *call)
 {
     const ce_grid *grid = call->grid;
-    const ce_plan *plan = call->plan;
+    return (long_row){ .type = grid->type[CE_Z],
+                       .q_type = grid->type[CE_OTHER],
+                       .step = size_of(grid->type[CE_Z]),
+                       .plan = call->plan,
+                       .where_step = grid->class_stride[CE_WHERE],
+                       .classes = call->plan->classes };
+}
+
+/* Item l's own. */
+static inline void place_row(const softmax_call *call, const tile *x, int l, long_row *row)
+{
+    const ce_grid *grid = call->grid;
 
     row->z = item_at(grid, x, CE_Z, l);
-    row->q = grid->data[CE_OTHER] ? item_at(grid, x, CE_OTHER, l) : NULL;
-    row->type = grid->type[CE_Z];
-    row->q_type = grid->type[CE_OTHER];
-    row->step = size_of(grid->type[CE_Z]);
-    row->plan = plan;
-    row->where = plan->hides ? item_at(grid, x, CE_WHERE, l) : NULL;
-    row->where_step = grid->class_stride[CE_WHERE];
-    row->classes = counts_classes(plan) ? x->classes[l] : plan->classes;
-    row->slopes = NULL;
-    row->first = 0;
+    if (grid->data[CE_OTHER])
+        row->q = item_at(grid, x, CE_OTHER, l);
+    if (call->plan->hides)
+        row->where = item_at(grid, x, CE_WHERE, l);
+    if (counts_classes(call->plan))
+        row->classes = x->classes[l];
+}
+
+static inline long_row row_at(const softmax_call *call, const tile *x, int l)
+{
+    long_row row = row_of(call);
+
+    place_row(call, x, l, &row);
+    return row;
 }
 
 /* n numbers of the first input from class i on, as they are; as the loss sees them; and n of the second. */

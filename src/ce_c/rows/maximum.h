@@ -1,31 +1,49 @@
-/* maximum.h - the maximum of a block of a row, and where it stands. */
+/* maximum.h - the maximum of a block of a row, how often it is there, and where. */
 #ifndef CE_ROWS_MAXIMUM_H
 #define CE_ROWS_MAXIMUM_H
 
-#include "softmax/steps.h"
+#include "rows/block.h"
 
-/* The maxima of n numbers, at least LANES, by lanes: of each chunk, which follow each other in `top`, and of all. */
-static void find_maxima(real *top, real *all, const real *z, int64_t n)
+enum { AGAIN = 2 * BLOCK / STEP }; /* more than there are steps */
+
+/* The maxima of a block by lanes; the step in which each is met first, or more than AGAIN where it is met in another
+ * one, too; the maxima of each chunk. */
+typedef struct {
+    real all[LANES], step[LANES], chunks[BLOCK / CHUNK][LANES];
+} block_maxima;
+
+/* Goes on by a step's numbers, which is number `step`. */
+INLINE void take_step(const real *z, packed step, packed *all, packed *at, packed *here)
 {
-    LANE(l) all[l] = -INFINITY;
-    for (int64_t c = 0; c < n; c += CHUNK, top += LANES) {
-        const int64_t end = smaller(c + CHUNK, n);
-        packed        a[PARTS];
-        real          max[STEP];
-        int64_t       i = c;
-
-        STEPS(l) max[l] = -INFINITY;
-        EACH_PART(j) a[j] = PART(max + j * WIDTH);
-        for (; i + STEP <= end; i += STEP) EACH_PART(j) a[j] = MAX(PART(z + i + j * WIDTH), a[j]);
-        for (; i < end; i += LANES)
-            for (int j = 0; j < PARTS / 4; j++) a[j] = MAX(PART(z + vector_at(i, n) + j * WIDTH), a[j]);
-        for (int j = 0; j < PARTS / 4; j++) {
-            const packed one = MAX(a[j], a[j + PARTS / 4]), other = MAX(a[j + PARTS / 2], a[j + PARTS * 3 / 4]);
-            const packed two = MAX(one, other);
-            PART(top + j * WIDTH) = two;
-            PART(all + j * WIDTH) = MAX(two, PART(all + j * WIDTH));
-        }
+    for (int j = 0; j < PARTS / 4; j++) {
+        const real *const from = z + j * WIDTH;
+        const packed      one = MAX(PART(from), PART(from + LANES));
+        const packed      two = MAX(one, MAX(PART(from + 2 * LANES), PART(from + 3 * LANES)));
+        const packed      old = ABOVE_OR(all[j], two, at[j], at[j] + (real)AGAIN);
+        at[j] = ABOVE_OR(two, all[j], step, old);
+        all[j] = MAX(two, all[j]);
+        here[j] = MAX(two, here[j]);
     }
+}
+
+static void find_maxima(const exp_block *b, block_maxima *to)
+{
+    packed  least, all[PARTS / 4], at[PARTS / 4], step = { 0 };
+    int64_t i = 0;
+
+    LANE(l) to->all[l] = -INFINITY;
+    least = PART(to->all);
+    for (int j = 0; j < PARTS / 4; j++) all[j] = least, at[j] = (packed){ 0 };
+    for (int64_t c = 0; c < b->n; c += CHUNK) {
+        packed here[PARTS / 4];
+        for (int j = 0; j < PARTS / 4; j++) here[j] = least;
+        for (const int64_t end = smaller(c + CHUNK, b->whole); i < end; i += STEP, step += (real)1)
+            take_step(b->z + i, step, all, at, here);
+        if (c + CHUNK >= b->n && b->whole < b->n)
+            take_step(b->end, step, all, at, here);
+        for (int j = 0; j < PARTS / 4; j++) PART(to->chunks[c / CHUNK] + j * WIDTH) = here[j];
+    }
+    for (int j = 0; j < PARTS / 4; j++) PART(to->all + j * WIDTH) = all[j], PART(to->step + j * WIDTH) = at[j];
 }
 
 /* The largest of LANES numbers. */
@@ -43,18 +61,42 @@ static inline real largest(const real *x)
     return even > odd ? even : odd;
 }
 
-/* Where the maximum m stands first. It may have gone meanwhile, if another thread writes: then any place will do. */
-static int64_t place_of_maximum(const real *top, const real *z, int64_t n, real m)
-{
-    uint64_t here = 0;
-    int64_t  i = 0;
+/* How often the maximum of a block is there, and where it is first. */
+typedef struct {
+    int64_t count, first;
+} maximum_places;
 
-    for (; i + CHUNK < n && !EQUAL(top, m); i += CHUNK) top += LANES;
-    for (; i + STEP <= n && !here; i += STEP) here = places_in_step(z + i, m);
-    if (here)
-        return i - STEP + __builtin_ctzll(here);
-    for (; i < n && !here; i += LANES) here = EQUAL(z + vector_at(i, n), m);
-    return vector_at(i - LANES, n) + (here ? __builtin_ctzll(here) : 0);
+OUTLINE void count_places(const exp_block *b, real m, maximum_places *to)
+{
+    packed_bits counts[PARTS] = { 0 };
+    uint64_t    here = 0;
+    int64_t     at = 0;
+
+    for (int64_t i = 0; i < steps_of(b); i++) {
+        const real *const z = step_at(b, i);
+        EACH_PART(j) counts[j] -= PART(z + j * WIDTH) == m;
+    }
+    to->count = 0;
+    EACH_PART(j) for (int l = 0; l < WIDTH; l++) to->count += counts[j][l];
+    for (int64_t i = 0; i < steps_of(b) && !here; i++)
+        here = places_in_step(step_at(b, i), m), at = place_of_step(b, i);
+    to->first = here ? at + __builtin_ctzll(here) : 0;
+}
+
+/* As a rule it is there once. No branch hangs on where, which could not be foreseen. It may have gone meanwhile, if
+ * another thread writes: then any place will do. */
+static void find_places(const exp_block *b, const block_maxima *maxima, real m, maximum_places *to)
+{
+    const unsigned lanes = EQUAL(maxima->all, m);
+    const int64_t  step = lanes ? (int64_t)maxima->step[__builtin_ctz(lanes)] : AGAIN;
+    const uint64_t here = step < AGAIN ? places_in_step(step_at(b, step), m) : 0;
+
+    if ((lanes & (lanes - 1)) || !here || (here & (here - 1))) {
+        count_places(b, m, to);
+        return;
+    }
+    to->count = 1;
+    to->first = place_of_step(b, step) + __builtin_ctzll(here);
 }
 
 #endif

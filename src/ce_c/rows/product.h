@@ -83,14 +83,14 @@ static void multiply_row(const softmax_call *call, const tile *x, int l, const r
     const ce_grid    *grid = call->grid;
     const int64_t     K = grid->classes, t = grid->data[CE_TARGET] ? x->t[l] : -1, step = grid->class_stride[CE_GRAD];
     const double      m = x->m[l], S = x->s[l] + 1;
+    const product_row p = { row_at(call, x, l),
+                            item_at(grid, x, CE_VECTOR, l),
+                            grid->type[CE_VECTOR],
+                            kept,
+                            K,
+                            m > -INFINITY ? (real)m : 0,
+                            work };
     char *const       to = item_at(grid, x, CE_GRAD, l);
-    product_row       p = { .x = item_at(grid, x, CE_VECTOR, l),
-                            .type = grid->type[CE_VECTOR],
-                            .kept = kept,
-                            .K = K,
-                            .m = m > -INFINITY ? (real)m : 0,
-                            .work = work };
-    open_row(call, x, l, &p.row);
     const double      x_a = (double)*x_from(&p, class_of_maximum(&p), 1), x_t = t < 0 ? x_a : (double)*x_from(&p, t, 1);
     const double      r = S <= 2 ? x_a : x_a + sum_of_products(&p, x_a) / S;
     const double      sum = sum_of_products(&p, r), mean = sum / S;

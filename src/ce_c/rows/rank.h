@@ -16,7 +16,7 @@ static inline real below(real x)
 typedef struct {
     real    low, edge;
     int64_t near;
-    int64_t count; /* how many numbers are larger, the maximum itself left out of those steps */
+    int64_t count; /* how many numbers are larger */
 } rank_count;
 
 /* A step's numbers. */
@@ -26,16 +26,14 @@ INLINE void count_step(rank_count *count, const real *z, int64_t i)
 }
 
 /* Counted are numbers that are larger than the edge, or as large and before number t of the block (which may lie
- * outside of it): here those behind the last whole step, and those that `low` does not tell. */
+ * outside of it): here those that `low` does not tell. */
 static rank_count begin_count(const real *z, int64_t n, real edge, int64_t t)
 {
-    const int64_t inside = t < 0 ? 0 : smaller(t, n), near = inside / STEP * STEP, whole = n / STEP * STEP;
+    const int64_t inside = t < 0 ? 0 : smaller(t, n), near = inside / STEP * STEP;
     const bool    lowest = edge == -INFINITY;
     rank_count    count = { lowest ? (real)INFINITY : below(edge), edge, near, lowest ? near : 0 };
     real          copy[STEP];
 
-    if (whole < n)
-        count_step(&count, step_filled(copy, z + whole, n - whole), whole);
     if (near < inside) {
         const real    *some = near + STEP <= n ? z + near : step_filled(copy, z + near, n - near);
         const uint64_t before = ((uint64_t)1 << (inside - near)) - 1;
@@ -44,19 +42,18 @@ static rank_count begin_count(const real *z, int64_t n, real edge, int64_t t)
     return count;
 }
 
-/* Where the first NaN of n numbers stands, at least LANES; -1 for nowhere. */
+/* Where the first NaN of n numbers stands; -1 for nowhere. */
 static int64_t place_of_nan(const real *z, int64_t n)
 {
-    real sums[LANES] = { 0 };
-    bool found = false;
+    real    sums[LANES] = { 0 }, rest = 0;
+    int64_t i = 0, k = 0;
 
-    for (int64_t i = 0; i < n; i += LANES)
-        LANE(l) sums[l] += z[vector_at(i, n) + l]; /* infinities of both signs may look like one */
-    for (int l = 0; l < LANES; l++) found |= sums[l] != sums[l];
-    for (int64_t i = 0; found && i < n; i++)
-        if (z[i] != z[i])
-            return i;
-    return -1;
+    for (; i + LANES <= n; i += LANES)
+        LANE(l) sums[l] += z[i + l]; /* infinities of both signs may look like one */
+    for (; i < n; i++) rest += z[i];
+    for (int l = 0; l < LANES; l++) rest += sums[l];
+    while (rest != rest && k < n && z[k] == z[k]) k++;
+    return rest != rest && k < n ? k : -1;
 }
 
 #endif

@@ -16,15 +16,14 @@ static void open_rows(const softmax_call *call, int64_t item, int64_t last, int6
     open_tile(call, x);
 }
 
-static inline void set_sums(tile *x, int l, const ce_pair *all)
+static inline void set_sums(const softmax_call *call, tile *x, int l, const ce_pair *all)
 {
     x->m[l] = all->m;
     x->s[l] = x->class_sum[l] = all->s;
-    x->gap_sum[l] = all->gap_sum;
-    x->share_sum[l] = all->share_sum;
-    x->heat[l] = all->heat;
-    x->above[l] = all->above;
-    x->argmax[l] = all->at;
+    if (sums_gaps(call))
+        x->gap_sum[l] = all->gap_sum, x->share_sum[l] = all->share_sum;
+    if (call->plan->tells)
+        x->heat[l] = all->heat, x->above[l] = all->above, x->argmax[l] = all->at;
 }
 
 static void answer_rows(const softmax_call *call, tile *x)
@@ -69,6 +68,7 @@ typedef struct {
     bool      keeps, direct, streams; /* the exponentials; where the gradient goes; of nothing else, past the caches */
     pair_list all;
     line_writer lines;
+    row_part    parts[TOGETHER];
 } row_worker;
 
 /* Where the exponentials of row l of the tile are kept, or one block is converted. */
@@ -85,59 +85,78 @@ static inline real *slopes_of(const softmax_call *call, const row_worker *worker
     return worker->slopes ? worker->slopes + l * up_to_step(call->grid->classes) : NULL;
 }
 
-/* Before the next row is scanned for statistics, item l of the tile. */
-static void tell_row(const softmax_call *call, const tile *x, int l, row_parts *p)
+/* The pairs of some rows of K classes; `all`: of each row those of its blocks, where it has several. */
+static void scan_together(const ce_link *link, row_part *p, int rows, int64_t K, pair_list *all)
 {
+    for (int r = 0; r < rows && K > BLOCK; r++) all[r].n = 0;
+    for (int r = 0; r < rows && K == 0; r++) p[r].pair = (ce_pair){ 0 };
+    for (int64_t first = 0; first < K; first += BLOCK) {
+        for (int r = 0; r < rows; r++) p[r].first = first, p[r].n = smaller(K - first, BLOCK);
+        scan_parts(link, p, rows);
+        for (int r = 0; r < rows && K > BLOCK; r++) {
+            add_pair(&all[r], link->emits, p[r].pair);
+            p[r].room += p[r].keeps ? BLOCK : 0;
+        }
+    }
+    for (int r = 0; r < rows && K > BLOCK; r++) p[r].pair = merged_pairs(&all[r], link->emits);
+}
+
+/* What is the same for all the rows of a call. */
+static void prepare_part(const softmax_call *call, bool keeps, row_part *p)
+{
+    p->row = row_of(call);
+    p->t = -1, p->z_t = 0, p->pair = (ce_pair){ 0 };
+    p->next = NULL, p->keeps = keeps, p->gaps = sums_gaps(call), p->tells = call->plan->tells, p->top = NULL;
+}
+
+/* Makes item l of the tile ready to be scanned; top: for a list of its largest numbers, if one is asked for. */
+static inline void open_part(const softmax_call *call, const row_worker *worker, const tile *x, int l, top_list *top,
+                             row_part *p)
+{
+    const ce_stats *stats = call->plan->job->stats;
+
+    place_row(call, x, l, &p->row);
+    p->row.slopes = slopes_of(call, worker, l);
+    p->room = kept_of(call, worker, x, l);
+    p->z_t = 0;
+    if (call->grid->data[CE_TARGET])
+        p->t = x->t[l];
+    if (!p->tells)
+        return;
     if (call->grid->classes > BLOCK) /* else it is read when it is in a cache */
-        p->edge[p->rows] = edge_of(call, x, l);
+        p->edge = edge_of(call, x, l);
+    p->top = stats && stats->top > 0 ? top : NULL;
     if (p->top)
-        open_top(call, x, l, true, &p->top[p->rows]);
+        open_top(call, x, l, true, top);
 }
 
 /* Scans the rows of a tile: if they have several blocks, there is but one. */
 static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
 {
-    const int64_t  K = call->grid->classes;
-    const emission emits = call->link->emits;
-    row_parts      p;
-    ce_pair        pairs[LANES];
-    top_list       top[LANES];
-    int            at[LANES];
+    row_part *const p = worker->parts;
+    top_list        top[TOGETHER];
+    int             at[TOGETHER];
 
-    p.first = p.rows = 0, p.next = NULL, p.keeps = worker->keeps, p.gaps = sums_gaps(call), p.tells = call->plan->tells;
-    p.top = p.tells && call->plan->job->stats && call->plan->job->stats->top > 0 ? top : NULL;
-    for (int l = 0; l < x->width; l++) {
-        if (!x->live[l]) {
-            set_sums(x, l, &(ce_pair){ 0 });
-            continue;
+    for (int l = 0, rows; l < x->width;) {
+        for (rows = 0; l < x->width && rows < TOGETHER; l++) {
+            if (x->live[l]) {
+                open_part(call, worker, x, l, &top[rows], &p[rows]);
+                at[rows++] = l;
+            } else {
+                set_sums(call, x, l, &(ce_pair){ 0 });
+                x->z_t[l] = 0;
+            }
         }
-        open_row(call, x, l, &p.row[p.rows]);
-        p.row[p.rows].slopes = slopes_of(call, worker, l);
-        p.t[p.rows] = call->grid->data[CE_TARGET] ? x->t[l] : -1;
-        p.z_t[p.rows] = 0;
-        if (p.tells)
-            tell_row(call, x, l, &p);
-        p.room[p.rows] = kept_of(call, worker, x, l);
-        at[p.rows++] = l;
+        scan_together(call->link, p, rows, call->grid->classes, &worker->all);
+        for (int r = 0; r < rows; r++) {
+            set_sums(call, x, at[r], &p[r].pair);
+            x->z_t[at[r]] = (double)p[r].z_t;
+            if (p[r].top)
+                end_top(p[r].top);
+        }
     }
-    worker->all.n = 0;
-    for (; p.rows > 0 && p.first < K; p.first += BLOCK) {
-        p.n = smaller(K - p.first, BLOCK);
-        scan_parts_of_rows(call->link, &p, pairs);
-        if (K > BLOCK)
-            add_pair(&worker->all, emits, pairs[0]);
-        if (worker->keeps)
-            p.room[0] += BLOCK;
-    }
-    for (int r = 0; r < p.rows && p.top; r++) end_top(&top[r]);
-    if (K > BLOCK && p.rows > 0)
-        pairs[0] = merged_pairs(&worker->all, emits);
-    for (int l = 0; l < x->width; l++) x->z_t[l] = 0;
-    if (emits == ONE_HOT)
+    if (call->link->emits == ONE_HOT)
         read_target_logits(call, x);
-    else
-        for (int r = 0; r < p.rows; r++) x->z_t[at[r]] = (double)p.z_t[r];
-    for (int r = 0; r < p.rows; r++) set_sums(x, at[r], &pairs[r]);
 }
 
 static void finish_row(const softmax_call *call, row_worker *worker, const tile *x, int l)
@@ -194,6 +213,7 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
                         : NULL;
     worker.streams = worker.keeps && call->link->emits == PROBABILITIES && call->plan->streams && !call->plan->curves &&
                      !call->plan->finishes && is_row_of_real(grid, CE_GRAD);
+    for (int r = 0; r < TOGETHER; r++) prepare_part(call, worker.keeps, &worker.parts[r]);
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block;
         double        sums[LANES] = { 0 };

@@ -11,121 +11,121 @@
 #include "softmax/class_sums.h"
 #include "softmax/top.h"
 
-/* Classes of some rows: n of them, at most BLOCK, from `first` on. room: that of each row for its exponentials, if they
- * are kept, or else for copies of its logits. */
+/* Classes of a row: n of them, at most BLOCK, from `first` on; and what is found out of them, step by step. */
 typedef struct {
+    long_row    row;
     int64_t     first, n;
-    int         rows;
-    long_row    row[LANES];
-    int64_t     t[LANES];   /* the target's class, or -1 */
-    real        z_t[LANES]; /* its logit, once it was met */
-    real       *room[LANES];
+    int64_t     t;    /* the target's class, or -1 */
+    real        z_t;  /* its logit, once it was met */
+    real       *room; /* for its exponentials, if they are kept, or else for copies of its logits */
     const char *next; /* what is read after these, if not what follows them; or NULL */
     bool        keeps, gaps;
-    bool        tells;       /* statistics are asked for: */
-    real        edge[LANES]; /* the target's logit, from which classes are counted */
-    top_list   *top;         /* of each row, the largest so far; or NULL */
-} row_parts;
+    bool        tells; /* statistics are asked for: */
+    real        edge;  /* the target's logit, from which classes are counted */
+    top_list   *top;   /* the largest so far; or NULL */
 
-enum { TOPS = LANES + BLOCK / CHUNK }; /* chunks of all rows */
+    exp_block      block;
+    block_maxima   maxima;
+    maximum_places places;
+    block_facts    facts;
+    ce_pair        pair; /* 0 but for what is asked for */
+} row_part;
 
-/* Where the numbers of row r are. Fewer than LANES, at a long row's end, are filled up in `few`. */
-static exp_block block_of(const row_parts *p, int r, real *few)
+enum { TOGETHER = 8 }; /* rows that are scanned side by side: while one waits for its results, another can work */
+
+static inline void open_block(row_part *p)
 {
-    const uintptr_t   size = (uintptr_t)p->row[r].step;
-    const char *const memory = p->row[r].z + (uintptr_t)p->first * size;
-    exp_block         b = { z_from(&p->row[r], p->first, p->n, p->room[r]),
-                            NULL,
-                            p->room[r],
-                            p->n,
-                            -1,
-                            0,
-                            { p->next ? (uintptr_t)p->next : (uintptr_t)memory + BLOCK * size, STEP * size / 4 } };
+    const uintptr_t size = (uintptr_t)p->row.step;
+    exp_block      *b = &p->block;
 
-    if (p->n < LANES) {
-        LANE(l) few[l] = -INFINITY;
-        memcpy(few, b.z, (size_t)p->n * sizeof(real));
-        b.z = b.kept = few, b.n = LANES;
-    }
-    return b;
+    b->z = z_from(&p->row, p->first, p->n, p->room), b->kept = p->room;
+    b->n = p->n, b->whole = p->n & -(int64_t)STEP;
+    b->ahead.next = (uintptr_t)(p->next ? p->next : p->row.z + (uintptr_t)(p->first + BLOCK) * size);
+    b->ahead.apart = STEP * size / 4;
+    if (b->whole < b->n)
+        open_end(b);
 }
 
-/* Finds where the maximum of a block stands, and copies the step around it but for it. */
-static void leave_out_maximum(exp_block *b, const real *top, real *others)
+/* What a block tells, once its maximum is known. Where exponentials take the place of its numbers a NaN is looked for
+ * now; else it shows in their sum. */
+OUTLINE void tell_block(row_part *p)
 {
-    b->at = place_of_maximum(top, b->z, b->n, b->m);
-    if (b->at >= b->n / STEP * STEP)
-        return;
-    memcpy(others, b->z + b->at / STEP * STEP, STEP * sizeof(real));
-    others[b->at % STEP] = -INFINITY;
-    b->others = others;
-}
+    const exp_block *b = &p->block;
+    const int64_t    t = p->t < 0 ? -1 : p->t - p->first,
+                     nan = p->keeps && b->kept == b->z ? place_of_nan(b->z, b->n) : -1;
+    const real       edge = p->t < 0 ? (real)INFINITY : t >= 0 && t < p->n ? b->z[t] : p->edge;
 
-/* What a block of row r tells, once its maxima are known; `top` those of its chunks. Where exponentials take the place
- * of its numbers a NaN is looked for now; else it shows in their sum. */
-OUTLINE void tell_part(row_parts *p, int r, const exp_block *b, const real *top, ce_pair *pair, rank_count *rank)
-{
-    const int64_t t = p->t[r] < 0 ? -1 : p->t[r] - p->first,
-                  nan = p->keeps && b->kept == b->z ? place_of_nan(b->z, b->n) : -1;
-    const real    edge = p->t[r] < 0 ? (real)INFINITY : t >= 0 && t < p->n ? b->z[t] : p->edge[r];
-
-    *rank = begin_count(b->z, p->n, edge, t); /* of few numbers the block has been filled up */
-    if (b->others && (b->at < rank->near ? b->m >= edge && edge > -INFINITY : b->m > edge))
-        rank->count++;
-    pair->at = b->at >= 0 ? b->at : place_of_maximum(top, b->z, b->n, (real)pair->m);
+    p->facts.rank = begin_count(b->z, p->n, edge, t);
     if (p->top)
-        add_top(&p->top[r], top, b->z, p->n, p->first);
-    if (nan >= 0)
-        pair->above = -1, pair->at = nan;
-    pair->at += p->first;
+        add_top(p->top, p->maxima.chunks[0], b->z, p->n, p->first);
+    p->pair.above = nan >= 0 ? -1 : 0;
+    p->pair.at = p->first + (nan >= 0 ? nan : p->places.first);
 }
 
 /* And once its sums are. */
-OUTLINE void tell_sum(const row_parts *p, const exp_block *b, const block_facts *facts, ce_pair *pair)
+OUTLINE void tell_sum(row_part *p)
 {
-    const bool    gone = p->keeps && b->kept == b->z;
-    const int64_t nan = gone || pair->s == pair->s ? -1 : place_of_nan(b->z, b->n);
+    const exp_block *b = &p->block;
+    const bool       gone = p->keeps && b->kept == b->z;
+    const int64_t    nan = gone || p->pair.s == p->pair.s ? -1 : place_of_nan(b->z, b->n);
 
-    pair->heat = unscaled(tree_sum(facts->heat, LANES));
-    pair->above = pair->above < 0 ? -1 : facts->rank.count;
+    p->pair.heat = unscaled(tree_sum(p->facts.heat, LANES));
+    p->pair.above = p->pair.above < 0 ? -1 : p->facts.rank.count;
     if (nan >= 0)
-        pair->above = -1, pair->at = p->first + nan;
+        p->pair.above = -1, p->pair.at = p->first + nan;
 }
 
-/* The pairs of some rows. Each stage goes through all of them: in one row every stage waits for the one before. */
-static void softmax_parts(row_parts *p, ce_pair *pairs)
+/* The maximum m, where it stands, and what else is to be known before exponentials take the place of the numbers. */
+static inline void know_maximum(row_part *p)
 {
-    const int64_t chunks = (p->n + CHUNK - 1) / CHUNK;
-    real          top[TOPS][LANES], all[LANES][LANES], others[LANES][STEP], few[LANES][LANES], m[LANES];
-    double        sums[LANES][LANES];
-    block_facts   facts[LANES];
-    exp_block     blocks[LANES];
+    exp_block *b = &p->block;
+    const real m = largest(p->maxima.all);
 
-    for (int r = 0; r < p->rows; r++) {
-        blocks[r] = block_of(p, r, few[r]);
-        pairs[r] = (ce_pair){ 0 };
-        find_maxima(top[r * chunks], all[r], blocks[r].z, blocks[r].n);
+    /* All -inf: sums to 0, or to NaN if one is there. Less -0, zeros of either sign are 0. */
+    b->m = m > -INFINITY && m != 0 ? m : (real)-0.0;
+    p->pair.m = normal(m);
+    p->places.count = 0;
+    if (ABS(m) < INFINITY || p->tells)
+        find_places(b, &p->maxima, m, &p->places);
+    if (p->tells)
+        tell_block(p);
+    if (p->t >= p->first && p->t < p->first + p->n)
+        p->z_t = normal(b->z[p->t - p->first]);
+    if (p->gaps) {
+        p->pair.gap_sum = p->pair.share_sum = 0;
+        add_gaps(&p->row, b->z, p->first, p->n, b->m, &p->pair);
     }
-    for (int r = 0; r < p->rows; r++) {
-        m[r] = largest(all[r]);
-        blocks[r].m = m[r] > -INFINITY ? m[r] : 0; /* all -inf: sums to 0, or to NaN if one is there */
-        pairs[r].m = normal(m[r]);
+}
+
+static inline void know_sum(row_part *p)
+{
+    const bool counts = fabs(p->pair.m) < INFINITY;
+
+    p->pair.s = unscaled(tree_sum(p->facts.sums, LANES));
+    if (counts && p->places.count > 1)
+        p->pair.s += (double)(p->places.count - 1);
+    if (p->tells)
+        tell_sum(p);
+    if (p->keeps && p->places.count == 1)
+        p->block.kept[p->places.first] = (real)0x1p64;
+}
+
+static inline exp_task task_of(const row_part *p)
+{
+    return (exp_task){ !p->keeps ? KEEPS_NONE : p->places.count > 1 ? KEEPS_ALL : KEEPS_OTHERS, p->tells };
+}
+
+/* The pairs of some rows' parts. Each stage goes through all of them: in one row every stage waits for the one before.
+ */
+static void softmax_parts(row_part *p, int rows)
+{
+    for (int r = 0; r < rows; r++) {
+        open_block(&p[r]);
+        find_maxima(&p[r].block, &p[r].maxima);
     }
-    for (int r = 0; r < p->rows; r++)
-        if (ABS(m[r]) < INFINITY)
-            leave_out_maximum(&blocks[r], top[r * chunks], others[r]);
-    for (int r = 0; r < p->rows && p->tells; r++)
-        tell_part(p, r, &blocks[r], top[r * chunks], &pairs[r], &facts[r].rank);
-    for (int r = 0; r < p->rows; r++) /* now that it is in a cache */
-        if (p->t[r] >= p->first && p->t[r] < p->first + p->n)
-            p->z_t[r] = normal(blocks[r].z[p->t[r] - p->first]);
-    for (int r = 0; r < p->rows && p->gaps; r++)
-        add_gaps(&p->row[r], blocks[r].z, p->first, p->n, blocks[r].m, &pairs[r]);
-    for (int r = 0; r < p->rows; r++) sum_exps_of(&blocks[r], sums[r], &facts[r], (exp_task){ p->keeps, p->tells });
-    for (int r = 0; r < p->rows; r++) pairs[r].s = unscaled(tree_sum(sums[r], LANES));
-    for (int r = 0; r < p->rows && p->tells; r++) tell_sum(p, &blocks[r], &facts[r], &pairs[r]);
-    for (int r = 0; r < p->rows && p->keeps && p->n < LANES; r++)
-        memcpy(p->room[r], few[r], (size_t)p->n * sizeof(real));
+    for (int r = 0; r < rows; r++) know_maximum(&p[r]);
+    for (int r = 0; r < rows; r++) sum_exps_of(&p[r].block, &p[r].facts, task_of(&p[r]));
+    for (int r = 0; r < rows; r++) know_sum(&p[r]);
 }
 
 /* The sum of a part that is no softmax. */
@@ -144,15 +144,15 @@ static ce_pair class_sum_of_part(const long_row *row, const ce_link *link, int64
     return (ce_pair){ .s = with_lost(sum, lost) };
 }
 
-/* The pairs of some rows' parts. */
-static void scan_parts_of_rows(const ce_link *link, row_parts *p, ce_pair *pairs)
+/* The pairs of some rows' parts, whatever the link asks for. */
+static void scan_parts(const ce_link *link, row_part *p, int rows)
 {
-    if (!is_class_sum(link->emits) && link->emits != ONE_HOT) {
-        softmax_parts(p, pairs);
+    if (link->emits != ONE_HOT && !is_class_sum(link->emits)) {
+        softmax_parts(p, rows);
         return;
     }
-    for (int r = 0; r < p->rows; r++)
-        pairs[r] = link->emits == ONE_HOT ? (ce_pair){ 0 } : class_sum_of_part(&p->row[r], link, p->first, p->n);
+    for (int r = 0; r < rows; r++)
+        p[r].pair = link->emits == ONE_HOT ? (ce_pair){ 0 } : class_sum_of_part(&p[r].row, link, p[r].first, p[r].n);
 }
 
 #endif

@@ -10,7 +10,7 @@ static inline int64_t blocks_of(const ce_shard *shard)
     return (shard->stop - shard->first + BLOCK - 1) / BLOCK;
 }
 
-/* Blocks first to last of all items' shards, one after the other: as scan_parts, from any class on. */
+/* Blocks first to last of all items' shards, one after the other: as scan_split, from any class on. */
 static void scan_shards(const softmax_call *call, real *buffer, int64_t first, int64_t last)
 {
     const ce_shard *shard = call->plan->job->shard;
@@ -20,26 +20,27 @@ static void scan_shards(const softmax_call *call, real *buffer, int64_t first, i
         const int64_t item = i / parts, k = shard->first + i % parts * BLOCK;
         real *const   z_t = (real *)shard->z_t + item;
         tile          x;
-        row_parts     p; /* it is large: what is not set is not read */
+        row_part      p;
 
         open_rows(call, item, item + 1, 1, &x);
         shard->pairs[i] = (ce_pair){ 0 };
         if (!x.all_live)
             continue;
-        p.first = k, p.n = smaller(shard->stop - k, BLOCK), p.rows = 1;
+        p.first = k, p.n = smaller(shard->stop - k, BLOCK);
         p.keeps = false, p.gaps = sums_gaps(call), p.tells = shard->tells, p.top = NULL;
-        open_row(call, &x, 0, &p.row[0]);
-        p.t[0] = call->grid->data[CE_TARGET] ? x.t[0] : -1;
-        p.edge[0] = INFINITY;
+        p.row = row_at(call, &x, 0), p.pair = (ce_pair){ 0 };
+        p.t = call->grid->data[CE_TARGET] ? x.t[0] : -1;
+        p.edge = INFINITY;
         if (shard->targets)
-            view_logits(call->plan, (logit_view){ NULL, 0, NULL }, (const real *)shard->targets + item, p.edge, 1);
-        p.room[0] = buffer;
+            view_logits(call->plan, (logit_view){ NULL, 0, NULL }, (const real *)shard->targets + item, &p.edge, 1);
+        p.room = buffer;
         p.next = k + BLOCK >= shard->stop
-                     ? p.row[0].z + call->grid->stride[CE_Z][call->grid->axes - 1] + shard->first * p.row[0].step
+                     ? p.row.z + call->grid->stride[CE_Z][call->grid->axes - 1] + shard->first * p.row.step
                      : NULL;
-        softmax_parts(&p, &shard->pairs[i]);
-        if (p.t[0] >= k && p.t[0] < k + p.n)
-            *z_t = p.z_t[0];
+        softmax_parts(&p, 1);
+        shard->pairs[i] = p.pair;
+        if (p.t >= k && p.t < k + p.n)
+            *z_t = p.z_t;
     }
 }
 
@@ -66,7 +67,7 @@ static void merge_shards(const softmax_call *call, int64_t first, int64_t last)
                 add_pair(&all, call->link->emits, shard->pairs[i * shard->parts + k]);
             if (all.n > 0)
                 shard->whole[i] = merged_pairs(&all, call->link->emits);
-            set_sums(&x, 0, &shard->whole[i]);
+            set_sums(call, &x, 0, &shard->whole[i]);
             answer_rows(call, &x);
             if (plan->job->stats)
                 write_stats(call, &x, true);
@@ -100,7 +101,7 @@ static void emit_shards(const softmax_call *call, real *buffer, int64_t first, i
             continue;
         }
         x.z_t[0] = (double)((const real *)shard->z_t)[item];
-        set_sums(&x, 0, &shard->whole[item]);
+        set_sums(call, &x, 0, &shard->whole[item]);
         answer_rows(call, &x);
         emit_row(call, &x, 0, &source, from, to);
     }

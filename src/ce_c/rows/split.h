@@ -18,7 +18,7 @@ static void open_parts(const softmax_call *call, int64_t first, int64_t last)
 /* First each block of a row becomes a pair, and the exponentials may be kept where the gradient goes: maybe in place of
  * the logits, so that of the target is noted. Blocks first to last, of all rows, one after the other. Each phase asks
  * anew whether an item is live, and another thread may have changed that since: what one of them leaves out is 0. */
-static void scan_parts(const softmax_call *call, real *buffer, int64_t first, int64_t last)
+static void scan_split(const softmax_call *call, real *buffer, int64_t first, int64_t last)
 {
     const ce_plan *plan = call->plan;
     const bool     keeps = keeps_in_place(call), tells = plan->tells;
@@ -27,21 +27,22 @@ static void scan_parts(const softmax_call *call, real *buffer, int64_t first, in
     for (int64_t i = first; i < last; i++) {
         const int64_t item = i / plan->parts, k = i % plan->parts * BLOCK;
         tile          x;
-        row_parts     p; /* it is large: what is not set is not read */
+        row_part      p;
 
         open_rows(call, item, item + 1, 1, &x);
         plan->pairs[i + item] = (ce_pair){ 0 };
         if (!x.all_live)
             continue;
-        p.first = k, p.n = smaller(call->grid->classes - k, BLOCK), p.rows = 1;
+        p.first = k, p.n = smaller(call->grid->classes - k, BLOCK);
         p.next = NULL, p.keeps = keeps, p.gaps = sums_gaps(call), p.tells = tells, p.top = NULL;
-        p.edge[0] = (real)plan->blocks[item].loss;
-        open_row(call, &x, 0, &p.row[0]);
-        p.t[0] = aims ? x.t[0] : -1;
-        p.room[0] = keeps ? (real *)item_at(call->grid, &x, CE_GRAD, 0) + k : buffer;
-        scan_parts_of_rows(call->link, &p, &plan->pairs[i + item]);
-        if (p.t[0] >= k && p.t[0] < k + p.n)
-            plan->blocks[item].z = (double)p.z_t[0];
+        p.edge = (real)plan->blocks[item].loss;
+        p.row = row_at(call, &x, 0), p.pair = (ce_pair){ 0 };
+        p.t = aims ? x.t[0] : -1;
+        p.room = keeps ? (real *)item_at(call->grid, &x, CE_GRAD, 0) + k : buffer;
+        scan_parts(call->link, &p, 1);
+        plan->pairs[i + item] = p.pair;
+        if (p.t >= k && p.t < k + p.n)
+            plan->blocks[item].z = (double)p.z_t;
     }
 }
 
@@ -68,7 +69,7 @@ static void merge_parts(const softmax_call *call, int64_t first, int64_t last)
             all.n = 0;
             for (int64_t k = 0; k < plan->parts; k++) add_pair(&all, call->link->emits, pairs[k]);
             pairs[plan->parts] = merged_pairs(&all, call->link->emits);
-            set_sums(&x, 0, &pairs[plan->parts]);
+            set_sums(call, &x, 0, &pairs[plan->parts]);
             answer_rows(call, &x);
         }
         if (plan->job->stats)
@@ -103,7 +104,7 @@ static void emit_parts(const softmax_call *call, real *buffer, int64_t first, in
             continue;
         }
         x.z_t[0] = call->plan->blocks[item].z;
-        set_sums(&x, 0, &pairs[parts]);
+        set_sums(call, &x, 0, &pairs[parts]);
         answer_rows(call, &x);
         emit_row(call, &x, 0, &source, from, to);
     }

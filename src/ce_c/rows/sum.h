@@ -2,124 +2,113 @@
 #ifndef CE_ROWS_SUM_H
 #define CE_ROWS_SUM_H
 
+#include "rows/block.h"
 #include "rows/rank.h"
 
-/* A block of a row on its way: n numbers, at least LANES, their maximum m, or 0, and where it stands, -1 if it is not
- * to be left out; others: the whole step around it, where there is one, without it. kept: where the exponentials go,
- * maybe in place of z. */
-typedef struct {
-    const real *z, *others;
-    real       *kept;
-    int64_t     n, at;
-    real        m;
-    ahead_of    ahead;
-} exp_block;
+/* What the loops over it do beside adding up exponentials: keep them, 0 in the place of maxima, or all of them; add up
+ * e (m - z), too, and count. */
+typedef enum { KEEPS_NONE, KEEPS_OTHERS, KEEPS_ALL } exp_keeping;
 
-/* What the loops over it do beside adding up exponentials: keep them; add up e (m - z), too, and count. */
 typedef struct {
-    bool keeps, tells;
+    exp_keeping keeps;
+    bool        tells;
 } exp_task;
 
-/* What is found beside the sums of exponentials, if it is asked for. */
+/* The sums of exponentials by lanes; and, if they are asked for, those of e (m - z), and a count. */
 typedef struct {
-    double     heat[LANES];
+    double     sums[LANES], heat[LANES];
     rank_count rank;
 } block_facts;
 
-/* The numbers behind the last whole step are added vector by vector to a, but for those of the last vector, a copy of
- * which is `last`, that were added before. */
-INLINE void end_of_block(const exp_block *b, const real *last, real *a, real *heat, real *met, exp_task task)
+/* Adds up a step's numbers z, those from `first` on of the block; to: where exponentials are kept. */
+INLINE void add_step(packed *sums, packed *heat, const real *z, real m, int64_t first, real *to, real *met,
+                     block_facts *facts, exp_task task)
 {
-    for (int64_t i = b->n / STEP * STEP; i < b->n; i += LANES) {
-        const int64_t from = vector_at(i, b->n);
-        const int     done = (int)(i - from), top = (int)(b->at - from);
-        real          e[LANES], x[LANES], fresh[LANES];
+    real e[STEP], x[STEP];
 
-        exps_and_gaps(e, x, from == i ? b->z + i : last, b->m, LANES, met);
-        LANE(l) a[l] += ZERO_IF((l < done) | (l == top), e[l]);
-        if (task.tells)
-            LANE(l) fresh[l] = ZERO_IF(l < done, e[l]);
-        if (task.tells)
-            for (int j = 0; j < LANES; j += WIDTH)
-                PART(heat + j) = with_heat(PART(heat + j), PART(fresh + j), PART(x + j));
-        if (task.keeps)
-            LANE(l) b->kept[from + l] = e[l];
-    }
+    if (task.tells)
+        count_step(&facts->rank, z, first);
+    exps_of_others(e, x, z, m, STEP, met);
+    EACH_PART(j) sums[j] += PART(e + j * WIDTH);
+    if (task.tells)
+        EACH_PART(j) heat[j] = with_heat(heat[j], PART(e + j * WIDTH), PART(x + j * WIDTH));
+    if (task.keeps == KEEPS_ALL)
+        STEPS(l) to[l] = x[l] == 0 ? (real)0x1p64 : e[l];
+    else if (task.keeps == KEEPS_OTHERS)
+        EACH_PART(j) PART(to + j * WIDTH) = PART(e + j * WIDTH);
 }
 
-/* From the four vectors of a step that follows the first, which may have gone on: what each lane adds up to. */
-INLINE void add_up(real *first, const packed *a)
+/* Exponentials of what follows the last whole step go where they belong. */
+static inline void keep_end(const exp_block *b, const real *e)
 {
-    for (int j = 0; j < PARTS / 4; j++) {
-        const packed pair = PART(first + j * WIDTH) + a[j + PARTS / 4];
-        PART(first + j * WIDTH) = pair + (a[j + PARTS / 2] + a[j + PARTS * 3 / 4]);
+    const int done = STEP - (int)(b->n - b->whole);
+
+    if (b->n < STEP) {
+        memcpy(b->kept, e + done, (size_t)b->n * sizeof(real));
+        return;
     }
+    real *const last = b->kept + b->n - STEP;
+    STEPS(l) last[l] = l < done ? last[l] : e[l];
 }
 
-/* Sums, by lanes, of exp(z - m) times 2^64 of all numbers but the maximum, by chunks in the computing type. A NaN that
- * was met is the sum. */
-INLINE void sum_exps(const exp_block *b, double *sums, block_facts *facts, exp_task task)
+/* The sums of a chunk's four vectors are added, by lanes, or NaN where one was met. */
+INLINE void add_chunk(double *to, const packed *a, const real *met, bool is_first)
 {
-    const int64_t     n = b->n, whole = n / STEP * STEP, top = b->others ? b->at / STEP * STEP : -1;
+    real some[LANES];
+
+    for (int j = 0; j < PARTS / 4; j++)
+        PART(some + j * WIDTH) = (a[j] + a[j + PARTS / 4]) + (a[j + PARTS / 2] + a[j + PARTS * 3 / 4]);
+    LANE(l) some[l] = met[l] != met[l] ? met[l] : some[l];
+    if (is_first)
+        LANE(l) to[l] = (double)some[l];
+    else
+        LANE(l) to[l] += (double)some[l];
+}
+
+/* Sums, by lanes, of exp(z - m) times 2^64 of all numbers but maxima, by chunks in the computing type; NaN if one was
+ * met. Of the maxima 0 is kept. */
+INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
+{
     const real *const z = b->z;
-    real *const       kept = b->kept;
     const real        m = b->m;
+    const int64_t     whole = b->whole, n = b->n;
     const uintptr_t   apart = b->ahead.apart;
     uintptr_t         next = b->ahead.next;
-    real              last[LANES], met[LANES] = { 0 };
-    /* From the step with the maximum to what takes its place: branches would be mispredicted. */
-    const uintptr_t aside = top >= 0 ? (uintptr_t)b->others - (uintptr_t)(z + top) : 0;
+    real              met[LANES] = { 0 };
 
-    if (n % LANES)
-        LANE(l) last[l] = z[n - LANES + l];
-    LANE(l) sums[l] = 0;
-    if (task.tells)
-        LANE(l) facts->heat[l] = 0;
     for (int64_t c = 0; c < n; c += CHUNK) {
-        const int64_t end = smaller(c + CHUNK, whole);
-        packed        a[PARTS] = { 0 }, h[PARTS] = { 0 };
-        real          some[LANES], heat[LANES] = { 0 };
-
-        for (int64_t i = c; i < end; i += STEP, next += 4 * apart) {
-            real              e[STEP], x[STEP];
-            const real *const from = (const real *)((uintptr_t)(z + i) + (aside & -(uintptr_t)(i == top)));
+        packed  a[PARTS] = { 0 }, heat[PARTS] = { 0 };
+        int64_t i = c;
+        for (const int64_t end = smaller(c + CHUNK, whole); i < end; i += STEP, next += 4 * apart) {
             fetch_four(next, apart);
-            if (task.tells)
-                count_step(&facts->rank, from, i);
-            exps_and_gaps(e, x, from, m, STEP, met);
-            EACH_PART(j) a[j] += PART(e + j * WIDTH);
-            if (task.tells)
-                EACH_PART(j) h[j] = with_heat(h[j], PART(e + j * WIDTH), PART(x + j * WIDTH));
-            if (task.keeps)
-                EACH_PART(j) PART(kept + i + j * WIDTH) = PART(e + j * WIDTH);
+            add_step(a, heat, z + i, m, i, b->kept + i, met, facts, task);
         }
-        for (int j = 0; j < PARTS / 4; j++) PART(some + j * WIDTH) = a[j], PART(heat + j * WIDTH) = h[j];
-        if (c + CHUNK >= n)
-            end_of_block(b, last, some, heat, met, task);
-        add_up(some, a);
-        LANE(l) sums[l] += (double)some[l];
-        add_up(heat, h);
+        if (c + CHUNK >= n && whole < n) {
+            real e[STEP];
+            fetch_four(next, apart);
+            add_step(a, heat, b->end, m, whole, e, met, facts, task);
+            if (task.keeps)
+                keep_end(b, e);
+        }
+        add_chunk(facts->sums, a, met, c == 0);
         if (task.tells)
-            LANE(l) facts->heat[l] += (double)heat[l];
+            add_chunk(facts->heat, heat, met, c == 0);
     }
-    LANE(l) sums[l] = met[l] != met[l] ? NAN : sums[l];
-    if (n % STEP)
-        fetch_four(next, apart);
-    if (task.keeps && b->at >= 0)
-        kept[b->at] = (real)0x1p64;
 }
 
 /* The same for each task. */
-static void sum_exps_of(const exp_block *b, double *sums, block_facts *facts, exp_task task)
+#define SUM_EXPS(k, t)                                                                                                 \
+    if (task.keeps == (k) && task.tells == (t))                                                                        \
+    sum_exps(b, facts, (exp_task){ k, t })
+
+static void sum_exps_of(const exp_block *b, block_facts *facts, exp_task task)
 {
-    if (task.tells && task.keeps)
-        sum_exps(b, sums, facts, (exp_task){ true, true });
-    else if (task.tells)
-        sum_exps(b, sums, facts, (exp_task){ false, true });
-    else if (task.keeps)
-        sum_exps(b, sums, facts, (exp_task){ true, false });
-    else
-        sum_exps(b, sums, facts, (exp_task){ false, false });
+    SUM_EXPS(KEEPS_NONE, false);
+    SUM_EXPS(KEEPS_NONE, true);
+    SUM_EXPS(KEEPS_OTHERS, false);
+    SUM_EXPS(KEEPS_OTHERS, true);
+    SUM_EXPS(KEEPS_ALL, false);
+    SUM_EXPS(KEEPS_ALL, true);
 }
 
 #endif

@@ -24,13 +24,6 @@ static inline int64_t up_to_step(int64_t n)
     return (n + STEP - 1) / STEP * STEP;
 }
 
-/* Where the vector of numbers begins that would begin with number i of n: the last one within them, where fewer follow.
- */
-static inline int64_t vector_at(int64_t i, int64_t n)
-{
-    return i + LANES <= n ? i : n - LANES;
-}
-
 /* n numbers, at most STEP, filled up with what exp turns into 0. */
 static const real *step_filled(real *copy, const real *z, int64_t n)
 {
@@ -69,9 +62,9 @@ INLINE void exp_stages(real *q, real *t, const real *x, real by, int n)
     for (int l = 0; l < n; l++) q[l] = EXP_LOW(q[l], r[l]);
 }
 
-/* exp(z - m) times 2^64 of n numbers, LANES or STEP; also in place of z. What comes of a NaN is any number: `met` adds
- * up what becomes NaN then. x becomes z - m. */
-INLINE void exps_and_gaps(real *e, real *x, const real *z, real m, int n, real *met)
+/* exp(z - m) times 2^64 of n numbers, LANES or STEP, but for the maximum m, which becomes 0; x becomes z - m. What
+ * comes of a NaN is any number: `met` adds up what becomes NaN then. */
+INLINE void exps_of_others(real *e, real *x, const real *z, real m, int n, real *met)
 {
     real q[STEP], t[STEP];
 
@@ -81,7 +74,7 @@ INLINE void exps_and_gaps(real *e, real *x, const real *z, real m, int n, real *
         LANE(l) met[l] += x[i + l];
     exp_stages(q, t, x, BY_RAISED, n);
     SIMD
-    for (int l = 0; l < n; l++) e[l] = EXP_RAISED(q[l], t[l], x[l], EXP_LO_2_64);
+    for (int l = 0; l < n; l++) e[l] = EXP_OTHERS(q[l], t[l], x[l], EXP_LO_2_64);
 }
 
 /* sums + e (m - z) of a register's numbers, x = z - m; e is 0 where x is below the least of which it is not. */
@@ -93,17 +86,14 @@ INLINE packed with_heat(packed sums, packed e, packed x)
     return LESS_PRODUCT(sums, e, MAX(x, PART(lo)));
 }
 
-INLINE void exps_of(real *e, const real *z, real m, int n, real *met)
-{
-    real x[STEP];
-    exps_and_gaps(e, x, z, m, n, met);
-}
-
-/* Of STEP numbers. */
+/* Of STEP numbers, the maximum among them; also in place of z. */
 static void exp_step(real *e, const real *z, real m)
 {
-    real met[LANES] = { 0 };
-    exps_of(e, z, m, STEP, met);
+    real x[STEP], q[STEP], t[STEP];
+
+    STEPS(l) x[l] = z[l] - m;
+    exp_stages(q, t, x, BY_RAISED, STEP);
+    STEPS(l) e[l] = EXP_RAISED(q[l], t[l], x[l], EXP_LO_2_64);
 }
 
 /* Of n numbers. */

@@ -178,46 +178,39 @@ static real bar_of_lanes(const top_list *list, const real *all)
     return bar;
 }
 
-/* For a list that is empty, from n numbers of a block and their maxima by chunks and lanes. In a chunk that ends with a
- * part of a vector, the numbers behind whole ones have theirs in other lanes, too. */
-static real bar_of_block(const top_list *list, const real *top, const real *z, int64_t n)
+/* For a list that is empty, from the maxima of chunks by lanes. */
+static real bar_of_chunks(const top_list *list, const real *maxima, int64_t chunks)
 {
-    const int64_t chunks = (n + CHUNK - 1) / CHUNK, last = (chunks - 1) * CHUNK;
-    real          maxima[BLOCK / CHUNK * LANES], all[LANES];
+    real all[LANES];
 
-    memcpy(maxima, top, (size_t)(chunks * LANES) * sizeof(real));
-    if (n % LANES)
-        lane_maxima(maxima + (chunks - 1) * LANES, z + last, n - last);
     if (list->most > LANES / 2)
         return bar_of(list, maxima, chunks * LANES);
     lane_maxima(all, maxima, chunks * LANES);
     return bar_of_lanes(list, all);
 }
 
-/* n numbers of a row, from class `first` on; top: their maxima by chunks and lanes, as find_maxima leaves them. In
- * chunks of which few lanes have one that may be among the largest only these are looked at. */
+/* n numbers of a row, from class `first` on; top: the maxima of their chunks by lanes, those behind the last whole step
+ * in any lane. In chunks of which few lanes have one that may be among the largest only these are looked at. */
 static void add_top(top_list *list, const real *top, const real *z, int64_t n, int64_t first)
 {
-    const int64_t whole = n - n % LANES;
-    const real    bar = list->n == 0 ? bar_of_block(list, top, z, n) : -INFINITY;
+    const int64_t whole = n / STEP * STEP;
+    const real    bar = list->n == 0 ? bar_of_chunks(list, top, (n + CHUNK - 1) / CHUNK) : -INFINITY;
 
-    for (int64_t c = 0; c < n; c += CHUNK, top += LANES) {
+    for (int64_t c = 0; c < whole; c += CHUNK, top += LANES) {
         const bool    full = list->n == list->most;
         const real    least = full ? last_of(list) : bar;
-        const int64_t end = smaller(c + CHUNK, n);
+        const int64_t end = smaller(c + CHUNK, whole);
         unsigned      lanes = full ? ABOVE(top, least) : 0;
         if (!full || __builtin_popcount(lanes) > 2) {
             add_numbers(list, z + c, end - c, first + c, bar);
             continue;
         }
         for (; lanes; lanes &= lanes - 1)
-            for (int64_t i = c + __builtin_ctz(lanes); i < smaller(end, whole); i += LANES)
+            for (int64_t i = c + __builtin_ctz(lanes); i < end; i += LANES)
                 if (z[i] > least)
                     add_number(list, z[i], first + i);
-        for (int64_t i = whole; i < end; i++)
-            if (z[i] > least)
-                add_number(list, z[i], first + i);
     }
+    add_numbers(list, z + whole, n - whole, first + whole, bar);
 }
 
 #endif
