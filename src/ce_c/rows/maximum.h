@@ -4,23 +4,20 @@
 
 #include "rows/block.h"
 
-enum { AGAIN = 2 * BLOCK / STEP }; /* more than there are steps */
-
-/* The maxima of a block by lanes; the step in which each is met first, or more than AGAIN where it is met in another
- * one, too; the maxima of each chunk. */
+/* The maxima of a block by lanes, and the steps in which each is met first and last; the maxima of each chunk. */
 typedef struct {
-    real all[LANES], step[LANES], chunks[BLOCK / CHUNK][LANES];
+    real all[LANES], first[LANES], last[LANES], chunks[BLOCK / CHUNK][LANES];
 } block_maxima;
 
 /* Goes on by a step's numbers, which is number `step`. */
-INLINE void take_step(const real *z, packed step, packed *all, packed *at, packed *here)
+INLINE void take_step(const real *z, packed step, packed *all, packed *first, packed *last, packed *here)
 {
     for (int j = 0; j < PARTS / 4; j++) {
         const real *const from = z + j * WIDTH;
         const packed      one = MAX(PART(from), PART(from + LANES));
         const packed      two = MAX(one, MAX(PART(from + 2 * LANES), PART(from + 3 * LANES)));
-        const packed      old = ABOVE_OR(all[j], two, at[j], at[j] + (real)AGAIN);
-        at[j] = ABOVE_OR(two, all[j], step, old);
+        first[j] = ABOVE_OR(two, all[j], step, first[j]);
+        last[j] = ABOVE_OR(all[j], two, last[j], step);
         all[j] = MAX(two, all[j]);
         here[j] = MAX(two, here[j]);
     }
@@ -28,22 +25,26 @@ INLINE void take_step(const real *z, packed step, packed *all, packed *at, packe
 
 static void find_maxima(const exp_block *b, block_maxima *to)
 {
-    packed  least, all[PARTS / 4], at[PARTS / 4], step = { 0 };
+    packed  least, all[PARTS / 4], first[PARTS / 4], last[PARTS / 4], step = { 0 };
     int64_t i = 0;
 
     LANE(l) to->all[l] = -INFINITY;
     least = PART(to->all);
-    for (int j = 0; j < PARTS / 4; j++) all[j] = least, at[j] = (packed){ 0 };
+    for (int j = 0; j < PARTS / 4; j++) all[j] = least, first[j] = last[j] = (packed){ 0 };
     for (int64_t c = 0; c < b->n; c += CHUNK) {
         packed here[PARTS / 4];
         for (int j = 0; j < PARTS / 4; j++) here[j] = least;
         for (const int64_t end = smaller(c + CHUNK, b->whole); i < end; i += STEP, step += (real)1)
-            take_step(b->z + i, step, all, at, here);
+            take_step(b->z + i, step, all, first, last, here);
         if (c + CHUNK >= b->n && b->whole < b->n)
-            take_step(b->end, step, all, at, here);
+            take_step(b->end, step, all, first, last, here);
         for (int j = 0; j < PARTS / 4; j++) PART(to->chunks[c / CHUNK] + j * WIDTH) = here[j];
     }
-    for (int j = 0; j < PARTS / 4; j++) PART(to->all + j * WIDTH) = all[j], PART(to->step + j * WIDTH) = at[j];
+    for (int j = 0; j < PARTS / 4; j++) {
+        PART(to->all + j * WIDTH) = all[j];
+        PART(to->first + j * WIDTH) = first[j];
+        PART(to->last + j * WIDTH) = last[j];
+    }
 }
 
 /* The largest of LANES numbers. */
@@ -88,10 +89,11 @@ OUTLINE void count_places(const exp_block *b, real m, maximum_places *to)
 static void find_places(const exp_block *b, const block_maxima *maxima, real m, maximum_places *to)
 {
     const unsigned lanes = EQUAL(maxima->all, m);
-    const int64_t  step = lanes ? (int64_t)maxima->step[__builtin_ctz(lanes)] : AGAIN;
-    const uint64_t here = step < AGAIN ? places_in_step(step_at(b, step), m) : 0;
+    const int      lane = lanes ? __builtin_ctz(lanes) : 0;
+    const int64_t  step = (int64_t)maxima->first[lane];
+    const uint64_t here = places_in_step(step_at(b, step), m);
 
-    if ((lanes & (lanes - 1)) || !here || (here & (here - 1))) {
+    if ((lanes & (lanes - 1)) || maxima->last[lane] != maxima->first[lane] || !here || (here & (here - 1))) {
         count_places(b, m, to);
         return;
     }
