@@ -99,6 +99,6 @@ int main(int argc, char **argv)
 
     p.sum = visit(p.out, p.x, lines, threads, 1);
     once(&p);
-    printf("%.3f\n", (double)bytes * (copy ? 2 : 1) / median_of_rounds(once, &p, atof(argv[4])) / 1e9);
+    printf("%.3f\n", (double)bytes * (copy ? 2 : 1) / median_of_rounds(NULL, once, &p, atof(argv[4])) / 1e9);
     return p.sum == 42;
 }

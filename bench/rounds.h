@@ -36,13 +36,16 @@ static int ascending(const void *a, const void *b)
     return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
 }
 
-/* Calls `round` again and again, at least five times, for some seconds: the median of what it takes, in seconds. */
-static double median_of_rounds(void (*round)(void *), void *given, double seconds)
+/* Calls `round` again and again, at least five times, for some seconds: the median of what it takes, in seconds. What
+ * comes `before` each of them is not counted; it may be NULL. */
+static double median_of_rounds(void (*before)(void *), void (*round)(void *), void *given, double seconds)
 {
     static double took[MAX_ROUNDS];
     int           n = 0;
 
     for (const double end = now() + seconds; n < MAX_ROUNDS && (n < 5 || now() < end); n++) {
+        if (before)
+            before(given);
         const double start = now();
         round(given);
         took[n] = now() - start;
