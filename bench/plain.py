@@ -88,7 +88,8 @@ def calls(problem: Problem) -> dict[str, tuple[Call, Call | None]]:
 def median(call: Call, before: Call | None, seconds: float) -> float:
     """The median of at least five rounds; what comes before each of them is not counted."""
     call()
-    took, end = [], time.perf_counter() + seconds
+    took: list[float] = []
+    end = time.perf_counter() + seconds
     while len(took) < 5 or (time.perf_counter() < end and len(took) < 2000):
         if before:
             before()

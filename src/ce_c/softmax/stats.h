@@ -48,7 +48,7 @@ static void list_top(const softmax_call *call, const tile *x, int l, bool has_na
             for (int64_t i = 0; i < n; i++) add_number(&list, copy[i], k + i);
         } else {
             lane_maxima(all, copy, k == 0 ? n : 0);
-            add_numbers(&list, copy, n, k, list.is_short ? bar_of_lanes(&list, all) : -INFINITY);
+            add_numbers(&list, copy, n, k, bar_of_vectors(&list, all, 1));
         }
     }
     end_top(&list);

@@ -146,18 +146,6 @@ static void add_numbers(top_list *list, const real *z, int64_t n, int64_t first,
     }
 }
 
-/* Of the largest of n numbers the last, if there are as many as the list may have. */
-static real bar_of(const top_list *list, const real *x, int64_t n)
-{
-    top_list some;
-
-    if (n < list->most || !list->is_short)
-        return -INFINITY;
-    begin_top(&some, list->most, true, NULL, NULL);
-    add_numbers(&some, x, n, 0, -INFINITY);
-    return last_of(&some);
-}
-
 /* The maxima of n numbers by lanes, but for those behind the last whole vector. */
 static void lane_maxima(real *all, const real *z, int64_t n)
 {
@@ -166,27 +154,34 @@ static void lane_maxima(real *all, const real *z, int64_t n)
         LANE(l) all[l] = z[i + l] > all[l] ? z[i + l] : all[l];
 }
 
-/* The same of LANES numbers, without a branch that could be mispredicted. */
-static real bar_of_lanes(const top_list *list, const real *all)
+/* Of the largest of some vectors of numbers the last, if there are as many as the list may have: without a branch that
+ * could be mispredicted. */
+static real bar_of_vectors(const top_list *list, const real *x, int vectors)
 {
     real bar = -INFINITY;
 
-    for (int l = 0; l < LANES; l++) {
-        const int count = __builtin_popcount(ABOVE(all, all[l]) | EQUAL(all, all[l]));
-        bar = count >= list->most && all[l] > bar ? all[l] : bar;
+    for (int i = 0; i < vectors * LANES && list->is_short; i++) {
+        int count = 0;
+        for (int v = 0; v < vectors; v++)
+            count += __builtin_popcount(ABOVE(x + v * LANES, x[i]) | EQUAL(x + v * LANES, x[i]));
+        bar = count >= list->most && x[i] > bar ? x[i] : bar;
     }
     return bar;
 }
 
-/* For a list that is empty, from the maxima of chunks by lanes. */
+/* For a list that is empty, from the maxima of chunks by lanes: so many of those of several chunks that the list's last
+ * is well among them. */
 static real bar_of_chunks(const top_list *list, const real *maxima, int64_t chunks)
 {
-    real all[LANES];
+    real x[BLOCK / CHUNK * LANES];
+    int  vectors = 1;
 
-    if (list->most > LANES / 2)
-        return bar_of(list, maxima, chunks * LANES);
-    lane_maxima(all, maxima, chunks * LANES);
-    return bar_of_lanes(list, all);
+    while (2 * vectors * LANES < 3 * list->most && 2 * vectors <= chunks) vectors *= 2;
+    for (int64_t c = 0; c < chunks; c++, maxima += LANES) {
+        real *const to = x + c % vectors * LANES;
+        LANE(l) to[l] = c < vectors || maxima[l] > to[l] ? maxima[l] : to[l];
+    }
+    return bar_of_vectors(list, x, vectors);
 }
 
 /* n numbers of a row, from class `first` on; top: the maxima of their chunks by lanes, those behind the last whole step
