@@ -156,7 +156,7 @@ static void lane_maxima(real *all, const real *z, int64_t n)
 
 /* Of the largest of some vectors of numbers the last, if there are as many as the list may have: without a branch that
  * could be mispredicted. */
-static real bar_of_vectors(const top_list *list, const real *x, int vectors)
+INLINE real bar_of_vectors(const top_list *list, const real *x, int vectors)
 {
     real bar = -INFINITY;
 
@@ -181,7 +181,7 @@ static real bar_of_chunks(const top_list *list, const real *maxima, int64_t chun
         real *const to = x + c % vectors * LANES;
         LANE(l) to[l] = c < vectors || maxima[l] > to[l] ? maxima[l] : to[l];
     }
-    return bar_of_vectors(list, x, vectors);
+    return vectors == 1 ? bar_of_vectors(list, x, 1) : bar_of_vectors(list, x, vectors); /* the first unrolled */
 }
 
 /* n numbers of a row, from class `first` on; top: the maxima of their chunks by lanes, those behind the last whole step
