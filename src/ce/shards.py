@@ -227,7 +227,9 @@ def merge_partials(parts: Iterable[Partials]) -> MergedPartials:
     if at != listed[0].classes:
         raise ValueError(f"classes {at} to {listed[0].classes - 1} are missing")
     target_logit = sum((part._target_logit for part in listed[1:]), start=listed[0]._target_logit)
-    pairs = np.concatenate([part._pairs for part in listed], axis=-1)
+    # As bytes: NumPy copies structures one by one.
+    in_bytes = np.concatenate([part._pairs.view(np.uint8) for part in listed], axis=-1)
+    pairs = in_bytes.view(listed[0]._pairs.dtype)
     one = replace(
         listed[0], stop=at, counted=all(part.counted for part in listed), _pairs=pairs,
         stats=all(part.stats for part in listed), _target_logit=target_logit,

@@ -95,6 +95,46 @@ def test_others_equal_at_every_place_of_the_maximum(dtype, layout, margin, isa):
         check_rows(rows, places, layout)
 
 
+@both_floats
+@layouts
+@pytest.mark.parametrize("classes", [17, 161, 191, 192, 200, 513, 4096, 4127, 8250])
+def test_maxima_that_are_several(dtype, layout, classes, rng, isa):
+    """Each but one of them is one of the others, wherever they stand, zeros of either sign, too."""
+    last = classes - 1
+    for peak in (0.0, 2.5):
+        rows, targets = [], []
+        for tops in (
+            [0, last],
+            [last - 1, last],
+            [3, 3 + 64],
+            [3, 4],
+            [5, last, 1],
+            range(classes),
+        ):
+            tops = np.array([k % classes for k in tops])
+            row = (peak - 12 - 2 * rng.random(classes)).astype(dtype)
+            row[tops] = np.where(rng.random(len(tops)) < 0.5, -peak, peak) if peak == 0 else peak
+            rows.append(row)
+            targets.append(tops[-1])
+        check_rows(rows, targets, layout)
+
+
+@both_floats
+@pytest.mark.parametrize("classes", [161, 200, 513, 4127, 140_000])
+def test_what_is_several_in_place(dtype, classes, isa):
+    """The exponentials take the place of the logits: all maxima are among them."""
+    for tops in ([0], [classes - 1], [0, classes - 1], [70, 71, 161 - 2], range(classes)):
+        z = np.full((3, classes), -700, dtype)  # most are too small to count
+        z[:, list(tops)] = 1
+        z[:, 100] = 0 if 100 not in tops else 1
+        p = np.exp(z[0].astype(np.float64) - 1)
+        p /= p.sum()
+        assert ce.softmax(z, out=z) is z
+        np.testing.assert_allclose(
+            z, np.tile(p, (3, 1)), rtol=8 * UNIT[np.dtype(dtype)], atol=1e-280
+        )
+
+
 @layouts
 @pytest.mark.parametrize(("classes", "margin"), [(1000, 87.5), (4097, 88), (50000, 90)])
 def test_many_others_that_vanish_one_by_one(layout, classes, margin, isa):
