@@ -20,18 +20,16 @@ typedef struct {
     rank_count rank;
 } block_facts;
 
-/* Adds up a step's numbers z, those from `first` on of the block; to: where exponentials are kept. */
-INLINE void add_step(packed *sums, packed *heat, const real *z, real m, int64_t first, real *to, real *met,
-                     block_facts *facts, exp_task task)
+/* Adds up a step's exponentials, and e (m - z), x = z - m. */
+INLINE void add_step(packed *sums, packed *heat, const real *e, const real *x, exp_task task)
 {
-    real e[STEP], x[STEP];
-
-    if (task.tells)
-        count_step(&facts->rank, z, first);
-    exps_of_others(e, x, z, m, STEP, met);
     EACH_PART(j) sums[j] += PART(e + j * WIDTH);
     if (task.tells)
         EACH_PART(j) heat[j] = with_heat(heat[j], PART(e + j * WIDTH), PART(x + j * WIDTH));
+}
+
+INLINE void keep_step(real *to, const real *e, const real *x, exp_task task)
+{
     if (task.keeps == KEEPS_ALL)
         STEPS(l) to[l] = x[l] == 0 ? (real)0x1p64 : e[l];
     else if (task.keeps == KEEPS_OTHERS)
@@ -80,13 +78,22 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
         packed  a[PARTS] = { 0 }, heat[PARTS] = { 0 };
         int64_t i = c;
         for (const int64_t end = smaller(c + CHUNK, whole); i < end; i += STEP, next += 4 * apart) {
+            real e[STEP], x[STEP];
             fetch_four(next, apart);
-            add_step(a, heat, z + i, m, i, b->kept + i, met, facts, task);
+            if (task.tells)
+                count_step(&facts->rank, z + i, i);
+            exps_of_others(e, x, z + i, m, STEP, met);
+            add_step(a, heat, e, x, task);
+            keep_step(b->kept + i, e, x, task);
         }
         if (c + CHUNK >= n && whole < n) {
-            real e[STEP];
+            real e[STEP], x[STEP];
             fetch_four(next, apart);
-            add_step(a, heat, b->end, m, whole, e, met, facts, task);
+            if (task.tells)
+                count_step(&facts->rank, b->end, whole);
+            exps_of_others(e, x, b->end, m, STEP, met);
+            add_step(a, heat, e, x, task);
+            keep_step(e, e, x, task);
             if (task.keeps)
                 keep_end(b, e);
         }
