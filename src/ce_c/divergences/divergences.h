@@ -68,32 +68,42 @@ static row_pair pair_of(const softmax_call *call, const pair_worker *w, const ti
         rows[side].kept = w->keeps ? w->buffer + (2 * j + side) * room : NULL;
         rows[side].pairs = w->keeps && K > BLOCK ? w->lists[side].pairs : NULL;
         rows[side].all = w->pair[2 * j + side];
+        rows[side].inv_S = 1 / (1 + rows[side].all.s);
     }
     const ce_pair *p = &rows[0].all, *q = &rows[1].all;
     const double   beta = call->plan->job->beta;
     double         shift = q->m, lost = 0;
     add_exactly(&shift, &lost, -p->m);
-    return (
-        row_pair){ rows[0], rows[1], shift, lost + (log1p_f64(q->s) - log1p_f64(p->s)), (real)beta, (real)(1 - beta) };
+    return (row_pair){ .p = rows[0],
+                       .q = rows[1],
+                       .shift = shift,
+                       .rest = lost + (log1p_f64(q->s) - log1p_f64(p->s)),
+                       .beta = (real)beta,
+                       .other = (real)(1 - beta),
+                       .bases = w->keeps && call->plan->derives ? w->buffer + 2 * j * room : NULL };
 }
 
-/* Of n classes, whole steps. */
-static void chunk_gradients(const row_pair *pair, emission emits, const pair_sums *sums, const pair_chunk *c, int64_t n,
-                            real *to)
+/* Of n classes: bases as in chunk_sums, of which it is known by now what they are short of. */
+static void chunk_gradients(const row_pair *pair, emission emits, const real *bases, const real *q, int64_t n, real *to)
 {
-    const real first = (real)sums->first, second = (real)sums->second, other = pair->other;
+    const double late = pair->late;
+    const real   other = pair->other;
 
     if (emits == FORWARD) {
+        const real more = (real)(late * (1 + 0.5 * late)); /* e^late - 1, to the digits that matter */
         SIMD
-        for (int64_t k = 0; k < n; k++) to[k] = term_of(c->p[k], c->q[k], c->d[k]).excess;
+        for (int64_t k = 0; k < n; k++) to[k] = FMA(q[k], more, bases[k]);
     } else if (emits == REVERSE) {
+        const real less = (real)(pair->sums.first - late);
         SIMD
-        for (int64_t k = 0; k < n; k++) to[k] = ZERO_IF(c->q[k] == 0, c->q[k] * (c->d[k] - first));
-    } else {
-        between_chunk t;
-        between_terms(pair, c, n, &t);
+        for (int64_t k = 0; k < n; k++) to[k] = ZERO_IF(q[k] == 0, q[k] * (bases[k] - less));
+    } else { /* log q/m rises by the share of p in m, 1 - (1 - beta) q/m, for each that d does */
+        const real less = (real)(pair->sums.second - late), q_less = (real)late * other;
         SIMD
-        for (int64_t k = 0; k < n; k++) to[k] = ZERO_IF(c->q[k] == 0, other * (c->q[k] * (t.log_q_m[k] - second)));
+        for (int64_t k = 0; k < n; k++) {
+            const real e = EXP(bases[k]);
+            to[k] = ZERO_IF(q[k] == 0, other * (q[k] * ((bases[k] - less) - q_less * e)));
+        }
     }
 }
 
@@ -117,9 +127,25 @@ static void scale_gradients(const row_pair *pair, double by, int64_t i, int64_t 
     }
 }
 
-static void write_gradients(const softmax_call *call, const tile *x, int l, const row_pair *pair, const pair_sums *sums)
+/* q of n classes from class i on, whole steps of it, and what else gradients are made of, which is returned. */
+static const real *load_bases(const row_pair *pair, emission emits, int64_t i, int64_t n, pair_chunk *room)
+{
+    if (!pair->bases) {
+        load_chunk(pair, i, n, room);
+        chunk_sums(pair, emits, room, up_to_step(n), room->p);
+        return room->p;
+    }
+    e_scale           by;
+    const real *const e = exps_from(&pair->q, NULL, i, n, NULL, &by);
+    SIMD
+    for (int64_t k = 0; k < n; k++) room->q[k] = scaled(e[k], by);
+    return pair->bases + i;
+}
+
+static void write_gradients(const softmax_call *call, const tile *x, int l, const row_pair *pair)
 {
     const ce_grid *grid = call->grid;
+    const emission emits = call->link->emits;
     const int64_t  K = grid->classes, step = grid->class_stride[CE_GRAD];
     char *const    to = item_at(grid, x, CE_GRAD, l);
     real           grad[CHUNK];
@@ -128,8 +154,7 @@ static void write_gradients(const softmax_call *call, const tile *x, int l, cons
     for (int64_t i = 0, n; i < K; i += n) {
         n = smaller(K - i, CHUNK);
         if (pair->rest == pair->rest) {
-            load_chunk(pair, i, n, &c);
-            chunk_gradients(pair, call->link->emits, sums, &c, up_to_step(n), grad);
+            chunk_gradients(pair, emits, load_bases(pair, emits, i, n, &c), c.q, n, grad);
             scale_gradients(pair, x->per_e[l], i, n, grad);
         } else {
             for (int64_t k = 0; k < n; k++) grad[k] = NAN;
@@ -142,8 +167,8 @@ static void write_gradients(const softmax_call *call, const tile *x, int l, cons
 static void run_pairs(const softmax_call *call, pair_worker *w, tile *x)
 {
     const emission emits = call->link->emits;
+    const double   beta = call->plan->job->beta;
     row_pair       pairs[LANES / 2];
-    pair_sums      sums[LANES / 2];
 
     scan_pairs(call, w, x);
     for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->z_t[l] = x->class_sum[l] = 0;
@@ -151,17 +176,15 @@ static void run_pairs(const softmax_call *call, pair_worker *w, tile *x)
         pairs[j] = pair_of(call, w, x, j);
         const bool finite =
             fabs(pairs[j].p.all.m) < INFINITY && fabs(pairs[j].q.all.m) < INFINITY && pairs[j].rest == pairs[j].rest;
-        sums[j] = (pair_sums){ NAN, NAN, 0 };
         if (finite)
-            sums[j] = divergence_of(&pairs[j], emits, call->grid->classes);
+            find_divergence(&pairs[j], emits, call->grid->classes);
         else
-            pairs[j].rest = NAN;
-        x->class_sum[w->at[j]] =
-            emits == BETWEEN ? call->plan->job->beta * sums[j].first + (1 - call->plan->job->beta) * sums[j].second
-                             : sums[j].first;
+            pairs[j].sums = (pair_sums){ NAN, NAN, 0 }, pairs[j].rest = NAN;
+        const pair_sums *sums = &pairs[j].sums;
+        x->class_sum[w->at[j]] = emits == BETWEEN ? beta * sums->first + (1 - beta) * sums->second : sums->first;
     }
     answer_items(call, x);
-    for (int j = 0; j < w->count && call->plan->derives; j++) write_gradients(call, x, w->at[j], &pairs[j], &sums[j]);
+    for (int j = 0; j < w->count && call->plan->derives; j++) write_gradients(call, x, w->at[j], &pairs[j]);
     for (int l = 0; l < x->width && call->plan->derives; l++)
         if (!x->live[l])
             write_zeros(call->grid, x, l, 0, call->grid->classes);

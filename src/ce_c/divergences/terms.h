@@ -15,15 +15,16 @@
 
 #include "real/real.h"
 
-/* Of one class: p phi(d) and p (e^d - 1), given q, too. */
+/* Of one class: p phi(d) and p (e^d - 1), given q and PHI_SERIES(d), too: that is a long chain of operations, and goes
+ * through a chunk before. */
 typedef struct {
     real term, excess;
 } divergence_term;
 
-INLINE divergence_term term_of(real p, real q, real d)
+INLINE divergence_term term_of(real p, real q, real d, real phi)
 {
     const bool near = ABS(d) <= 1;
-    const real series = p * (d * d * PHI_SERIES(d)), change = q - p, far = change - p * d;
+    const real series = p * (d * d * phi), change = q - p, far = change - p * d;
     const real term = near ? series : far, excess = near ? FMA(p, d, series) : change;
 
     /* Of nothing nothing remains, whatever d is. */
@@ -36,26 +37,35 @@ typedef struct {
 } between_term;
 
 /* Of the two the larger, g, and the smaller, h = g e^-|d|, of weight b: m = g u, u = 1 + x, x = b (e^-|d| - 1), and
- * log m/h = log u + |d|. In three stages, as each of them is a long chain: this is the first, LOG_BELOW(x, u) next. */
+ * log m/h = log u + |d| = s. It takes several stages, as each is a long chain of operations: START_DECAY(-|d|), this,
+ * START_LOG(x, u), LOG_FROM, PHI_SERIES(s), and between_of. */
 typedef struct {
     real less_1, x, u; /* the first e^-|d| - 1 */
 } between_ratio;
 
-INLINE between_ratio ratio_of(real d, real beta, real other)
+/* All bits where p is the smaller. */
+INLINE real_word rises(real d)
 {
-    const real       b = d > 0 ? beta : other, rest = d > 0 ? other : beta;
-    const decay_pair decay = DECAY(-ABS(d));
+    return -(real_word)(d > 0);
+}
+
+INLINE between_ratio ratio_of(real d, real beta, real other, decay_start start)
+{
+    const decay_pair decay = DECAY_FROM(start);
+    const real       b = CHOSEN_BY(rises(d), beta, other), rest = CHOSEN_BY(rises(d), other, beta);
 
     return (between_ratio){ decay.less_1, b * decay.less_1, FMA(b, decay.e, rest) };
 }
 
-INLINE between_term between_of(real p, real q, real d, between_ratio r, log_pair l)
+INLINE between_term between_of(real p, real q, real d, between_ratio r, log_pair l, real phi)
 {
-    const real g = d > 0 ? q : p, h = d > 0 ? p : q, less = FMA(g, r.x, g) - h; /* m - h */
-    const real s = l.log + ABS(d), near = h * (s * s * PHI_SERIES(s)), far = less - ZERO_IF(h == 0, h * s);
-    const real of_g = g * l.gap, of_h = s <= 1 ? near : far, change = g * r.less_1;
+    const real_word up = rises(d);
+    const real      g = CHOSEN_BY(up, q, p), h = CHOSEN_BY(up, p, q), less = FMA(g, r.x, g) - h; /* m - h */
+    const real      s = l.log + ABS(d), near = h * (s * s * phi), far = less - ZERO_IF(h == 0, h * s);
+    const real      of_g = g * l.gap, of_h = s <= 1 ? near : far, change = g * r.less_1;
 
-    return (between_term){ d > 0 ? of_h : of_g, d > 0 ? of_g : of_h, d > 0 ? -l.log : -s, d > 0 ? -change : change };
+    return (between_term){ CHOSEN_BY(up, of_h, of_g), CHOSEN_BY(up, of_g, of_h), CHOSEN_BY(up, -l.log, -s),
+                           CHOSEN_BY(up, -change, change) };
 }
 
 #endif

@@ -54,6 +54,17 @@ INLINE double zero_if_f64(int drop, double x)
     return f64_bits(bits_f64(x) & ((uint64_t)drop - 1));
 }
 
+/* a where all bits of `is` are set, b where none is. */
+INLINE float chosen_f32(uint32_t is, float a, float b)
+{
+    return f32_bits(bits_f32(b) ^ (is & (bits_f32(a) ^ bits_f32(b))));
+}
+
+INLINE double chosen_f64(uint64_t is, double a, double b)
+{
+    return f64_bits(bits_f64(b) ^ (is & (bits_f64(a) ^ bits_f64(b))));
+}
+
 /* a, or b where the sign of x is set. */
 INLINE float by_sign_f32(float x, float a, float b)
 {

@@ -82,7 +82,7 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
             fetch_four(next, apart);
             if (task.tells)
                 count_step(&facts->rank, z + i, i);
-            exps_of_others(e, x, z + i, m, STEP, met);
+            exps_of_others(e, x, z + i, m, met);
             add_step(a, heat, e, x, task);
             keep_step(b->kept + i, e, x, task);
         }
@@ -91,7 +91,7 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
             fetch_four(next, apart);
             if (task.tells)
                 count_step(&facts->rank, b->end, whole);
-            exps_of_others(e, x, b->end, m, STEP, met);
+            exps_of_others(e, x, b->end, m, met);
             add_step(a, heat, e, x, task);
             keep_step(e, e, x, task);
             if (task.keeps)

@@ -14,25 +14,36 @@
 #include "softmax/factors.h"
 #include "softmax/steps.h"
 
-/* n numbers that are capped, and the slopes u' if they are asked for; also in place of either. */
-static void cap(const ce_plan *plan, const real *z, real *u, real *slopes, int64_t n)
+/* n numbers that are capped, at most CHUNK, and the slopes u' if they are asked for; also in place of either. */
+INLINE void cap_chunk(const ce_plan *plan, const real *z, real *u, real *slopes, int64_t n)
 {
     const real outer = (real)plan->outer, inner = (real)plan->inner, both = (real)(plan->outer * plan->inner);
+    real       e[CHUNK], less_1[CHUNK];
 
-    if (slopes) {
-        SIMD
-        for (int64_t i = 0; i < n; i++) {
-            const real      x = z[i], gone = x - x; /* NaN where x is infinite */
-            const tanh_pair t = TANH_BOTH(inner * x);
-            u[i] = x == -INFINITY ? x : outer * t.tanh + gone;
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const decay_pair decay = DECAY_FROM(START_DECAY(-2 * ABS(inner * z[i])));
+        e[i] = decay.e, less_1[i] = decay.less_1;
+    }
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const real      x = z[i], gone = x - x; /* NaN where x is infinite */
+        const tanh_pair t = TANH_FROM(inner * x, ((decay_pair){ e[i], less_1[i] }));
+        u[i] = CHOSEN_BY(-(real_word)(x == -INFINITY), x, outer * t.tanh + gone);
+        if (slopes)
             slopes[i] = normal(both * t.sech2);
-        }
-    } else {
-        SIMD
-        for (int64_t i = 0; i < n; i++) {
-            const real x = z[i], gone = x - x;
-            u[i] = x == -INFINITY ? x : outer * TANH_BOTH(inner * x).tanh + gone;
-        }
+    }
+}
+
+/* Any number of them. The loops are two, as one would be a long chain of operations. */
+static void cap(const ce_plan *plan, const real *z, real *u, real *slopes, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const int64_t some = smaller(n - i, CHUNK);
+        if (slopes)
+            cap_chunk(plan, z + i, u + i, slopes + i, some);
+        else
+            cap_chunk(plan, z + i, u + i, NULL, some);
     }
 }
 

@@ -37,7 +37,7 @@ static e_scale e_scale_of(double factor, double fade)
 INLINE real scaled(real e, e_scale f)
 {
     const real y = (e * f.a) * f.b;
-    return e < f.least ? 0 : y;
+    return ZERO_IF(e < f.least, y);
 }
 
 /* exp(m - all) for the maxima of a block and of its row. */

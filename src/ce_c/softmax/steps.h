@@ -62,19 +62,17 @@ INLINE void exp_stages(real *q, real *t, const real *x, real by, int n)
     for (int l = 0; l < n; l++) q[l] = EXP_LOW(q[l], r[l]);
 }
 
-/* exp(z - m) times 2^64 of n numbers, LANES or STEP, but for the maximum m, which becomes 0; x becomes z - m. What
- * comes of a NaN is any number: `met` adds up what becomes NaN then. */
-INLINE void exps_of_others(real *e, real *x, const real *z, real m, int n, real *met)
+/* exp(z - m) times 2^64 of STEP numbers, but for the maximum m, which becomes 0; x becomes z - m. What comes of a NaN
+ * is any number: `met` adds up what becomes NaN then. */
+INLINE void exps_of_others(real *e, real *x, const real *z, real m, real *met)
 {
     real q[STEP], t[STEP];
 
-    SIMD
-    for (int l = 0; l < n; l++) x[l] = z[l] - m;
-    for (int i = 0; i < n; i += LANES)
+    STEPS(l) x[l] = z[l] - m;
+    for (int i = 0; i < STEP; i += LANES)
         LANE(l) met[l] += x[i + l];
-    exp_stages(q, t, x, BY_RAISED, n);
-    SIMD
-    for (int l = 0; l < n; l++) e[l] = EXP_OTHERS(q[l], t[l], x[l], EXP_LO_2_64);
+    exp_stages(q, t, x, BY_RAISED, STEP);
+    STEPS(l) e[l] = EXP_OTHERS(q[l], t[l], x[l], EXP_LO_2_64);
 }
 
 /* sums + e (m - z) of a register's numbers, x = z - m; e is 0 where x is below the least of which it is not. */
