@@ -18,11 +18,16 @@
 INLINE void cap_chunk(const ce_plan *plan, const real *z, real *u, real *slopes, int64_t n)
 {
     const real outer = (real)plan->outer, inner = (real)plan->inner, both = (real)(plan->outer * plan->inner);
-    real       e[CHUNK], less_1[CHUNK];
+    real       e[CHUNK], less_1[CHUNK], q[CHUNK];
 
     SIMD
     for (int64_t i = 0; i < n; i++) {
-        const decay_pair decay = DECAY_FROM(START_DECAY(-2 * ABS(inner * z[i])));
+        const decay_start start = START_DECAY(-2 * ABS(inner * z[i]));
+        e[i] = start.t, less_1[i] = start.r, q[i] = start.q;
+    }
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const decay_pair decay = DECAY_FROM(((decay_start){ e[i], less_1[i], q[i] }));
         e[i] = decay.e, less_1[i] = decay.less_1;
     }
     SIMD
