@@ -23,7 +23,8 @@ INLINE void add_group(double *sum, double *lost, double x)
 /* Sums by lanes of some classes, each in registers of its own; of exponentials that are 1, how many; what is NaN where
  * a logit is. */
 typedef struct {
-    packed sum[PARTS], ones[PARTS / 4], met[PARTS / 4], heat[PARTS / 4];
+    packed      sum[PARTS], met[PARTS / 4], heat[PARTS / 4];
+    packed_bits ones[PARTS / 4];
 } class_sums;
 
 /* What is done with exponentials beside adding them up: logits stay; e (m - z) is added up, too. */
@@ -32,31 +33,29 @@ typedef struct {
 } group_task;
 
 /* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
- * each to its own sum, from number `first` on, but for those that are 1, which are counted: z is m, give or take a
- * subnormal. */
+ * each to its own sum, from number `first` on, but for those that are 1, where z is m, which are counted. */
 INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int first, group_task task)
 {
-    real x[STEP], t[STEP], q[STEP], other[STEP], one[STEP];
+    real      x[STEP], t[STEP], q[STEP];
+    real_bits one[STEP];
 
     for (int k = 0; k < some; k++)
         LANE(l) x[k * LANES + l] = z[k * LANES + l] - m[l];
     exp_stages(q, t, x, BY_RAISED, some * LANES);
-    EACH(l, some) q[l] = EXP_RAISED(q[l], t[l], x[l], EXP_LO_2_64);
-    EACH(l, some) other[l] = ZERO_IF(x[l] > -MIN_NORMAL, q[l]);
-    EACH(l, some) one[l] = ZERO_IF(!(x[l] > -MIN_NORMAL), 1);
+    EACH(l, some) q[l] = EXP_OTHERS(q[l], t[l], x[l], EXP_LO_2_64);
+    EACH(l, some) one[l] = -(real_bits)((real_bits)BITS(x[l]) > -1);
     for (int j = 0; j < some * PARTS / 4; j++) {
-        to->sum[first * PARTS / 4 + j] += PART(other + j * WIDTH);
-        to->ones[j % (PARTS / 4)] += PART(one + j * WIDTH);
+        const packed_bits ones = *(const packed_bits *)(one + j * WIDTH);
+        to->sum[first * PARTS / 4 + j] += PART(q + j * WIDTH);
+        to->ones[j % (PARTS / 4)] -= ones;
         to->met[j % (PARTS / 4)] += PART(x + j * WIDTH);
-        if (!task.keep)
-            PART(z + j * WIDTH) = PART(q + j * WIDTH);
-    }
-    if (task.heats) {
-        for (int j = 0; j < some * PARTS / 4; j++) {
+        if (task.heats) {
             packed *const heat = &to->heat[j % (PARTS / 4)];
             *heat = with_heat(*heat, PART(q + j * WIDTH), PART(x + j * WIDTH));
         }
     }
+    if (!task.keep)
+        EACH(l, some) z[l] = FROM_BITS(BITS(q[l]) | ((real_word)one[l] & BITS((real)0x1p64)));
 }
 
 /* What a group adds up to, and what memory brings meanwhile, one place per class: to be read, and to be written. */
@@ -71,8 +70,8 @@ typedef struct {
  */
 INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, group_task task)
 {
-    class_sums      all = { { { 0 } }, { { 0 } }, { { 0 } }, { { 0 } } };
-    real            sum[LANES], ones[LANES], met[LANES];
+    class_sums      all = { 0 };
+    real            sum[LANES], met[LANES];
     const uintptr_t apart = to->reads.apart, to_apart = to->writes.apart;
     int64_t         k = 0;
 
@@ -96,13 +95,12 @@ INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, g
     for (int j = 0; j < PARTS / 4; j++) {
         PART(sum + j * WIDTH) =
             (all.sum[j] + all.sum[PARTS / 4 + j]) + (all.sum[PARTS / 2 + j] + all.sum[PARTS * 3 / 4 + j]);
-        PART(ones + j * WIDTH) = all.ones[j];
+        PART(to->ones + j * WIDTH) += __builtin_convertvector(all.ones[j], packed);
         PART(met + j * WIDTH) = all.met[j];
         if (task.heats)
             PART(to->heat + j * WIDTH) = all.heat[j];
     }
     LANE(l) to->sum[l] = met[l] != met[l] ? met[l] : sum[l];
-    LANE(l) to->ones[l] += ones[l];
 }
 
 /* The same for each task. */

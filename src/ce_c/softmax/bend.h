@@ -40,7 +40,7 @@ INLINE void cap_chunk(const ce_plan *plan, const real *z, real *u, real *slopes,
     }
 }
 
-/* Any number of them. The loops are two, as one would be a long chain of operations. */
+/* Any number of them. The loops are three, as one would be a long chain of operations. */
 static void cap(const ce_plan *plan, const real *z, real *u, real *slopes, int64_t n)
 {
     for (int64_t i = 0; i < n; i += CHUNK) {
