@@ -9,7 +9,7 @@
 #include "elements/kl_div.h"
 #include "elements/regression.h"
 #include "elements/sigmoid_focal.h"
-#include "lanes/few_classes.h"
+#include "lanes/few.h"
 #include "lanes/lanes.h"
 #include "links/cross_entropy.h"
 #include "links/focal.h"

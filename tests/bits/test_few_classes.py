@@ -1,4 +1,8 @@
-"""Few classes without options take a shorter way than with weights of 1: the same bits."""
+"""Few classes without options take a shorter way than with weights of 1: the same bits.
+
+So do softmax, log_softmax and logsumexp: softmax is the gradient of logsumexp, which takes the
+longer way; so do rows in halves, where classes of -inf make them too long for the shorter one.
+"""
 
 import itertools
 
@@ -44,3 +48,40 @@ def test_ties_and_ignored_items(classes, dtype, isa, rng):
     behind = np.moveaxis(logits.reshape(10, 100, classes), 2, 1)
     assert_ways_agree(behind, target.reshape(10, 100), "none")
     assert_ways_agree(np.ascontiguousarray(behind), target.reshape(10, 100), "none")
+
+
+def assert_normalisers_agree(logits):
+    """Logits of shape (items, classes), with at most 32 classes."""
+    items, classes = logits.shape
+    ones = np.ones(items, np.float64 if logits.dtype == np.float64 else np.float32)
+    longer = np.full((items, 33), -np.inf, logits.dtype)  # sums of 32 classes and of one more
+    longer[:, :classes] = logits
+    name = f"{classes} classes"
+    assert_same_bits(ce.softmax(logits), ce.logsumexp_backward(ones, logits), name)
+    if classes == 2:  # of which log1p is another polynomial
+        return
+    assert_same_bits(ce.softmax(logits), ce.softmax(longer)[:, :classes], name)
+    assert_same_bits(ce.log_softmax(logits), ce.log_softmax(longer)[:, :classes], name)
+    assert_same_bits(ce.logsumexp(logits), ce.logsumexp(longer), name)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_normalisers_of_awkward_logits(classes, dtype, isa):
+    assert_normalisers_agree(np.array(list(itertools.product(AWKWARD, repeat=classes)), dtype))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 5, 10, 31, 32])
+@pytest.mark.parametrize("dtype", [*FLOATS, np.float16])
+def test_normalisers(classes, dtype, isa, rng):
+    logits = (rng.standard_normal((1000, classes)) * 10).astype(dtype)
+    logits[rng.random(logits.shape) < 0.05] = -np.inf
+    logits[rng.random(logits.shape) < 0.05] = 3
+    for items in (1, 15, 16, 17, 63, 64, 65, 1000):
+        assert_normalisers_agree(logits[:items])
+    behind = np.ascontiguousarray(np.moveaxis(logits.reshape(10, 100, classes), 2, 1))
+    for function in (ce.softmax, ce.log_softmax):
+        got = np.moveaxis(function(behind, axis=1), 1, 2).reshape(logits.shape)
+        assert_same_bits(got, function(logits), function.__name__)
+    got = ce.logsumexp(behind, axis=1).ravel()
+    assert_same_bits(got, ce.logsumexp(logits), "logsumexp")

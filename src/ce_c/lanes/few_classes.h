@@ -1,5 +1,5 @@
-/* few_classes.h - cross-entropy of few classes with class indices and no further option, the most common of the short
- * calls. What scan.h, emit.h and links/cross_entropy.h do, to the bit, without what they need for all else.
+/* few_classes.h - a tile of cross-entropy of few classes with class indices and no further option, the most common of
+ * the short calls. What scan.h, emit.h and links/cross_entropy.h do, to the bit, without what they need for all else.
  */
 #ifndef CE_LANES_FEW_CLASSES_H
 #define CE_LANES_FEW_CLASSES_H
@@ -8,16 +8,6 @@
 #include "lanes/panel.h"
 #include "softmax/close.h"
 #include "softmax/open.h"
-
-/* Losses whose row says so, while no option is in use but the index that is ignored and what a mean divides by. */
-static bool serves_few_classes(const ce_grid *grid, const ce_plan *plan)
-{
-    const unsigned options = plan->in_use & ~(unsigned)(CE_IGNORE_INDEX | CE_NORMALIZER);
-
-    return (ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) && !options && grid->classes >= 2 &&
-           grid->classes <= GROUP && !plan->job->stats && !grid->data[CE_UPSTREAM] && !plan->curves &&
-           fabs(plan->c) > 0x1p-50 && fabs(plan->c) < 0x1p60;
-}
 
 enum { FEW = 8 * LANES, FEW_PANEL = 105 }; /* items in a tile; vectors in its panel */
 
@@ -109,32 +99,40 @@ INLINE void find_few_maxima(real *panel, const char *from, int64_t step, few_til
     LANE(l) x->z_t[at + l] = z_t[l];
 }
 
-static void scan_few(real *panel, few_tile *x)
+/* The sums of exponentials, which take the place of the logits unless these are to be kept; log_S: the maxima. */
+static void sum_few(real *panel, few_tile *x, bool keep)
 {
     const int64_t    n = x->n;
     const tile_ahead reads = tile_further(&x->z, bytes_to_next(&x->z)),
                      writes = tile_further(&x->grads, bytes_to_next(&x->grads));
 
     for (int at = 0; at < x->width; at += LANES) {
+        const group_sums to = { x->sum + at, NULL, x->ones + at, of_vector(&reads, at / LANES),
+                                of_vector(&writes, at / LANES) };
+        LANE(l) x->ones[at + l] = 0;
+        if (keep)
+            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ true, false });
+        else
+            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ false, false });
+    }
+    for (int at = 0; at < x->width; at += LANES)
+        LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */
+}
+
+static void scan_few(real *panel, few_tile *x)
+{
+    const int64_t n = x->n;
+
+    for (int at = 0; at < x->width; at += LANES) {
         real *const       z = panel + at * n;
         const char *const from = x->memory ? x->memory + at * (int64_t)sizeof(real) : (const char *)z;
         find_few_maxima(z, from, x->memory ? x->memory_step : LANES * (int64_t)sizeof(real), x, at);
         LANE(l) x->log_S[at + l] = x->m[at + l] > -INFINITY ? x->m[at + l] : 0;
-        LANE(l) x->ones[at + l] = 0;
     }
     if (x->derives)
         for (int at = 0; at < x->width; at += LANES)
             LANE(l) x->e_t[at + l] = EXP_2_64(x->z_t[at + l] - x->log_S[at + l]);
-    for (int at = 0; at < x->width; at += LANES) {
-        const group_sums to = { x->sum + at, NULL, x->ones + at, of_vector(&reads, at / LANES),
-                                of_vector(&writes, at / LANES) };
-        if (x->derives)
-            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ false, false });
-        else
-            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ true, false });
-    }
-    for (int at = 0; at < x->width; at += LANES)
-        LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */
+    sum_few(panel, x, !x->derives);
 }
 
 /* What the gradients are made of; c as in ce_plan. */
@@ -149,8 +147,8 @@ static void answer_few_gradients(few_tile *x, double c)
     }
 }
 
-/* Losses, and what the gradients are made of. */
-static void answer_few(few_tile *x, double c)
+/* s, and log1p(s) */
+static void log_few(few_tile *x)
 {
     for (int at = 0; at < x->width; at += LANES)
         LANE(l) {
@@ -164,6 +162,12 @@ static void answer_few(few_tile *x, double c)
             LANE(l) x->log_S[at + l] = LOG1P_UNIT(x->sum[at + l]);
         else
             LANE(l) x->log_S[at + l] = LOG1P(x->sum[at + l]);
+}
+
+/* Losses, and what the gradients are made of. */
+static void answer_few(few_tile *x, double c)
+{
+    log_few(x);
     if (x->derives)
         answer_few_gradients(x, c);
     for (int at = 0; at < x->width; at += LANES)
@@ -227,40 +231,6 @@ static void run_few_tile(const softmax_call *call, const tile *x, real *panel, r
     answer_few(few, call->plan->c);
     if (few->derives)
         (n == 2 ? emit_two : emit_few)(panel, few);
-}
-
-OUTLINE void run_few_classes(const softmax_call *call, int64_t first, int64_t last, double *sums)
-{
-    const ce_grid        *grid = call->grid;
-    const int64_t         n = grid->classes, most = smaller(FEW_PANEL / n, FEW / LANES);
-    const bool            derives = call->plan->derives;
-    const bool            pure = call->plan->streams || !derives; /* what is read stays as it is */
-    _Alignas(64) real     panel[FEW_PANEL * LANES], staged[GROUP * LANES];
-    _Alignas(64) few_tile few;
-    tile                  x;
-
-    few.n = n, few.derives = derives;
-    few.memory_step = grid->class_stride[CE_Z];
-    for (int64_t i = first, next; i < last; i = next) {
-        const bool         ends = pure && last - i < LANES && last - first >= LANES; /* again the last LANES items */
-        const int64_t      from = ends ? last - LANES : i;
-        const tile_numbers of = { grid, &x, derives ? CE_GRAD : CE_Z, { 0, n } };
-        locate(grid, from, last, LANES, most, &x);
-        const int line = pure ? items_to_line(&of) : -1, skip = (int)(i - from);
-        if (line > 0)
-            x.width = LANES;
-        next = line > 0 && !ends ? i + line : from + x.width;
-        x.count = (int)(smaller(next, last) - from);
-        run_few_tile(call, &x, panel, staged, &few);
-        if (derives && line >= 0)
-            store_lines(&of, panel, skip, x.count);
-        else if (derives)
-            store_panel(&of, staged, panel);
-        add_losses(few.s + skip, x.count - skip, i - first, sums);
-        write_losses(grid, few.s, &x, skip);
-    }
-    if (call->plan->streams)
-        STREAM_END();
 }
 
 #endif

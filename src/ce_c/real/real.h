@@ -134,7 +134,7 @@ enum { LANES = 64 / sizeof(real) }; /* of a virtual vector of 64 bytes */
 /* A register's numbers, from or to any place in memory. Sums held as arrays of these stay in registers from step to
  * step of a loop; arrays of numbers are kept in memory. */
 typedef real      packed __attribute__((vector_size(REGISTER), aligned(sizeof(real)), may_alias));
-typedef real_bits packed_bits __attribute__((vector_size(REGISTER)));
+typedef real_bits packed_bits __attribute__((vector_size(REGISTER), aligned(sizeof(real)), may_alias));
 enum { WIDTH = REGISTER / sizeof(real) };
 #define PART(x) (*(packed *)(x))
 
