@@ -7,14 +7,26 @@
 #include "lanes/few_classes.h"
 #include "lanes/scan.h"
 
-/* Losses whose row says so, while no option is in use but the index that is ignored and what a mean divides by. */
+/* Is x a factor of gradients by which exponentials times 2^64 can be multiplied at once? */
+static inline bool is_common(double x)
+{
+    return fabs(x) > 0x1p-50 && fabs(x) < 0x1p60;
+}
+
+/* Losses whose row says so, while no option is in use but class weights, the index that is ignored, and what a mean
+ * divides by. */
 static bool serves_few_classes(const ce_grid *grid, const ce_plan *plan)
 {
-    const unsigned options = plan->in_use & ~(unsigned)(CE_IGNORE_INDEX | CE_NORMALIZER);
+    const unsigned options = plan->in_use & ~(unsigned)(CE_CLASS_WEIGHT | CE_IGNORE_INDEX | CE_NORMALIZER);
+    const real    *w = plan->job->w;
+    bool           common = is_common(plan->c);
 
-    return (ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) && !options && grid->classes >= 2 &&
-           grid->classes <= GROUP && !plan->job->stats && !grid->data[CE_UPSTREAM] && !plan->curves &&
-           fabs(plan->c) > 0x1p-50 && fabs(plan->c) < 0x1p60;
+    if (!(ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) || options || grid->classes < 2 ||
+        grid->classes > GROUP || plan->job->stats || grid->data[CE_UPSTREAM] || plan->curves)
+        return false;
+    for (int64_t k = 0; w && k < grid->classes; k++)
+        common &= w[k] == 0 || is_common(plan->c * plan->scale * (double)w[k]);
+    return common;
 }
 
 /* What log_softmax takes away, in the computing type. */

@@ -1,5 +1,6 @@
-/* few_classes.h - a tile of cross-entropy of few classes with class indices and no further option, the most common of
- * the short calls. What scan.h, emit.h and links/cross_entropy.h do, to the bit, without what they need for all else.
+/* few_classes.h - a tile of cross-entropy of few classes with class indices, maybe class weights, and no further
+ * option, the most common of the short calls. What scan.h, emit.h and links/cross_entropy.h do, to the bit, without
+ * what they need for all else.
  */
 #ifndef CE_LANES_FEW_CLASSES_H
 #define CE_LANES_FEW_CLASSES_H
@@ -21,6 +22,7 @@ typedef struct {
     real      ones[FEW];        /* exponentials that are 1 */
     real      log_S[FEW];       /* at first the maximum, or 0 where it is -inf */
     double    s[FEW];           /* then the loss */
+    double    w_t[FEW];         /* the weights of the targets' classes, where they have any */
 
     int          width;       /* items */
     int64_t      n;           /* classes */
@@ -46,6 +48,23 @@ static bool read_few_targets(const softmax_call *call, const tile *x, real_bits 
             t[j + l] = (real_bits)index | -(real_bits)((index == ignore) | ((uint64_t)index >= (uint64_t)n));
         }
         LANE(l) ignored |= t[j + l];
+    }
+    return ignored >= 0;
+}
+
+/* The weights of the targets' classes; true if no item is ignored, as those of weight 0 are, too. */
+static bool read_few_weights(const ce_plan *plan, few_tile *x)
+{
+    const real *w = plan->job->w;
+    real_bits   ignored = 0;
+
+    for (int at = 0; at < x->width; at += LANES) {
+        real_bits *const t = x->t + at;
+        real             w_t[LANES];
+        for (int l = 0; l < LANES; l++) w_t[l] = w[t[l] < 0 ? 0 : t[l]];
+        LANE(l) t[l] |= -(real_bits)(w_t[l] == 0);
+        LANE(l) ignored |= t[l];
+        LANE(l) x->w_t[at + l] = plan->scale * (double)w_t[l];
     }
     return ignored >= 0;
 }
@@ -136,11 +155,14 @@ static void scan_few(real *panel, few_tile *x)
 }
 
 /* What the gradients are made of; c as in ce_plan. */
-static void answer_few_gradients(few_tile *x, double c)
+static void answer_few_gradients(few_tile *x, double c, bool weighs)
 {
     for (int at = 0; at < x->width; at += LANES) {
         double per_e[LANES];
-        LANE(l) per_e[l] = x->t[at + l] >= 0 ? c * (double)(1 / (1 + x->sum[at + l])) : 0;
+        LANE(l) per_e[l] = x->t[at + l] >= 0 ? c : 0;
+        if (weighs)
+            LANE(l) per_e[l] *= x->w_t[at + l];
+        LANE(l) per_e[l] = x->t[at + l] >= 0 ? per_e[l] * (double)(1 / (1 + x->sum[at + l])) : 0;
         LANE(l) x->sum[at + l] = (real)(per_e[l] * 0x1p-64);
         LANE(l) per_e[l] *= -(x->s[at + l] + (1 - (double)x->e_t[at + l] * 0x1p-64));
         LANE(l) x->e_t[at + l] = normal((real)per_e[l]);
@@ -165,17 +187,19 @@ static void log_few(few_tile *x)
 }
 
 /* Losses, and what the gradients are made of. */
-static void answer_few(few_tile *x, double c)
+static void answer_few(few_tile *x, double c, bool weighs)
 {
     log_few(x);
     if (x->derives)
-        answer_few_gradients(x, c);
+        answer_few_gradients(x, c, weighs);
     for (int at = 0; at < x->width; at += LANES)
         LANE(l) {
             const double gap = (double)normal(x->m[at + l]) - (double)normal(x->z_t[at + l]);
             const double s = x->s[at + l], loss = gap + (s < 0x1p-60 ? s : (double)x->log_S[at + l]);
             x->s[at + l] = x->t[at + l] >= 0 ? loss : 0;
         }
+    for (int at = 0; at < x->width && weighs; at += LANES)
+        LANE(l) x->s[at + l] = x->t[at + l] >= 0 ? x->w_t[at + l] * x->s[at + l] : 0;
 }
 
 /* The gradients, in the panel, of two classes. */
@@ -214,12 +238,16 @@ static void run_few_tile(const softmax_call *call, const tile *x, real *panel, r
     const ce_grid     *grid = call->grid;
     const int64_t      n = grid->classes;
     const tile_numbers z = { grid, x, CE_Z, { 0, n } };
-    const bool         all_live = read_few_targets(call, x, few->t);
-    const bool         direct = n > 2 && all_live && grid->type[CE_Z] == REAL_TYPE && is_unit(&z);
+    const bool         weighs = call->plan->job->w != NULL;
+
+    few->width = x->width;
+    bool all_live = read_few_targets(call, x, few->t);
+    if (weighs)
+        all_live = read_few_weights(call->plan, few);
+    const bool direct = n > 2 && all_live && grid->type[CE_Z] == REAL_TYPE && is_unit(&z);
 
     if (!direct)
         load_panel(&z, staged, panel, n == 2);
-    few->width = x->width;
     few->memory = direct ? x->at[CE_Z][0] : NULL;
     few->z = z;
     few->grads = few->derives && !call->plan->streams ? (tile_numbers){ grid, x, CE_GRAD, { 0, n } } : z;
@@ -228,7 +256,7 @@ static void run_few_tile(const softmax_call *call, const tile *x, real *panel, r
             for (int64_t k = 0; k < n; k++)
                 LANE(l) panel[at * n + k * LANES + l] = few->t[at + l] >= 0 ? panel[at * n + k * LANES + l] : 0;
     (n == 2 ? scan_two : scan_few)(panel, few);
-    answer_few(few, call->plan->c);
+    answer_few(few, call->plan->c, weighs);
     if (few->derives)
         (n == 2 ? emit_two : emit_few)(panel, few);
 }
