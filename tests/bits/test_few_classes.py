@@ -1,8 +1,8 @@
-"""Few classes without options, but for class weights, take a shorter way than with sample weights of
-1: the same bits.
+"""Few classes without options, but for class weights, take a shorter way than with sample weights
+of 1: the same bits.
 
 So do softmax, log_softmax and logsumexp: softmax is the gradient of logsumexp, which takes the
-longer way; so do rows in halves, where classes of -inf make them too long for the shorter one.
+longer way; so do rows in which classes of -inf make them too long for the shorter one.
 """
 
 import itertools
