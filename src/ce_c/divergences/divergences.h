@@ -83,7 +83,7 @@ static row_pair pair_of(const softmax_call *call, const pair_worker *w, const ti
                        .bases = w->keeps && call->plan->derives ? w->buffer + 2 * j * room : NULL };
 }
 
-/* Of n classes: bases as in chunk_sums, of which it is known by now what they are short of. */
+/* Of n classes: bases as in chunk_sums, of which it is known by now what they are short of; also in their place. */
 static void chunk_gradients(const row_pair *pair, emission emits, const real *bases, const real *q, int64_t n, real *to)
 {
     const double late = pair->late;
@@ -127,18 +127,21 @@ static void scale_gradients(const row_pair *pair, double by, int64_t i, int64_t 
     }
 }
 
-/* q of n classes from class i on, whole steps of it, and what else gradients are made of, which is returned. */
-static const real *load_bases(const row_pair *pair, emission emits, int64_t i, int64_t n, pair_chunk *room)
+/* q of n classes from class i on, to c, and what else gradients are made of, which is returned; room: for a chunk of
+ * it.
+ */
+static const real *load_bases(const row_pair *pair, emission emits, int64_t i, int64_t n, pair_chunk *c, real *room)
 {
+    e_scale by;
+
     if (!pair->bases) {
-        load_chunk(pair, i, n, room);
-        chunk_sums(pair, emits, room, up_to_step(n), room->p);
-        return room->p;
+        load_chunk(pair, i, n, c);
+        chunk_sums(pair, emits, c, up_to_step(n), room);
+        return room;
     }
-    e_scale           by;
     const real *const e = exps_from(&pair->q, NULL, i, n, NULL, &by);
     SIMD
-    for (int64_t k = 0; k < n; k++) room->q[k] = scaled(e[k], by);
+    for (int64_t k = 0; k < n; k++) c->q[k] = scaled(e[k], by);
     return pair->bases + i;
 }
 
@@ -154,7 +157,7 @@ static void write_gradients(const softmax_call *call, const tile *x, int l, cons
     for (int64_t i = 0, n; i < K; i += n) {
         n = smaller(K - i, CHUNK);
         if (pair->rest == pair->rest) {
-            chunk_gradients(pair, emits, load_bases(pair, emits, i, n, &c), c.q, n, grad);
+            chunk_gradients(pair, emits, load_bases(pair, emits, i, n, &c, grad), c.q, n, grad);
             scale_gradients(pair, x->per_e[l], i, n, grad);
         } else {
             for (int64_t k = 0; k < n; k++) grad[k] = NAN;

@@ -29,7 +29,7 @@ typedef struct {
     one_row   p, q;
     double    shift, rest;
     real      beta, other; /* the weights of both, of BETWEEN */
-    real     *bases;       /* where it is kept what gradients are made of, or NULL: it may be p's exponentials' place */
+    real     *bases;       /* in the place of p's exponentials, what gradients are made of; or NULL */
     double    late;        /* what d is more than it was then */
     pair_sums sums;
 } row_pair;

@@ -29,17 +29,13 @@ static bool serves_few_classes(const ce_grid *grid, const ce_plan *plan)
     return common;
 }
 
-/* What log_softmax takes away, in the computing type. */
+/* The logits, less m and log1p(s). */
 static void emit_few_log_probs(real *panel, few_tile *x)
 {
     for (int at = 0; at < x->width; at += LANES) {
         real *const z = panel + at * x->n;
         real        m[LANES], subtract[LANES];
-        LANE(l) {
-            const double s = x->s[at + l];
-            m[l] = normal(x->m[at + l]);
-            subtract[l] = normal(s < 0x1p-60 ? (real)s : x->log_S[at + l]);
-        }
+        LANE(l) m[l] = normal(x->m[at + l]), subtract[l] = normal((real)log_of_few(x, at + l));
         for (int64_t k = 0; k < x->n; k++)
             LANE(l) z[k * LANES + l] = (z[k * LANES + l] - m[l]) - subtract[l];
     }
@@ -64,10 +60,7 @@ static void answer_few_logsumexps(const softmax_call *call, const tile *x, few_t
     bool           finite = true;
 
     for (int at = 0; at < few->width; at += LANES)
-        LANE(l) {
-            const double s = few->s[at + l];
-            few->s[at + l] = (double)normal(few->m[at + l]) + (s < 0x1p-60 ? s : (double)few->log_S[at + l]);
-        }
+        LANE(l) few->s[at + l] = (double)normal(few->m[at + l]) + log_of_few(few, at + l);
     for (int l = 0; l < few->width; l++) finite &= ABS(few->m[l]) < INFINITY;
     for (int l = 0; l < x->count && !finite; l++)
         if (!(ABS(few->m[l]) < INFINITY)) {
@@ -80,14 +73,10 @@ static void answer_few_logsumexps(const softmax_call *call, const tile *x, few_t
 /* Loads a tile and computes what is asked for: log-sum-exps in few->s, what is written of all classes in the panel. */
 static void run_few_normalisers(const softmax_call *call, const tile *x, real *panel, real *staged, few_tile *few)
 {
-    const int64_t      n = call->grid->classes;
-    const tile_numbers z = { call->grid, x, CE_Z, { 0, n } };
-    const bool         logs = call->link->emits == LOG_PROBS;
+    const int64_t n = call->grid->classes;
+    const bool    logs = call->link->emits == LOG_PROBS;
 
-    load_panel(&z, staged, panel, false);
-    few->width = x->width;
-    few->z = z;
-    few->grads = few->derives && !call->plan->streams ? (tile_numbers){ call->grid, x, CE_GRAD, { 0, n } } : z;
+    load_panel(&few->z, staged, panel, false);
     for (int at = 0; at < x->width; at += LANES) {
         panel_max(panel + at * n, n, few->m + at);
         LANE(l) few->log_S[at + l] = few->m[at + l] > -INFINITY ? few->m[at + l] : 0;
@@ -117,6 +106,8 @@ OUTLINE void run_few_classes(const softmax_call *call, int64_t first, int64_t la
 
     few.n = n, few.derives = derives;
     few.memory_step = grid->class_stride[CE_Z];
+    few.z = (tile_numbers){ grid, &x, CE_Z, { 0, n } };
+    few.grads = derives && !call->plan->streams ? (tile_numbers){ grid, &x, CE_GRAD, { 0, n } } : few.z;
     for (int64_t i = first, next; i < last; i = next) {
         const bool         ends = pure && last - i < LANES && last - first >= LANES; /* again the last LANES items */
         const int64_t      from = ends ? last - LANES : i;
@@ -127,6 +118,7 @@ OUTLINE void run_few_classes(const softmax_call *call, int64_t first, int64_t la
             x.width = LANES;
         next = line > 0 && !ends ? i + line : from + x.width;
         x.count = (int)(smaller(next, last) - from);
+        few.width = x.width;
         (grid->data[CE_TARGET] ? run_few_tile : run_few_normalisers)(call, &x, panel, staged, &few);
         if (derives && line >= 0)
             store_lines(&of, panel, skip, x.count);

@@ -186,6 +186,12 @@ static void log_few(few_tile *x)
             LANE(l) x->log_S[at + l] = LOG1P(x->sum[at + l]);
 }
 
+/* The latter of item l: an s that is too small for the computing type is its own logarithm. */
+INLINE double log_of_few(const few_tile *x, int l)
+{
+    return x->s[l] < 0x1p-60 ? x->s[l] : (double)x->log_S[l];
+}
+
 /* Losses, and what the gradients are made of. */
 static void answer_few(few_tile *x, double c, bool weighs)
 {
@@ -195,7 +201,7 @@ static void answer_few(few_tile *x, double c, bool weighs)
     for (int at = 0; at < x->width; at += LANES)
         LANE(l) {
             const double gap = (double)normal(x->m[at + l]) - (double)normal(x->z_t[at + l]);
-            const double s = x->s[at + l], loss = gap + (s < 0x1p-60 ? s : (double)x->log_S[at + l]);
+            const double loss = gap + log_of_few(x, at + l);
             x->s[at + l] = x->t[at + l] >= 0 ? loss : 0;
         }
     for (int at = 0; at < x->width && weighs; at += LANES)
@@ -235,22 +241,18 @@ static void emit_few(real *panel, const few_tile *x)
 /* Loads a tile and computes what is asked for: losses in few->s, gradients in the panel. */
 static void run_few_tile(const softmax_call *call, const tile *x, real *panel, real *staged, few_tile *few)
 {
-    const ce_grid     *grid = call->grid;
-    const int64_t      n = grid->classes;
-    const tile_numbers z = { grid, x, CE_Z, { 0, n } };
-    const bool         weighs = call->plan->job->w != NULL;
+    const ce_grid *grid = call->grid;
+    const int64_t  n = grid->classes;
+    const bool     weighs = call->plan->job->w != NULL;
 
-    few->width = x->width;
     bool all_live = read_few_targets(call, x, few->t);
     if (weighs)
         all_live = read_few_weights(call->plan, few);
-    const bool direct = n > 2 && all_live && grid->type[CE_Z] == REAL_TYPE && is_unit(&z);
+    const bool direct = n > 2 && all_live && grid->type[CE_Z] == REAL_TYPE && is_unit(&few->z);
 
     if (!direct)
-        load_panel(&z, staged, panel, n == 2);
+        load_panel(&few->z, staged, panel, n == 2);
     few->memory = direct ? x->at[CE_Z][0] : NULL;
-    few->z = z;
-    few->grads = few->derives && !call->plan->streams ? (tile_numbers){ grid, x, CE_GRAD, { 0, n } } : z;
     if (!all_live)
         for (int at = 0; at < x->width; at += LANES)
             for (int64_t k = 0; k < n; k++)
