@@ -149,10 +149,7 @@ static void answer_items(const softmax_call *call, tile *x)
     for (int l = 0; l < x->width; l++) finite &= fabs(x->m[l]) < INFINITY ? 1 : 0;
     if (!finite && (is_by_e(emits) || emits == LOG_PROBS || emits == HEAT))
         note_not_finite(call, x);
-    if (x->width == 1)
-        fill_logs(x, call->grid->classes, 1);
-    else
-        fill_logs(x, call->grid->classes, x->width);
+    OF_ITEMS(x, fill_logs, x, call->grid->classes);
     unset_answers(x);
     call->link->fill(call->plan, x);
     expect_answers(call, x);

@@ -96,8 +96,10 @@ INLINE void open_items(const softmax_call *call, tile *x, int n)
         open_targets(grid, job, x, n);
     if (w)
         for (int l = 0; l < n; l++) x->w_t[l] = x->live[l] ? (double)w[x->t[l]] : 1;
-    if (grid->data[CE_V])
-        for (int l = 0; l < n; l++) x->v[l] = sample_weight_at(item_at(grid, x, CE_V, l), call->plan);
+    if (grid->data[CE_V] && x->even)
+        load_sample_weights(x->at[CE_V][0], grid->stride[CE_V][grid->axes - 1], call->plan, n, x->v);
+    else if (grid->data[CE_V])
+        for (int l = 0; l < n; l++) x->v[l] = sample_weight_at(x->at[CE_V][l], call->plan);
     if (grid->data[CE_V] || w)
         for (int l = 0; l < n; l++) x->live[l] &= (x->v[l] != 0) & ((x->w_t[l] != 0) | has_more);
     for (int l = 0; l < n; l++) live &= x->live[l];
@@ -120,10 +122,7 @@ OUTLINE void count_classes(const softmax_call *call, tile *x)
 
 static void open_tile(const softmax_call *call, tile *x)
 {
-    if (x->width == 1)
-        open_items(call, x, 1);
-    else
-        open_items(call, x, x->width);
+    OF_ITEMS(x, open_items, call, x);
     if (counts_classes(call->plan))
         count_classes(call, x);
 }

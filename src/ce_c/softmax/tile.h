@@ -120,13 +120,21 @@ typedef struct {
     const ce_link *link;
 } softmax_call;
 
-/* Fills a tile by a function of its first n items, which is compiled twice: for one item, and for vectors of them. */
+/* f(..., n) of the tile's n items, compiled three times: for one, for whole vectors of lanes, and for any number. */
+#define OF_ITEMS(x, f, ...)                                                                                            \
+    do {                                                                                                               \
+        if ((x)->width == 1)                                                                                           \
+            f(__VA_ARGS__, 1);                                                                                         \
+        else if ((x)->width % LANES == 0)                                                                              \
+            f(__VA_ARGS__, (x)->width & -LANES);                                                                       \
+        else                                                                                                           \
+            f(__VA_ARGS__, (x)->width);                                                                                \
+    } while (0)
+
+/* Fills a tile by a function of its first n items. */
 INLINE void fill_tile(ce_answer answer, const ce_plan *plan, tile *x)
 {
-    if (x->width == 1)
-        answer(plan, x, 1);
-    else
-        answer(plan, x, x->width);
+    OF_ITEMS(x, answer, plan, x);
 }
 
 /* Does the link ask for a sum over the classes that is no softmax? */
