@@ -180,6 +180,7 @@ def test_softmax_of_one_is_one(dtype, isa):
         ([3.4e38, -3.4e38, 0], 0, 0.1),
         ([2e38] + [0] * 63, 0, 0.01),
         ([0] + [-2e38] * 599, 0, 0.1),
+        ([3.4e38] + [-3.4e38] * 600, 0, 0.01),
     ],
 )
 @pytest.mark.parametrize("layout", ["rows", "middle"])

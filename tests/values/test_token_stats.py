@@ -5,6 +5,8 @@ of the entropy (D + 8) u, D the distance of the runner-up; of other log-probabil
 that are scaled are rounded once more, which costs 2 |u| u, capped ones 2 softcap u.
 """
 
+from functools import partial
+
 import ml_dtypes
 import mpmath
 import numpy as np
@@ -318,7 +320,11 @@ def test_infinities_that_are_bent(dtype, K, isa):
 
 
 @pytest.mark.parametrize("K", [5, 100, 161, 3000, 20000])
-@pytest.mark.parametrize("criterion", [ce.CrossEntropyLoss, ce.FocalLoss])
+@pytest.mark.parametrize(
+    "criterion",
+    [ce.CrossEntropyLoss, partial(ce.CrossEntropyLoss, label_smoothing=0.1), ce.FocalLoss],
+    ids=["plain", "smoothed", "focal"],
+)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
 def test_with_a_loss(K, criterion, dtype, rng, isa):
     """The same bits beside value and gradient, whose bits are as ever; also in place."""

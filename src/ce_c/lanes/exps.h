@@ -21,16 +21,29 @@ INLINE void add_group(double *sum, double *lost, double x)
     for (int l = 0; l < (some) * LANES; l++)
 
 /* Sums by lanes of some classes, each in registers of its own; of exponentials that are 1, how many; what is NaN where
- * a logit is. */
+ * a logit is: sums of z - m, or of gaps. */
 typedef struct {
-    packed      sum[PARTS], met[PARTS / 4], heat[PARTS / 4];
+    packed      sum[PARTS], met[PARTS / 2], heat[PARTS / 4];
     packed_bits ones[PARTS / 4];
 } class_sums;
 
-/* What is done with exponentials beside adding them up: logits stay; e (m - z) is added up, too. */
+/* What is done with exponentials beside adding them up: logits stay; e (m - z) is added up, too; gaps are. */
 typedef struct {
-    bool keep, heats;
+    bool keep, heats, gaps;
 } group_task;
+
+/* Adds the gaps of some classes from number `first` of four on, of which x = z - m, in pairs, to one of two sums. */
+INLINE void add_class_gaps(packed *met, const real *x, int some, int first)
+{
+    const real by = (real)-GAP_SCALE;
+
+    for (int k = 0; k < some; k += 2)
+        for (int j = 0; j < PARTS / 4; j++) {
+            const real *const one = x + k * LANES + j * WIDTH;
+            met[(first + k) / 2 * PARTS / 4 + j] +=
+                k + 1 < some ? PART(one) * by + PART(one + LANES) * by : PART(one) * by;
+        }
+}
 
 /* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
  * each to its own sum, from number `first` on, but for those that are 1, where z is m, which are counted. */
@@ -48,12 +61,15 @@ INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int fi
         const packed_bits ones = *(const packed_bits *)(one + j * WIDTH);
         to->sum[first * PARTS / 4 + j] += PART(q + j * WIDTH);
         to->ones[j % (PARTS / 4)] -= ones;
-        to->met[j % (PARTS / 4)] += PART(x + j * WIDTH);
+        if (!task.gaps)
+            to->met[j % (PARTS / 4)] += PART(x + j * WIDTH);
         if (task.heats) {
             packed *const heat = &to->heat[j % (PARTS / 4)];
             *heat = with_heat(*heat, PART(q + j * WIDTH), PART(x + j * WIDTH));
         }
     }
+    if (task.gaps)
+        add_class_gaps(to->met, x, some, first);
     if (!task.keep)
         EACH(l, some) z[l] = FROM_BITS(BITS(q[l]) | ((real_word)one[l] & BITS((real)0x1p64)));
 }
@@ -63,6 +79,7 @@ typedef struct {
     real    *sum;  /* of the exponentials that are not 1 */
     real    *heat; /* of all, times m - z; where it is asked for */
     real    *ones; /* counts those that are */
+    real    *gaps; /* where they are asked for */
     ahead_of reads, writes;
 } group_sums;
 
@@ -96,24 +113,28 @@ INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, g
         PART(sum + j * WIDTH) =
             (all.sum[j] + all.sum[PARTS / 4 + j]) + (all.sum[PARTS / 2 + j] + all.sum[PARTS * 3 / 4 + j]);
         PART(to->ones + j * WIDTH) += __builtin_convertvector(all.ones[j], packed);
-        PART(met + j * WIDTH) = all.met[j];
+        PART(met + j * WIDTH) = all.met[j] + all.met[PARTS / 4 + j];
         if (task.heats)
             PART(to->heat + j * WIDTH) = all.heat[j];
     }
     LANE(l) to->sum[l] = met[l] != met[l] ? met[l] : sum[l];
+    if (task.gaps)
+        LANE(l) to->gaps[l] = met[l];
 }
 
 /* The same for each task. */
+#define SUM_GROUP(k, h, g)                                                                                             \
+    if (task.keep == (k) && task.heats == (h) && task.gaps == (g))                                                     \
+    sum_group(z, n, m, to, (group_task){ k, h, g })
+
 static void sum_group_of(real *z, int64_t n, const real *m, const group_sums *to, group_task task)
 {
-    if (task.heats && task.keep)
-        sum_group(z, n, m, to, (group_task){ true, true });
-    else if (task.heats)
-        sum_group(z, n, m, to, (group_task){ false, true });
-    else if (task.keep)
-        sum_group(z, n, m, to, (group_task){ true, false });
-    else
-        sum_group(z, n, m, to, (group_task){ false, false });
+    SUM_GROUP(false, false, false);
+    SUM_GROUP(false, false, true);
+    SUM_GROUP(false, true, false);
+    SUM_GROUP(true, false, false);
+    SUM_GROUP(true, false, true);
+    SUM_GROUP(true, true, false);
 }
 
 #endif

@@ -126,13 +126,14 @@ static void sum_few(real *panel, few_tile *x, bool keep)
                      writes = tile_further(&x->grads, bytes_to_next(&x->grads));
 
     for (int at = 0; at < x->width; at += LANES) {
-        const group_sums to = { x->sum + at, NULL, x->ones + at, of_vector(&reads, at / LANES),
-                                of_vector(&writes, at / LANES) };
+        const group_sums to = {
+            x->sum + at, NULL, x->ones + at, NULL, of_vector(&reads, at / LANES), of_vector(&writes, at / LANES)
+        };
         LANE(l) x->ones[at + l] = 0;
         if (keep)
-            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ true, false });
+            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ true, false, false });
         else
-            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ false, false });
+            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ false, false, false });
     }
     for (int at = 0; at < x->width; at += LANES)
         LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */

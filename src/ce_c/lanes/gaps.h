@@ -1,4 +1,4 @@
-/* gaps.h - what a panel of LANES items is scanned for, and its sums of u (m - z) and of u. */
+/* gaps.h - what a panel of LANES items is scanned for, and its sums: of u (m - z) and of u, and of exponentials. */
 #ifndef CE_LANES_GAPS_H
 #define CE_LANES_GAPS_H
 
@@ -26,32 +26,52 @@ typedef struct {
     int64_t *above, *argmax;
 } lane_sums;
 
-/* sum += u (m - z) over at most GROUP classes, each with shares of its own. */
+/* Adds u (m - z) of two classes, or one. */
+INLINE void add_shared_pair(real *a, const real *z, const real *u, int64_t n, const real *m)
+{
+    if (n > 1)
+        LANE(l) a[l] += weighted_gap(z[l], u[l], m[l]) + weighted_gap(z[LANES + l], u[LANES + l], m[l]);
+    else
+        LANE(l) a[l] += weighted_gap(z[l], u[l], m[l]);
+}
+
+/* sum += u (m - z) over at most GROUP classes, as add_class_gaps does; each with shares of its own. */
 static void group_gaps_by_shares(const real *z, const real *u, int64_t n, const real *m, double *sum, double *lost)
 {
     real a[LANES] = { 0 }, b[LANES] = { 0 };
 
-    for (int64_t k = 0; k < n; k += 2) {
-        LANE(l) a[l] += weighted_gap(z[k * LANES + l], u[k * LANES + l], m[l]);
-        if (k + 1 < n)
-            LANE(l) b[l] += weighted_gap(z[(k + 1) * LANES + l], u[(k + 1) * LANES + l], m[l]);
+    for (int64_t k = 0; k < n; k += 4) {
+        add_shared_pair(a, z + k * LANES, u + k * LANES, n - k, m);
+        if (k + 2 < n)
+            add_shared_pair(b, z + (k + 2) * LANES, u + (k + 2) * LANES, n - k - 2, m);
     }
-    LANE(l) add_group(&sum[l], &lost[l], 0x1p16 * (double)(a[l] + b[l]));
+    LANE(l) add_group(&sum[l], &lost[l], (double)(a[l] + b[l]) / GAP_SCALE);
 }
 
-/* The same with weights of the classes, if any. */
+/* Adds w (m - z) of two classes, or one, w = 1 if absent. One of weight 0 has no part, whatever its gap is. */
+INLINE void add_weighted_pair(real *a, const real *z, const real *w, int64_t n, const real *m)
+{
+    const real w_a = w ? w[0] : 1, w_b = n < 2 ? 0 : w ? w[1] : 1;
+
+    if (w_a != 0 && w_b != 0)
+        LANE(l) a[l] += w_a * gap(z[l], m[l]) + w_b * gap(z[LANES + l], m[l]);
+    else if (w_a != 0)
+        LANE(l) a[l] += w_a * gap(z[l], m[l]);
+    else if (w_b != 0)
+        LANE(l) a[l] += w_b * gap(z[LANES + l], m[l]);
+}
+
+/* The same with weights of the classes. */
 static void group_gaps_by_weights(const real *z, const real *w, int64_t n, const real *m, double *sum, double *lost)
 {
     real a[LANES] = { 0 }, b[LANES] = { 0 };
 
-    for (int64_t k = 0; k < n; k += 2) {
-        const real w_a = w ? w[k] : 1, w_b = k + 1 == n ? 0 : w ? w[k + 1] : 1;
-        if (w_a != 0)
-            LANE(l) a[l] += w_a * gap(z[k * LANES + l], m[l]);
-        if (w_b != 0)
-            LANE(l) b[l] += w_b * gap(z[(k + 1) * LANES + l], m[l]);
+    for (int64_t k = 0; k < n; k += 4) {
+        add_weighted_pair(a, z + k * LANES, w ? w + k : NULL, n - k, m);
+        if (k + 2 < n)
+            add_weighted_pair(b, z + (k + 2) * LANES, w ? w + k + 2 : NULL, n - k - 2, m);
     }
-    LANE(l) add_group(&sum[l], &lost[l], 0x1p16 * (double)(a[l] + b[l]));
+    LANE(l) add_group(&sum[l], &lost[l], (double)(a[l] + b[l]) / GAP_SCALE);
 }
 
 /* Sums of u over n classes, see total. */
@@ -88,6 +108,36 @@ static void panel_gaps(const panel_task *task, const real *z, int64_t n, const r
     LANE(l) to->share_sum[l] = all;
     if (task->shares)
         panel_shares(task->shares, n, to->share_sum);
+}
+
+/* Sums over the n classes of one panel, those of gaps, too, if `evenly`; from: the maxima. */
+static void sum_panel(const panel_task *task, real *z, int64_t n, const real *from, const lane_sums *to, bool evenly)
+{
+    real       sum[LANES], heat[LANES], gaps[LANES], ones[LANES] = { 0 };
+    double    *s = to->s, lost[LANES] = { 0 }, heat_lost[LANES] = { 0 }, gap_lost[LANES] = { 0 };
+    group_sums group = { .sum = sum, .heat = heat, .ones = ones, .gaps = gaps };
+
+    group.reads.next = task->reads.next, group.reads.apart = task->reads.apart;
+    group.writes.next = task->writes.next, group.writes.apart = task->writes.apart;
+    LANE(l) s[l] = 0;
+    for (int64_t k = 0; k < n; k += GROUP) {
+        const int64_t some = smaller(n - k, GROUP);
+        sum_group_of(z + k * LANES, some, from, &group, (group_task){ task->keep, task->tells, evenly });
+        LANE(l) add_group(&s[l], &lost[l], (double)sum[l]);
+        if (evenly)
+            LANE(l) add_group(&to->gap_sum[l], &gap_lost[l], (double)gaps[l] / GAP_SCALE);
+        if (task->tells)
+            LANE(l) add_group(&to->heat[l], &heat_lost[l], (double)heat[l]);
+        group.reads.next += (uintptr_t)some * group.reads.apart;
+        group.writes.next += (uintptr_t)some * group.writes.apart;
+    }
+    LANE(l)
+        s[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(s[l], lost[l]) : s[l]) +
+               (ones[l] > 0 ? (double)ones[l] - 1 : 0);
+    if (evenly && REAL_TYPE == CE_FLOAT64)
+        LANE(l) to->gap_sum[l] = with_lost(to->gap_sum[l], gap_lost[l]);
+    if (task->tells)
+        LANE(l) to->heat[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(to->heat[l], heat_lost[l]) : to->heat[l]);
 }
 
 #endif

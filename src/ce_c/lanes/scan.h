@@ -37,34 +37,23 @@ static void panel_max(const real *z, int64_t n, real *top)
 /* Of the n classes of one panel; z_t: where the targets' logits go. */
 static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_sums *to, real *z_t)
 {
-    real       top[LANES], from[LANES], sum[LANES], heat[LANES], ones[LANES] = { 0 };
-    double    *s = to->s, lost[LANES] = { 0 }, heat_lost[LANES] = { 0 };
-    group_sums group = { sum, heat, ones, task->reads, task->writes };
+    real top[LANES], from[LANES];
+    int  high = 0;
 
     panel_max(z, n, top);
     LANE(l) from[l] = top[l] > -INFINITY ? top[l] : 0;
+    LANE(l) high |= top[l] > (real)EVEN_GAPS;
     LANE(l) to->m[l] = normal(top[l]);
-    LANE(l) s[l] = to->gap_sum[l] = to->share_sum[l] = 0;
+    LANE(l) to->gap_sum[l] = 0;
     if (task->spot)
         LANE(l) z_t[l] = task->all[task->spot[l]];
-    if (task->gaps)
+    const bool evenly = task->gaps && !task->shares && !task->w && !task->tells && !high;
+    LANE(l) to->share_sum[l] = evenly ? (double)n : 0;
+    if (task->gaps && !evenly)
         panel_gaps(task, z, n, from, to);
     if (task->tells)
         tell_panel(task, z, n, task->edge ? task->edge : z_t, top, to);
-    for (int64_t k = 0; k < n; k += GROUP) {
-        const int64_t some = smaller(n - k, GROUP);
-        sum_group_of(z + k * LANES, some, from, &group, (group_task){ task->keep, task->tells });
-        LANE(l) add_group(&s[l], &lost[l], (double)sum[l]);
-        if (task->tells)
-            LANE(l) add_group(&to->heat[l], &heat_lost[l], (double)heat[l]);
-        group.reads.next += (uintptr_t)some * group.reads.apart;
-        group.writes.next += (uintptr_t)some * group.writes.apart;
-    }
-    LANE(l)
-        s[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(s[l], lost[l]) : s[l]) +
-               (ones[l] > 0 ? (double)ones[l] - 1 : 0);
-    if (task->tells)
-        LANE(l) to->heat[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(to->heat[l], heat_lost[l]) : to->heat[l]);
+    sum_panel(task, z, n, from, to, evenly);
 }
 
 /* (m, s) of one panel joins that of the classes before it. */
@@ -198,7 +187,9 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
         set_spots(x, n);
     else if (grid->data[CE_TARGET]) /* of no classes: no item is live */
         for (int l = 0; l < x->width; l++) x->e_t[l] = x->z_t[l] = 0;
-    for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = x->class_sum[l] = x->lost[l] = 0;
+    for (int l = 0; l < x->width; l++) x->class_sum[l] = x->lost[l] = 0;
+    if (emits == ONE_HOT || is_class_sum(emits))
+        for (int l = 0; l < x->width; l++) x->m[l] = x->s[l] = 0;
     if (emits == ONE_HOT) {
         read_target_logits(call, x);
         return;

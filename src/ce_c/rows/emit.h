@@ -16,6 +16,12 @@ static void scale_exps(const real *e, const real *u, real *to, int64_t n, e_scal
     } else if (subtract == 0) {
         SIMD
         for (int64_t i = 0; i < n; i++) to[i] = scaled(e[i], f);
+    } else if (f.b == 1 && u) {
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = normal(FMA(e[i], f.a, -normal(subtract * u[i])));
+    } else if (f.b == 1) {
+        SIMD
+        for (int64_t i = 0; i < n; i++) to[i] = normal(FMA(e[i], f.a, -subtract));
     } else if (u) {
         SIMD
         for (int64_t i = 0; i < n; i++) to[i] = normal(scaled(e[i], f) - normal(subtract * u[i]));
@@ -181,6 +187,22 @@ static void scale_row(const softmax_call *call, const tile *x, int l, const ce_p
         to[x->t[l]] = normal((real)x->grad_t[l]);
 }
 
+/* What exponentials become, see scale_exps; but for number t, if it is one of them. */
+typedef struct {
+    e_scale     f;
+    const real *u;
+    real        subtract;
+    int64_t     t;
+    real        grad_t;
+} one_hot_gradient;
+
+/* x, or 0 where it is subnormal. */
+INLINE packed normal_part(packed x)
+{
+    const packed least = (packed){ 0 } + MIN_NORMAL;
+    return (packed)((packed_bits)x & ((packed_bits)(x >= least) | (packed_bits)(x <= -least)));
+}
+
 /* n numbers e times a factor, whole lines of memory, past the caches. */
 static void stream_scaled(const real *e, char *to, int64_t n, e_scale f)
 {
@@ -190,29 +212,38 @@ static void stream_scaled(const real *e, char *to, int64_t n, e_scale f)
     }
 }
 
-/* What exponentials become: e times a factor, but for number t, if it is one of them. */
-typedef struct {
-    e_scale f;
-    int64_t t;
-    real    grad_t;
-} one_hot_gradient;
+/* The same, less subtract times u (1 if absent); f.b is 1. */
+static void stream_less(const real *e, const real *u, char *to, int64_t n, e_scale f, real subtract)
+{
+    const packed a = (packed){ 0 } + f.a, less = (packed){ 0 } + subtract;
+
+    for (int64_t i = 0; i < n; i += WIDTH) {
+        const packed by = u ? normal_part(less * PART(u + i)) : less;
+        const packed y = normal_part(-LESS_PRODUCT(by, PART(e + i), a));
+        STREAM_PART(to + i * (int64_t)sizeof(real), y);
+    }
+}
 
 /* n numbers: lines but for t's go where they belong right away. */
 static void stream_gradients(const real *e, char *to, int64_t n, const one_hot_gradient *of, line_writer *lines)
 {
     const int64_t t = of->t;
+    const bool    simple = of->subtract == 0 || of->f.b == 1;
 
     for (int64_t i = 0, some; i < n; i += some) {
         real *const   room = room_for(lines, to + i * (int64_t)sizeof(real));
-        const int64_t before = (t >= i && t < n ? t : n) - i, whole = lines->to == 0 ? before / LANES : 0;
+        const int64_t before = (t >= i && t < n ? t : n) - i, whole = simple && lines->to == 0 ? before / LANES : 0;
 
         some = whole > 0 ? whole * LANES : smaller(n - i, LANES - (int64_t)(lines->to / sizeof(real)));
         if (whole > 0) {
-            stream_scaled(e + i, lines->line, some, of->f);
+            if (of->subtract == 0)
+                stream_scaled(e + i, lines->line, some, of->f);
+            else
+                stream_less(e + i, of->u ? of->u + i : NULL, lines->line, some, of->f, of->subtract);
             lines->line += some * (int64_t)sizeof(real);
             continue;
         }
-        scale_exps(e + i, NULL, room, some, of->f, 0);
+        scale_exps(e + i, of->u ? of->u + i : NULL, room, some, of->f, of->subtract);
         if (t >= i && t < i + some)
             room[t - i] = of->grad_t;
         add_to_lines(lines, (size_t)some * sizeof(real));
@@ -223,11 +254,13 @@ static void stream_gradients(const real *e, char *to, int64_t n, const one_hot_g
 static void stream_row(const softmax_call *call, const tile *x, int l, const row_source *from)
 {
     const int64_t K = call->grid->classes, t = call->grid->data[CE_TARGET] ? x->t[l] : -1;
+    const real   *w = call->plan->job->w, subtract = normal((real)x->subtract[l]);
     char *const   to = item_at(call->grid, x, CE_GRAD, l);
 
     for (int64_t k = 0; k < K; k += BLOCK) {
         const double           fade = from->pairs ? fade_of(from->pairs[k / BLOCK].m, x->m[l]) : 1;
-        const one_hot_gradient of = { e_scale_of(x->per_e[l], fade), t - k, normal((real)x->grad_t[l]) };
+        const one_hot_gradient of = { e_scale_of(x->per_e[l], fade), w ? w + k : NULL, subtract, t - k,
+                                      normal((real)x->grad_t[l]) };
         stream_gradients(from->kept + k, to + k * (int64_t)sizeof(real), smaller(K - k, BLOCK), &of, from->lines);
     }
 }

@@ -124,59 +124,70 @@ static const real *shares_from(const long_row *row, int64_t i, int64_t n, real *
     return copy;
 }
 
-/* Sum of u (m - z) / 2^16, u = 1 if absent; n is a multiple of STEP, at most CHUNK. */
-static double gap_sum_of_steps(const real *z, const real *u, int64_t n, real m)
+/* Do the gaps count by shares or weights of the classes? */
+static inline bool has_weighted_gaps(const long_row *row)
 {
-    real a[LANES] = { 0 }, b[LANES] = { 0 }, c[LANES] = { 0 }, d[LANES] = { 0 };
+    return row->q || row->plan->job->w || (row->where && row->plan->job->label_smoothing != 0);
+}
+
+/* Adds gaps times u (1 if absent) to their sums by lanes, as add_step_gaps does; n is a multiple of STEP, at most
+ * CHUNK. */
+static void add_gaps_of_steps(const real *z, const real *u, int64_t n, real m, double *sums)
+{
+    real a[LANES] = { 0 };
 
     if (!u)
-        for (int64_t i = 0; i < n; i += STEP) {
-            LANE(l) a[l] += gap(z[i + l], m);
-            LANE(l) b[l] += gap(z[i + LANES + l], m);
-            LANE(l) c[l] += gap(z[i + 2 * LANES + l], m);
-            LANE(l) d[l] += gap(z[i + 3 * LANES + l], m);
-        }
+        for (int64_t i = 0; i < n; i += STEP)
+            LANE(l)
+                a[l] += (gap(z[i + l], m) + gap(z[i + LANES + l], m)) +
+                        (gap(z[i + 2 * LANES + l], m) + gap(z[i + 3 * LANES + l], m));
     else
-        for (int64_t i = 0; i < n; i += STEP) {
-            LANE(l) a[l] += weighted_gap(z[i + l], u[i + l], m);
-            LANE(l) b[l] += weighted_gap(z[i + LANES + l], u[i + LANES + l], m);
-            LANE(l) c[l] += weighted_gap(z[i + 2 * LANES + l], u[i + 2 * LANES + l], m);
-            LANE(l) d[l] += weighted_gap(z[i + 3 * LANES + l], u[i + 3 * LANES + l], m);
-        }
-    return add_four(a, b, c, d);
+        for (int64_t i = 0; i < n; i += STEP)
+            LANE(l) {
+                const int64_t j = i + l;
+                a[l] += (weighted_gap(z[j], u[j], m) + weighted_gap(z[j + LANES], u[j + LANES], m)) +
+                        (weighted_gap(z[j + 2 * LANES], u[j + 2 * LANES], m) +
+                         weighted_gap(z[j + 3 * LANES], u[j + 3 * LANES], m));
+            }
+    LANE(l) sums[l] += (double)a[l];
 }
 
 /* The same for any n up to CHUNK. */
-static double gap_sum_of(const real *z, const real *u, int64_t n, real m)
+static void add_gaps_of(const real *z, const real *u, int64_t n, real m, double *sums)
 {
     real          copy[CHUNK], u_copy[CHUNK];
-    const int64_t full = up_to_step(n);
+    const int64_t full = up_to_step(n), before = full - n; /* the last step is filled up from its begin, see open_end */
 
-    if (n == full)
-        return gap_sum_of_steps(z, u, n, m);
-    for (int64_t i = 0; i < full; i++) {
-        copy[i] = i < n ? z[i] : m;
-        u_copy[i] = i >= n ? 0 : u ? u[i] : 1;
+    if (n == full) {
+        add_gaps_of_steps(z, u, n, m, sums);
+        return;
     }
-    return gap_sum_of_steps(copy, u ? u_copy : NULL, full, m);
+    for (int64_t i = 0; i < full; i++) {
+        const int64_t k = i < full - STEP ? i : i - before;
+        const bool    fills = i >= full - STEP && k < full - STEP;
+        copy[i] = fills ? m : z[k];
+        u_copy[i] = fills ? 0 : u ? u[k] : 1;
+    }
+    add_gaps_of_steps(copy, u ? u_copy : NULL, full, m, sums);
 }
 
 /* Of n classes from class first on, whose logits are z; all of them from the maximum m. */
 static void add_gaps(const long_row *row, const real *z, int64_t first, int64_t n, real m, ce_pair *sums)
 {
-    const double by = row->q ? 1 : row->plan->scale; /* of weights so small or large that products were none */
-    double       gap_lost = 0, share_lost = 0;
+    const bool   weighted = has_weighted_gaps(row);
+    const double by =
+        row->q || !weighted ? 1 : row->plan->scale; /* of weights so small or large that products were none */
+    double gaps[LANES] = { 0 }, share_lost = 0;
 
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t some = smaller(n - i, CHUNK);
         real          copy[CHUNK];
         const real   *u = shares_from(row, first + i, some, copy);
         add_exactly(&sums->share_sum, &share_lost, u ? total(u, some) : (double)some);
-        for (int64_t k = 0; by != 1 && u && k < some; k++) copy[k] = (real)((double)u[k] * by);
-        u = u && by != 1 ? copy : u;
-        add_exactly(&sums->gap_sum, &gap_lost, 0x1p16 * gap_sum_of(z + i, u, some, m) / (u ? by : 1));
+        for (int64_t k = 0; by != 1 && k < some; k++) copy[k] = (real)((double)u[k] * by);
+        add_gaps_of(z + i, by != 1 ? copy : u, some, m, gaps);
     }
-    sums->gap_sum = with_lost(sums->gap_sum, gap_lost);
+    sums->gap_sum = tree_sum(gaps, LANES) / (GAP_SCALE * by);
     sums->share_sum = with_lost(sums->share_sum, share_lost);
 }
 

@@ -172,7 +172,7 @@ static void finish_row(const softmax_call *call, row_worker *worker, const tile 
         multiply_row(call, x, l, from.kept, worker->work);
     else if (worker->direct && !call->plan->curves)
         scale_row(call, x, l, pairs);
-    else if (worker->streams && x->subtract[l] == 0)
+    else if (worker->streams)
         stream_row(call, x, l, &from);
     else
         emit_row(call, x, l, &from, 0, K);

@@ -20,9 +20,10 @@ typedef struct {
     real       *room; /* for its exponentials, if they are kept, or else for copies of its logits */
     const char *next; /* what is read after these, if not what follows them; or NULL */
     bool        keeps, gaps;
-    bool        tells; /* statistics are asked for: */
-    real        edge;  /* the target's logit, from which classes are counted */
-    top_list   *top;   /* the largest so far; or NULL */
+    bool        evenly; /* gaps are added up with the exponentials */
+    bool        tells;  /* statistics are asked for: */
+    real        edge;   /* the target's logit, from which classes are counted */
+    top_list   *top;    /* the largest so far; or NULL */
 
     exp_block      block;
     block_maxima   maxima;
@@ -91,9 +92,11 @@ static inline void know_maximum(row_part *p)
         tell_block(p);
     if (p->t >= p->first && p->t < p->first + p->n)
         p->z_t = normal(b->z[p->t - p->first]);
+    p->evenly = p->gaps && !p->tells && !has_weighted_gaps(&p->row) && !(b->m > (real)EVEN_GAPS);
     if (p->gaps) {
-        p->pair.gap_sum = p->pair.share_sum = 0;
-        add_gaps(&p->row, b->z, p->first, p->n, b->m, &p->pair);
+        p->pair.share_sum = p->evenly ? (double)p->n : 0;
+        if (!p->evenly)
+            add_gaps(&p->row, b->z, p->first, p->n, b->m, &p->pair);
     }
 }
 
@@ -106,13 +109,15 @@ static inline void know_sum(row_part *p)
         p->pair.s += (double)(p->places.count - 1);
     if (p->tells)
         tell_sum(p);
+    if (p->evenly)
+        p->pair.gap_sum = tree_sum(p->facts.gaps, LANES) / GAP_SCALE;
     if (p->keeps && p->places.count == 1)
         p->block.kept[p->places.first] = (real)0x1p64;
 }
 
 static inline exp_task task_of(const row_part *p)
 {
-    return (exp_task){ !p->keeps ? KEEPS_NONE : p->places.count > 1 ? KEEPS_ALL : KEEPS_OTHERS, p->tells };
+    return (exp_task){ !p->keeps ? KEEPS_NONE : p->places.count > 1 ? KEEPS_ALL : KEEPS_OTHERS, p->tells, p->evenly };
 }
 
 /* The pairs of some rows' parts. Each stage goes through all of them: in one row every stage waits for the one before.

@@ -6,17 +6,17 @@
 #include "rows/rank.h"
 
 /* What the loops over it do beside adding up exponentials: keep them, 0 in the place of maxima, or all of them; add up
- * e (m - z), too, and count. */
+ * e (m - z), too, and count; add up the gaps. */
 typedef enum { KEEPS_NONE, KEEPS_OTHERS, KEEPS_ALL } exp_keeping;
 
 typedef struct {
     exp_keeping keeps;
-    bool        tells;
+    bool        tells, gaps;
 } exp_task;
 
-/* The sums of exponentials by lanes; and, if they are asked for, those of e (m - z), and a count. */
+/* The sums of exponentials by lanes; and, if they are asked for, those of e (m - z), of gaps, and a count. */
 typedef struct {
-    double     sums[LANES], heat[LANES];
+    double     sums[LANES], heat[LANES], gaps[LANES];
     rank_count rank;
 } block_facts;
 
@@ -82,7 +82,9 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
             fetch_four(next, apart);
             if (task.tells)
                 count_step(&facts->rank, z + i, i);
-            exps_of_others(e, x, z + i, m, met);
+            exps_of_others(e, x, z + i, m, task.gaps ? NULL : met);
+            if (task.gaps)
+                add_step_gaps(met, x);
             add_step(a, heat, e, x, task);
             keep_step(b->kept + i, e, x, task);
         }
@@ -91,7 +93,11 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
             fetch_four(next, apart);
             if (task.tells)
                 count_step(&facts->rank, b->end, whole);
-            exps_of_others(e, x, b->end, m, met);
+            exps_of_others(e, x, b->end, m, task.gaps ? NULL : met);
+            if (task.gaps) {
+                for (int l = 0; l < STEP - (int)(n - whole); l++) x[l] = 0;
+                add_step_gaps(met, x);
+            }
             add_step(a, heat, e, x, task);
             keep_step(e, e, x, task);
             if (task.keeps)
@@ -100,22 +106,27 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
         add_chunk(facts->sums, a, met, c == 0);
         if (task.tells)
             add_chunk(facts->heat, heat, met, c == 0);
+        if (task.gaps)
+            LANE(l) facts->gaps[l] = (c == 0 ? 0 : facts->gaps[l]) + (double)met[l], met[l] = 0;
     }
 }
 
 /* The same for each task. */
-#define SUM_EXPS(k, t)                                                                                                 \
-    if (task.keeps == (k) && task.tells == (t))                                                                        \
-    sum_exps(b, facts, (exp_task){ k, t })
+#define SUM_EXPS(k, t, g)                                                                                              \
+    if (task.keeps == (k) && task.tells == (t) && task.gaps == (g))                                                    \
+    sum_exps(b, facts, (exp_task){ k, t, g })
 
 static void sum_exps_of(const exp_block *b, block_facts *facts, exp_task task)
 {
-    SUM_EXPS(KEEPS_NONE, false);
-    SUM_EXPS(KEEPS_NONE, true);
-    SUM_EXPS(KEEPS_OTHERS, false);
-    SUM_EXPS(KEEPS_OTHERS, true);
-    SUM_EXPS(KEEPS_ALL, false);
-    SUM_EXPS(KEEPS_ALL, true);
+    SUM_EXPS(KEEPS_NONE, false, false);
+    SUM_EXPS(KEEPS_NONE, true, false);
+    SUM_EXPS(KEEPS_OTHERS, false, false);
+    SUM_EXPS(KEEPS_OTHERS, true, false);
+    SUM_EXPS(KEEPS_ALL, false, false);
+    SUM_EXPS(KEEPS_ALL, true, false);
+    SUM_EXPS(KEEPS_NONE, false, true);
+    SUM_EXPS(KEEPS_OTHERS, false, true);
+    SUM_EXPS(KEEPS_ALL, false, true);
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* factors.h - what gradients and Hessians are made of beside the exponentials: shares, gaps, factors that neither
- * overflow nor underflow.
+/* factors.h - what gradients and Hessians are made of beside the exponentials: shares, factors that neither overflow
+ * nor underflow.
  */
 #ifndef CE_SOFTMAX_FACTORS_H
 #define CE_SOFTMAX_FACTORS_H
@@ -143,18 +143,6 @@ static inline bool sums_gaps(const softmax_call *call)
 INLINE real heat_of(real z, real m, real mean)
 {
     return ZERO_IF(z == -INFINITY, EXP(z - m) * ((m - z) - mean) * (real)0x1p64);
-}
-
-/* (m - z) / 2^16: sums of these do not overflow. */
-static inline real gap(real z, real m)
-{
-    return FMA(z, (real)-0x1p-16, m * (real)0x1p-16);
-}
-
-/* A class weight of 0 counts for nothing, whatever it multiplies. */
-static inline real weighted_gap(real z, real w, real m)
-{
-    return w == 0 ? 0 : normal(w * gap(z, m));
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* steps.h - exponentials stage by stage, a step of a few vectors at a time. */
+/* steps.h - exponentials stage by stage, a step of a few vectors at a time, and gaps. */
 #ifndef CE_SOFTMAX_STEPS_H
 #define CE_SOFTMAX_STEPS_H
 
@@ -10,6 +10,11 @@ enum {
     BLOCK = 16384 / sizeof(real), /* classes between two merges: 16 KiB, half of a small L1 */
     KEPT = 32 * BLOCK,            /* the longest row whose exponentials are kept: 512 KiB, in L2 */
 };
+
+/* What gaps m - z are taken times: sums of these do not overflow. Up to the maximum m = EVEN_GAPS no gap itself does.
+ */
+#define GAP_SCALE 0x1p-16
+#define EVEN_GAPS 0x1p100
 
 #define STEPS(l)                                                                                                       \
     SIMD                                                                                                               \
@@ -63,16 +68,36 @@ INLINE void exp_stages(real *q, real *t, const real *x, real by, int n)
 }
 
 /* exp(z - m) times 2^64 of STEP numbers, but for the maximum m, which becomes 0; x becomes z - m. What comes of a NaN
- * is any number: `met` adds up what becomes NaN then. */
+ * is any number: `met`, unless it is NULL, adds up what becomes NaN then. */
 INLINE void exps_of_others(real *e, real *x, const real *z, real m, real *met)
 {
     real q[STEP], t[STEP];
 
     STEPS(l) x[l] = z[l] - m;
-    for (int i = 0; i < STEP; i += LANES)
+    for (int i = 0; i < STEP && met; i += LANES)
         LANE(l) met[l] += x[i + l];
     exp_stages(q, t, x, BY_RAISED, STEP);
     STEPS(l) e[l] = EXP_OTHERS(q[l], t[l], x[l], EXP_LO_2_64);
+}
+
+/* m - z, scaled; also where m - z overflows. */
+static inline real gap(real z, real m)
+{
+    return FMA(z, (real)-GAP_SCALE, m * (real)GAP_SCALE);
+}
+
+/* A class weight of 0 counts for nothing, whatever it multiplies. */
+static inline real weighted_gap(real z, real w, real m)
+{
+    return w == 0 ? 0 : normal(w * gap(z, m));
+}
+
+/* Adds the gaps of a step, of which x = z - m, to their sums by lanes. */
+INLINE void add_step_gaps(real *met, const real *x)
+{
+    const real by = (real)-GAP_SCALE;
+
+    LANE(l) met[l] += FMA(x[LANES + l], by, x[l] * by) + FMA(x[3 * LANES + l], by, x[2 * LANES + l] * by);
 }
 
 /* sums + e (m - z) of a register's numbers, x = z - m; e is 0 where x is below the least of which it is not. */
