@@ -6,7 +6,7 @@ from helpers.problems import DTYPES, assert_same_bits
 
 import ce
 
-SHAPES = [(1, 70001), (3, 30011), (5, 20480)]
+SHAPES = [(1, 70001), (3, 30011), (5, 20480), (1, 530_001)]
 THREADS = range(2, 8)
 
 

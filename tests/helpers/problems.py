@@ -30,7 +30,8 @@ COPIES = (1, 37)  # elements of no vector, and of several
 LAYOUTS = ["rows", "middle", "fortran"]
 INTEGERS = [np.dtype(code) for code in "bBhHiIlLqQ"]
 LENGTHS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 34, 63, 64, 65, 127, 128, 129, 500, 511, 512]
-LENGTHS += [513, 1000, 1023, 1024, 1025, 4095, 4096, 4097, 8193, 20000, 65537, 131072, 131073]
+LENGTHS += [513, 1000, 1023, 1024, 1025, 4095, 4096, 4097, 8193, 20000, 65537, 262144]
+LENGTHS += [262145, 524288, 524289]  # those beyond which exponentials are not kept
 
 
 @dataclass

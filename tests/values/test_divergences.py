@@ -106,7 +106,7 @@ def test_long_rows(kind, noise, rng, isa):
     """Several blocks; beyond the length whose exponentials are kept; so close that sums are made
     anew. What the gradient is off by is a part of the largest terms, as d is off for all classes
     alike."""
-    for K, dtype in ((9000, np.float32), (5000, np.float64), (70000, np.float32)):
+    for K, dtype in ((9000, np.float32), (5000, np.float64), (270_000, np.float32)):
         z = rng.normal(0, 3, K).astype(dtype)
         y = (z + rng.normal(0, noise, K)).astype(dtype)
         u = UNIT[np.dtype(dtype)]

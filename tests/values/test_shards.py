@@ -53,7 +53,7 @@ def gradients(criterion, z, t, merged, cuts, **call):
 
 @every_dtype
 @every_set
-@pytest.mark.parametrize("V", [300, 4097, 20000, 140_000])
+@pytest.mark.parametrize("V", [300, 4097, 20000, 530_000])
 def test_the_bits_of_the_undivided_row(dtype, options, V, isa):
     """In any order, with any number of threads, also where rows of one call are split."""
     z, t = problem(V, dtype, 3 if V > 100_000 else 7)

@@ -120,7 +120,7 @@ def test_maxima_that_are_several(dtype, layout, classes, rng, isa):
 
 
 @both_floats
-@pytest.mark.parametrize("classes", [161, 200, 513, 4127, 140_000])
+@pytest.mark.parametrize("classes", [161, 200, 513, 4127, 530_000])
 def test_what_is_several_in_place(dtype, classes, isa):
     """The exponentials take the place of the logits: all maxima are among them."""
     for tops in ([0], [classes - 1], [0, classes - 1], [70, 71, 161 - 2], range(classes)):

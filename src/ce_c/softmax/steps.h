@@ -8,7 +8,7 @@ enum {
     CHUNK = 512,                  /* classes whose sum is kept in the computing type */
     STEP = 4 * LANES,             /* four accumulators hide the latency of an addition */
     BLOCK = 16384 / sizeof(real), /* classes between two merges: 16 KiB, half of a small L1 */
-    KEPT = 32 * BLOCK,            /* the longest row whose exponentials are kept: 512 KiB, in L2 */
+    KEPT = 128 * BLOCK,           /* the longest row whose exponentials are kept: 2 MiB */
 };
 
 /* What gaps m - z are taken times: sums of these do not overflow. Up to the maximum m = EVEN_GAPS no gap itself does.
