@@ -12,7 +12,8 @@ static void scale_exps(const real *e, const real *u, real *to, int64_t n, e_scal
 {
     if (subtract == 0 && f.b == 1) {
         const int64_t whole = n & -(int64_t)STEP;
-        for (int64_t i = 0; i < whole; i += STEP) STEPS(l) to[i + l] = e[i + l] < f.least ? 0 : e[i + l] * f.a;
+        for (int64_t i = 0; i < whole; i += STEP)
+            STEPS(l) to[i + l] = e[i + l] < f.least ? 0 : e[i + l] * f.a;
         SIMD
         for (int64_t i = whole; i < n; i++) to[i] = e[i] < f.least ? 0 : e[i] * f.a;
     } else if (subtract == 0) {
