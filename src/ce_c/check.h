@@ -78,6 +78,24 @@ static int64_t drop_ignored(const ce_job *job, int64_t classes, weighted_items *
     return -1;
 }
 
+/* The sum of the weights, one after the other: huge ones of either sign, whose sums by lanes are infinite, may cancel.
+ */
+static double sum_in_order(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, const real *w)
+{
+    double sum = 0, lost = 0;
+
+    for (int64_t i = first, n; i < last; i += n) {
+        weighted_items x;
+        n = load_items(grid, plan, i, last, &x);
+        if (grid->data[CE_TARGET])
+            drop_ignored(plan->job, grid->classes, &x);
+        for (int64_t l = 0; l < n; l++)
+            if (x.v[l] != 0)
+                add_exactly(&sum, &lost, w ? x.v[l] * (double)w[x.t[l]] : x.v[l]);
+    }
+    return with_lost(sum, lost);
+}
+
 /* Items that have weights: Z, and whether all class indices are in range but for those of weight 0. */
 static void check_weighted(const ce_grid *grid, const ce_plan *plan, int64_t first, int64_t last, ce_block *block)
 {
@@ -102,6 +120,8 @@ static void check_weighted(const ce_grid *grid, const ce_plan *plan, int64_t fir
         add_to_lanes(&all, x.v);
     }
     block->z = total_of_lanes(&all);
+    if (block->z != block->z)
+        block->z = sum_in_order(grid, plan, first, last, w);
     block->v = w ? total_of_lanes(&all_v) : block->z;
 }
 

@@ -48,6 +48,24 @@ def test_same_bits_as_in_place(name, offset, threads, rng):
         assert np.all(memory[begin + z.size :] == 7)
 
 
+@pytest.mark.parametrize("smoothing", [0, 0.1, 1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_is_no_number_stays(smoothing, weighted, rng):
+    """An infinite sample weight, and factors that overflow: the same wherever a row goes."""
+    shape = 2049, 4100
+    z = rng.standard_normal(shape, dtype=np.float32)
+    weight = np.linspace(0, 2, shape[1], dtype=np.float32) if weighted else None
+    criterion = ce.CrossEntropyLoss(weight=weight, label_smoothing=smoothing, reduction="sum")
+    target, v = rng.integers(1, shape[1], shape[0]), np.ones(shape[0])
+    v[8], v[9], v[10] = np.inf, 1e60, np.nan
+    for grad_output in (1.0, 1e30):
+        options = {"grad_output": grad_output}
+        out = criterion.grad(z, target, sample_weight=v, out=np.empty_like(z), **options)
+        few = criterion.grad(z[:12], target[:12], sample_weight=v[:12], **options)
+        np.testing.assert_array_equal(out[:12], few)
+        assert np.isnan(few[8]).any()
+
+
 @pytest.mark.parametrize("name", HALVES)
 @pytest.mark.parametrize("offset", [0, 1, 31])
 def test_halves(name, offset, rng):

@@ -675,6 +675,11 @@ def test_weights_that_add_up_to_infinity(dtype):
         got = ce.cross_entropy(z, [1, 1], sample_weight=[size, size])
         assert abs(got - mean) <= 8 * UNIT[np.dtype(dtype)] * mean, size
     assert ce.cross_entropy(z, [1, 1], sample_weight=[1e308, 0]) == ce.cross_entropy(z[0], 1)
+    both = [1e308, -1e308] * 15 + [0, 1]  # sums of either sign are infinite, that of all is not
+    criterion = ce.CrossEntropyLoss()
+    assert criterion.sums(np.resize(z, (32, 2)), [1] * 32, sample_weight=both)[1] == 1
+    both[3] = np.inf
+    assert criterion.sums(np.resize(z, (32, 2)), [1] * 32, sample_weight=both)[1] == np.inf
 
 
 @compared_dtypes

@@ -199,11 +199,11 @@ typedef struct {
     real        grad_t;
 } one_hot_gradient;
 
-/* x, or 0 where it is subnormal. */
+/* x, or 0 where it is subnormal; a NaN stays. */
 INLINE packed normal_part(packed x)
 {
     const packed least = (packed){ 0 } + MIN_NORMAL;
-    return (packed)((packed_bits)x & ((packed_bits)(x >= least) | (packed_bits)(x <= -least)));
+    return (packed)((packed_bits)x & ~((packed_bits)(x < least) & (packed_bits)(x > -least)));
 }
 
 /* n numbers e times a factor, whole lines of memory, past the caches. */
@@ -218,11 +218,11 @@ static void stream_scaled(const real *e, char *to, int64_t n, e_scale f)
 /* The same, less subtract times u (1 if absent); f.b is 1. */
 static void stream_less(const real *e, const real *u, char *to, int64_t n, e_scale f, real subtract)
 {
-    const packed a = (packed){ 0 } + f.a, less = (packed){ 0 } + subtract;
+    const packed minus_a = (packed){ 0 } - f.a, less = (packed){ 0 } + subtract;
 
     for (int64_t i = 0; i < n; i += WIDTH) {
         const packed by = u ? normal_part(less * PART(u + i)) : less;
-        const packed y = normal_part(-LESS_PRODUCT(by, PART(e + i), a));
+        const packed y = normal_part(LESS_PRODUCT(-by, PART(e + i), minus_a));
         STREAM_PART(to + i * (int64_t)sizeof(real), y);
     }
 }
