@@ -17,6 +17,7 @@ typedef struct {
     double        scale;   /* a power of 2 that weights are taken times: sums of them neither overflow nor underflow */
     double        classes; /* K */
     double        w_sum;   /* W = sum of the class weights where smoothing asks for it, else K */
+    double        w_scale; /* a power of 2: times it class weights are so large that products with gaps are numbers */
     int           derives; /* gradient or Hessian are asked for */
     int           curves;  /* the Hessian is */
     int           multiplies;   /* or its product with a vector, in the place of the gradient */

@@ -1,6 +1,8 @@
 /* plan.c - scratch memory, stores past the caches, rows that are split among threads. */
 #include "plan.h"
 
+#include <math.h>
+
 #include "isa.h"
 #include "real/memory.h"
 
@@ -98,6 +100,22 @@ size_t ce_plan_bytes(ce_job *job)
     return job->buffers + (numbers > 0 ? (size_t)job->threads * job->buffer + LINE : 0);
 }
 
+/* A power of 2 that takes the largest class weight near 1, where it is far from that. */
+static double scale_of_weights(const ce_job *job, int64_t n)
+{
+    double most = 0;
+    int    exponent;
+
+    for (int64_t k = 0; k < n; k++) {
+        const double w = job->real == CE_FLOAT32 ? (double)((const float *)job->w)[k] : ((const double *)job->w)[k];
+        most = fabs(w) > most ? fabs(w) : most;
+    }
+    frexp(most, &exponent);
+    if (most == 0 || most == INFINITY || (exponent > -40 && exponent < 40))
+        return 1;
+    return ldexp(1, exponent > 1000 ? -1000 : -exponent);
+}
+
 void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
 {
     char *const scratch = job->scratch, *const buffers = scratch + job->buffers;
@@ -106,9 +124,11 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->c = job->grad_output;
     plan->scale = 1;
     plan->classes = (double)grid->classes;
-    plan->w_sum = plan->classes;
-    if (job->w && job->label_smoothing != 0)
+    plan->w_sum = plan->classes, plan->w_scale = 1;
+    if (job->w && job->label_smoothing != 0) {
         plan->w_sum = ce_kernels_of(job)->total(job->w, grid->classes);
+        plan->w_scale = scale_of_weights(job, grid->classes);
+    }
     plan->derives = grid->data[CE_GRAD] || grid->data[CE_HESS];
     plan->multiplies = grid->data[CE_VECTOR] != NULL;
     plan->curves = grid->data[CE_HESS] || plan->multiplies;

@@ -701,6 +701,9 @@ def test_small_class_weights_with_label_smoothing(dtype, order, classes, isa, rn
         got = ce.cross_entropy(z, t, weight=w, label_smoothing=0.1)
         mean = terms.sum() / u[t].sum()
         assert abs(got - mean) <= 16 * UNIT[np.dtype(wide)] * mean, exponent
+        for v in (1e-300, 1e-60, 1e300) if exponent == 0 else ():
+            got = ce.cross_entropy(z, t, weight=w, label_smoothing=0.1, sample_weight=[v] * 3)
+            assert abs(got - mean) <= 16 * UNIT[np.dtype(wide)] * mean, v
 
 
 # -- shapes and dtypes ----------------------------------------------------------------------------

@@ -174,10 +174,8 @@ static void add_gaps_of(const real *z, const real *u, int64_t n, real m, double 
 /* Of n classes from class first on, whose logits are z; all of them from the maximum m. */
 static void add_gaps(const long_row *row, const real *z, int64_t first, int64_t n, real m, ce_pair *sums)
 {
-    const bool   weighted = has_weighted_gaps(row);
-    const double by =
-        row->q || !weighted ? 1 : row->plan->scale; /* of weights so small or large that products were none */
-    double gaps[LANES] = { 0 }, share_lost = 0;
+    const double by = row->q ? 1 : row->plan->w_scale;
+    double       gaps[LANES] = { 0 }, share_lost = 0;
 
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t some = smaller(n - i, CHUNK);
