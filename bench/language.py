@@ -45,6 +45,10 @@ OURS = {
     "kl, gradient": "KL.value_and_grad(y, z, out=g)",
     "js": "ce.js_div_with_logits(y, z)",
     "js, gradient": "JS.value_and_grad(y, z, out=g)",
+    "value_and_grad, new": "CE.value_and_grad(z, t)",
+    "shards": "CE.shard_loss(t, merged(t))",
+    "shards, gradient": "in_shards(t, gs)",
+    "shards, gradient, new": "in_shards(t, new)",
 }
 TORCHS = {
     "five lines": "five(z, t)",
@@ -87,6 +91,9 @@ RATIOS = {
     "torch / kl": ("torch: kl", "kl", 8, 13, False),
     "torch / kl, gradient": ("torch: kl, gradient", "kl, gradient", 9, 14, False),
     "js / kl": ("js", "kl", 1.6, 1.3, True),
+    "four shards / whole": ("shards", "cross_entropy", 1.05, 1.0, True),
+    "four shards / whole, gradient": ("shards, gradient", "value_and_grad", 1.3, 1.0, True),
+    "the same, new arrays": ("shards, gradient, new", "value_and_grad, new", 1.3, 1.0, True),
 }  # fmt: skip
 TURNS = 9
 
@@ -106,13 +113,28 @@ def ours() -> dict[str, object]:
         lse, entropy = ce.logsumexp(z), ce.entropy(ce.softmax(z))
         return log_prob, lse, entropy, z.argmax(1), (z > z[np.arange(len(z)), t, None]).sum(1)
 
+    parts = [np.ascontiguousarray(z[:, k : k + 8192]) for k in range(0, 32_000, 8192)]
+    CE = ce.CrossEntropyLoss()
+
+    def merged(t):
+        shards = enumerate(parts)
+        return ce.merge_partials(
+            [ce.partials(p, t, first=8192 * k, classes=32_000, stats=False) for k, p in shards]
+        )
+
+    def in_shards(t, out):
+        all = merged(t)
+        return [CE.shard_grad(p, t, all, first=8192 * k, out=out[k]) for k, p in enumerate(parts)]
+
     return {
         "ce": ce, "z": z, "y": y, "b": z.astype(ml_dtypes.bfloat16), "g": np.empty_like(z),
-        "t": rng.integers(0, 32_000, 512), "five": five, "CE": ce.CrossEntropyLoss(),
+        "t": rng.integers(0, 32_000, 512), "five": five, "CE": CE,
         "KL": ce.KLDivWithLogitsLoss(), "JS": ce.JSDivWithLogitsLoss(),
         "Z": ce.CrossEntropyLoss(z_loss=1e-4), "S": ce.CrossEntropyLoss(logit_scale=0.5),
         "T": ce.CrossEntropyLoss(temperature=0.7), "C": ce.CrossEntropyLoss(softcap=30.0),
         "H": ce.EntropyFromLogitsLoss(), "w": np.arange(32_000) < 31_000,
+        "merged": merged, "in_shards": in_shards, "gs": [np.zeros_like(p) for p in parts],
+        "new": [None] * len(parts),
     }  # fmt: skip
 
 

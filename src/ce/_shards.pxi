@@ -182,6 +182,7 @@ def emit_shard(Prepared p, x, target, object start, Py_ssize_t classes, merged, 
                              (CE_NORMALIZER_PLACE, normalizer), (GRAD_OUTPUT, grad_output)):
             if value is not None:
                 c.given[<int>place] = <PyObject *>value
+        c.job.fresh = out is None
         grad = take_out(&c, CE_GRAD, "out", out, z)
         s.point(&c, first, first + n, classes)
         run_shard(&c, p, target)

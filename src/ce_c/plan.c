@@ -35,10 +35,11 @@ static int streams(const ce_grid *grid, const ce_job *job)
         return 0;
     const int64_t size = size_of(grid->type[CE_GRAD]);
     const int64_t step = grid->by_rows ? grid->class_stride[CE_GRAD] : grid->stride[CE_GRAD][grid->axes - 1];
+    const int64_t classes = job->shard ? job->shard->stop - job->shard->first : grid->classes;
 
     return ce_kernels_of(job)->streams && !ce_is_element_wise(job) && step == size &&
            (grid->by_rows ? !job->fresh : grid->type[CE_GRAD] == job->real) &&
-           grid->items * grid->classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z];
+           grid->items * classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z];
 }
 
 /* Are rows so few that threads are done earlier if they share each? Gradients are then written after a second start, in
@@ -146,7 +147,7 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->finishes = plan->derives && (plan->inner != 0 || plan->hides);
     plan->z_loss = job->z_loss;
     plan->checks = 0;
-    plan->streams = !job->shard && streams(grid, job);
+    plan->streams = streams(grid, job);
     plan->blocks = job->scratch;
     plan->pairs = (ce_pair *)(scratch + job->pairs);
     plan->parts = 0;

@@ -48,6 +48,29 @@ def test_same_bits_as_in_place(name, offset, threads, rng):
         assert np.all(memory[begin + z.size :] == 7)
 
 
+@pytest.mark.parametrize("first", [0, 8192])
+@pytest.mark.parametrize("offset", [0, 1, 15])
+def test_shards(offset, first, rng):
+    n, classes = 1100, 8219
+    z = rng.standard_normal((n, 8192 + classes), dtype=np.float32)
+    target = rng.integers(0, z.shape[1], n)
+    target[2::7] = -100
+    part = z[:, first : first + classes]
+    assert part.nbytes > BYTES
+    memory = np.full(part.size + 64, 7, np.float32)
+    begin = -memory.ctypes.data // 4 % 16 + offset
+    out = memory[begin : begin + part.size].reshape(part.shape)
+    criterion = ce.CrossEntropyLoss()
+    merged = ce.merge_partials([ce.partials(z, target, stats=False)])
+    criterion.shard_grad(part, target, merged, first=first, out=out)
+    grad = criterion.grad(z, target)[:, first : first + classes]
+    np.testing.assert_array_equal(out.view(np.int32), grad.view(np.int32))
+    assert np.all(memory[:begin] == 7)
+    assert np.all(memory[begin + part.size :] == 7)
+    criterion.shard_grad(part, target, merged, first=first, out=part)
+    np.testing.assert_array_equal(part.view(np.int32), out.view(np.int32))
+
+
 @pytest.mark.parametrize("smoothing", [0, 0.1, 1])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_what_is_no_number_stays(smoothing, weighted, rng):

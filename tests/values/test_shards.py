@@ -77,6 +77,24 @@ def test_the_bits_of_the_undivided_row(dtype, options, V, isa):
             )
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("grad_output", [1.0, 0.0, 1e30, -1e-30, 1e200])
+def test_factors_and_logits_of_any_size(dtype, grad_output, isa):
+    """Too small is 0 and too large infinite where the undivided row's is, to the bit."""
+    rng = np.random.default_rng(2)
+    B, V = ce.block_length(dtype), 3 * ce.block_length(dtype) + 77
+    z = (-np.sort(rng.uniform(0, 160 if dtype == np.float32 else 800, (9, V)))).astype(dtype)
+    z[:4] = rng.permuted(z[:4], axis=1)
+    z[5, ::3], z[6, 11], z[7, 12] = -np.inf, np.inf, np.nan
+    t = rng.integers(0, V, 9)
+    v = np.array([1, 1e-38, 1e-60, 1e38, 1e-19, 1e19, 1, 1, np.inf])
+    criterion = ce.CrossEntropyLoss(axis=-1, reduction="sum")
+    call = {"sample_weight": v, "grad_output": grad_output}
+    merged = ce.merge_partials(in_shards(z, t, cuts_of(V, B)))
+    got = gradients(criterion, z, t, merged, cuts_of(V, B), **call)
+    assert_same_bits(got, criterion.grad(z, t, **call), "gradient")
+
+
 @every_dtype
 @every_set
 def test_shards_of_any_length(dtype, options, isa):

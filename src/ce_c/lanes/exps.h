@@ -55,7 +55,7 @@ INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int fi
     for (int k = 0; k < some; k++)
         LANE(l) x[k * LANES + l] = z[k * LANES + l] - m[l];
     exp_stages(q, t, x, BY_RAISED, some * LANES);
-    EACH(l, some) q[l] = EXP_OTHERS(q[l], t[l], x[l], EXP_LO_2_64);
+    for (int j = 0; j < some * LANES; j += WIDTH) PART(q + j) = others_part(q + j, t + j, x + j);
     EACH(l, some) one[l] = -(real_bits)((real_bits)BITS(x[l]) > -1);
     for (int j = 0; j < some * PARTS / 4; j++) {
         const packed_bits ones = *(const packed_bits *)(one + j * WIDTH);

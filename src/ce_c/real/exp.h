@@ -77,19 +77,16 @@ INLINE float exp_scaled_f32(float q, float t, float x, float lo)
 }
 
 /* The same with t from BY_RAISED_F32 (or _F64): n goes to the exponent of q, which is no work for the units that
- * multiply. A NaN may come out as any number. */
-INLINE float exp_raised_f32(float q, float t, float x, float lo)
+ * multiply. A NaN may come out as any number; exp_joined: and what is below lo, too. */
+INLINE float exp_joined_f32(float q, float t)
 {
-    const float y = f32_bits(bits_f32(q) + (bits_f32(t) << 23));
-    return x < lo ? 0.0F : y;
+    return f32_bits(bits_f32(q) + (bits_f32(t) << 23));
 }
 
-/* The same, but 0 where x is 0, or more, too: of all but the maximum. As integers numbers below 0 rise while they fall,
- * and lie below all others, so this takes one comparison. */
-INLINE float exp_others_f32(float q, float t, float x, float lo)
+INLINE float exp_raised_f32(float q, float t, float x, float lo)
 {
-    const float y = f32_bits(bits_f32(q) + (bits_f32(t) << 23));
-    return zero_if_f32((int32_t)bits_f32(x) > (int32_t)bits_f32(lo), y);
+    const float y = exp_joined_f32(q, t);
+    return x < lo ? 0.0F : y;
 }
 
 INLINE float exp_f32(float x, float by, float lo)
@@ -151,16 +148,15 @@ INLINE double exp_scaled_f64(double q, double t, double x, double lo)
     return x < lo ? 0.0 : y;
 }
 
-INLINE double exp_raised_f64(double q, double t, double x, double lo)
+INLINE double exp_joined_f64(double q, double t)
 {
-    const double y = f64_bits(bits_f64(q) + (bits_f64(t) << 52));
-    return x < lo ? 0.0 : y;
+    return f64_bits(bits_f64(q) + (bits_f64(t) << 52));
 }
 
-INLINE double exp_others_f64(double q, double t, double x, double lo)
+INLINE double exp_raised_f64(double q, double t, double x, double lo)
 {
-    const double y = f64_bits(bits_f64(q) + (bits_f64(t) << 52));
-    return zero_if_f64((int64_t)bits_f64(x) > (int64_t)bits_f64(lo), y);
+    const double y = exp_joined_f64(q, t);
+    return x < lo ? 0.0 : y;
 }
 
 INLINE double exp_f64(double x, double by, double lo)

@@ -44,7 +44,7 @@ typedef uint32_t real_word;
 #define EXP_LOW      exp_low_f32
 #define EXP_SCALED   exp_scaled_f32
 #define EXP_RAISED   exp_raised_f32
-#define EXP_OTHERS   exp_others_f32
+#define EXP_JOINED   exp_joined_f32
 #define BY_RAISED    BY_RAISED_F32
 #define LOG          log_f32
 #define LOG1P        log1p_f32
@@ -98,7 +98,7 @@ typedef uint64_t        real_word;
 #define EXP_LOW      exp_low_f64
 #define EXP_SCALED   exp_scaled_f64
 #define EXP_RAISED   exp_raised_f64
-#define EXP_OTHERS   exp_others_f64
+#define EXP_JOINED   exp_joined_f64
 #define BY_RAISED    BY_RAISED_F64
 #define LOG          log_f64
 #define LOG1P        log1p_f64
@@ -135,7 +135,7 @@ enum { LANES = 64 / sizeof(real) }; /* of a virtual vector of 64 bytes */
  * step of a loop; arrays of numbers are kept in memory. */
 typedef real      packed __attribute__((vector_size(REGISTER), aligned(sizeof(real)), may_alias));
 typedef real_bits packed_bits __attribute__((vector_size(REGISTER), aligned(sizeof(real)), may_alias));
-enum { WIDTH = REGISTER / sizeof(real) };
+enum { WIDTH = REGISTER / sizeof(real), SHIFT = REAL_TYPE == CE_FLOAT32 ? 23 : 52 };
 #define PART(x) (*(packed *)(x))
 
 /* No subnormal number leaves: x, or 0. So flush-to-zero mode changes nothing. */

@@ -5,34 +5,8 @@
 #define CE_ROWS_EMIT_H
 
 #include "rows/finish.h"
+#include "rows/scale.h"
 #include "rows/scan.h"
-
-/* n numbers e times a factor, less subtract times u (1 if absent); also in place of e. */
-static void scale_exps(const real *e, const real *u, real *to, int64_t n, e_scale f, real subtract)
-{
-    if (subtract == 0 && f.b == 1) {
-        const int64_t whole = n & -(int64_t)STEP;
-        for (int64_t i = 0; i < whole; i += STEP)
-            STEPS(l) to[i + l] = e[i + l] < f.least ? 0 : e[i + l] * f.a;
-        SIMD
-        for (int64_t i = whole; i < n; i++) to[i] = e[i] < f.least ? 0 : e[i] * f.a;
-    } else if (subtract == 0) {
-        SIMD
-        for (int64_t i = 0; i < n; i++) to[i] = scaled(e[i], f);
-    } else if (f.b == 1 && u) {
-        SIMD
-        for (int64_t i = 0; i < n; i++) to[i] = normal(FMA(e[i], f.a, -normal(subtract * u[i])));
-    } else if (f.b == 1) {
-        SIMD
-        for (int64_t i = 0; i < n; i++) to[i] = normal(FMA(e[i], f.a, -subtract));
-    } else if (u) {
-        SIMD
-        for (int64_t i = 0; i < n; i++) to[i] = normal(scaled(e[i], f) - normal(subtract * u[i]));
-    } else {
-        SIMD
-        for (int64_t i = 0; i < n; i++) to[i] = normal(scaled(e[i], f) - subtract);
-    }
-}
 
 /* From exponentials, also in their place. u: the shares or weights of the classes. */
 static void emit_gradients(const real *e, const real *u, real *to, emission emits, const chunk *c)
@@ -134,6 +108,39 @@ static void emit_chunk(const softmax_call *call, const long_row *row, const row_
                     c);
 }
 
+/* Does the class axis of an array lie side by side, as numbers to compute with? */
+static inline bool is_row_of_real(const ce_grid *grid, int array)
+{
+    return grid->data[array] && grid->type[array] == REAL_TYPE && grid->class_stride[array] == sizeof(real);
+}
+
+/* Is a row's gradient what its exponentials are, times a factor, and are its logits and the gradient side by side? */
+static bool is_scaled_exps(const softmax_call *call, const tile *x, int at)
+{
+    const ce_plan *plan = call->plan;
+
+    return call->link->emits == PROBABILITIES && !plan->curves && !plan->views && x->subtract[at] == 0 &&
+           is_row_of_real(call->grid, CE_Z) && is_row_of_real(call->grid, CE_GRAD);
+}
+
+/* The gradient of such a row, exponentials anew, block by block. */
+static void emit_exps(const softmax_call *call, const tile *x, int at, const ce_pair *pairs, int64_t first,
+                      int64_t last)
+{
+    const ce_grid    *grid = call->grid;
+    const int64_t     t = grid->data[CE_TARGET] ? x->t[at] : -1;
+    const real *const z = (const real *)item_at(grid, x, CE_Z, at);
+    real *const       to = (real *)item_at(grid, x, CE_GRAD, at);
+
+    for (int64_t k = first; k < last; k += BLOCK) {
+        const double m = pairs ? pairs[k / BLOCK].m : x->m[at];
+        scale_new_exps(z + k, m > -INFINITY ? (real)m : 0, to + k, smaller(last - k, BLOCK),
+                       e_scale_of(x->per_e[at], fade_of(m, x->m[at])), call->plan->streams);
+    }
+    if (t >= first && t < last)
+        to[t] = normal((real)x->grad_t[at]);
+}
+
 /* Classes first to last of the tile's item `at`, chunk by chunk, `first` where a chunk begins: into a buffer where the
  * output is not real side by side, and always for the Hessian, so that either output may lie on the logits. */
 static void emit_row(const softmax_call *call, const tile *x, int at, const row_source *from, int64_t first,
@@ -150,6 +157,10 @@ static void emit_row(const softmax_call *call, const tile *x, int at, const row_
     const bool     direct = wants_grad && grid->type[CE_GRAD] == REAL_TYPE && step == sizeof(real);
     const bool     is_capped = call->plan->inner != 0;
 
+    if (!from->kept && is_scaled_exps(call, x, at)) {
+        emit_exps(call, x, at, from->pairs, first, last);
+        return;
+    }
     for (int64_t i = first, n; i < last; i += n) {
         n = smaller(last - i, CHUNK);
         char *const        to_grad = wants_grad ? grad_row + i * step : NULL;
@@ -188,69 +199,6 @@ static void scale_row(const softmax_call *call, const tile *x, int l, const ce_p
     }
     if (grid->data[CE_TARGET])
         to[x->t[l]] = normal((real)x->grad_t[l]);
-}
-
-/* What exponentials become, see scale_exps; but for number t, if it is one of them. */
-typedef struct {
-    e_scale     f;
-    const real *u;
-    real        subtract;
-    int64_t     t;
-    real        grad_t;
-} one_hot_gradient;
-
-/* x, or 0 where it is subnormal; a NaN stays. */
-INLINE packed normal_part(packed x)
-{
-    const packed least = (packed){ 0 } + MIN_NORMAL;
-    return (packed)((packed_bits)x & ~((packed_bits)(x < least) & (packed_bits)(x > -least)));
-}
-
-/* n numbers e times a factor, whole lines of memory, past the caches. */
-static void stream_scaled(const real *e, char *to, int64_t n, e_scale f)
-{
-    for (int64_t i = 0; i < n; i += WIDTH) {
-        const packed x = PART(e + i), y = (packed)((packed_bits)((x * f.a) * f.b) & ~(packed_bits)(x < f.least));
-        STREAM_PART(to + i * (int64_t)sizeof(real), y);
-    }
-}
-
-/* The same, less subtract times u (1 if absent); f.b is 1. */
-static void stream_less(const real *e, const real *u, char *to, int64_t n, e_scale f, real subtract)
-{
-    const packed minus_a = (packed){ 0 } - f.a, less = (packed){ 0 } + subtract;
-
-    for (int64_t i = 0; i < n; i += WIDTH) {
-        const packed by = u ? normal_part(less * PART(u + i)) : less;
-        const packed y = normal_part(LESS_PRODUCT(-by, PART(e + i), minus_a));
-        STREAM_PART(to + i * (int64_t)sizeof(real), y);
-    }
-}
-
-/* n numbers: lines but for t's go where they belong right away. */
-static void stream_gradients(const real *e, char *to, int64_t n, const one_hot_gradient *of, line_writer *lines)
-{
-    const int64_t t = of->t;
-    const bool    simple = of->subtract == 0 || of->f.b == 1;
-
-    for (int64_t i = 0, some; i < n; i += some) {
-        real *const   room = room_for(lines, to + i * (int64_t)sizeof(real));
-        const int64_t before = (t >= i && t < n ? t : n) - i, whole = simple && lines->to == 0 ? before / LANES : 0;
-
-        some = whole > 0 ? whole * LANES : smaller(n - i, LANES - (int64_t)(lines->to / sizeof(real)));
-        if (whole > 0) {
-            if (of->subtract == 0)
-                stream_scaled(e + i, lines->line, some, of->f);
-            else
-                stream_less(e + i, of->u ? of->u + i : NULL, lines->line, some, of->f, of->subtract);
-            lines->line += some * (int64_t)sizeof(real);
-            continue;
-        }
-        scale_exps(e + i, of->u ? of->u + i : NULL, room, some, of->f, of->subtract);
-        if (t >= i && t < i + some)
-            room[t - i] = of->grad_t;
-        add_to_lines(lines, (size_t)some * sizeof(real));
-    }
 }
 
 /* The gradient of item l's row, of exponentials that are kept, where it needs nothing else, past the caches. */

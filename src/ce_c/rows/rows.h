@@ -46,12 +46,6 @@ static int64_t numbers_for_rows(int64_t K, int derives, int caps)
     return numbers_to_keep(K, derives) * (derives && caps ? 2 : 1) + WORK;
 }
 
-/* Does the class axis of an array lie side by side, as numbers to compute with? */
-static inline bool is_row_of_real(const ce_grid *grid, int array)
-{
-    return grid->data[array] && grid->type[array] == REAL_TYPE && grid->class_stride[array] == sizeof(real);
-}
-
 /* Are exponentials kept where the gradient goes? */
 static bool keeps_in_place(const softmax_call *call)
 {

@@ -10,37 +10,46 @@ static inline int64_t blocks_of(const ce_shard *shard)
     return (shard->stop - shard->first + BLOCK - 1) / BLOCK;
 }
 
+/* What is the same for all blocks of an item's shard. */
+static void open_shard(const softmax_call *call, const ce_shard *shard, int64_t item, tile *x, row_part *p)
+{
+    open_rows(call, item, item + 1, 1, x);
+    prepare_part(call, false, p);
+    place_row(call, x, 0, &p->row);
+    p->tells = shard->tells;
+    if (call->grid->data[CE_TARGET] && x->all_live)
+        p->t = x->t[0];
+    p->edge = INFINITY;
+    if (shard->targets)
+        view_logits(call->plan, (logit_view){ NULL, 0, NULL }, (const real *)shard->targets + item, &p->edge, 1);
+}
+
 /* Blocks first to last of all items' shards, one after the other: as scan_split, from any class on. */
 static void scan_shards(const softmax_call *call, real *buffer, int64_t first, int64_t last)
 {
     const ce_shard *shard = call->plan->job->shard;
     const int64_t   parts = blocks_of(shard);
+    int64_t         item = -1;
+    tile            x;
+    row_part        p;
 
     for (int64_t i = first; i < last; i++) {
-        const int64_t item = i / parts, k = shard->first + i % parts * BLOCK;
-        real *const   z_t = (real *)shard->z_t + item;
-        tile          x;
-        row_part      p;
+        const int64_t k = shard->first + i % parts * BLOCK;
 
-        open_rows(call, item, item + 1, 1, &x);
+        if (i / parts != item)
+            open_shard(call, shard, item = i / parts, &x, &p);
         shard->pairs[i] = (ce_pair){ 0 };
         if (!x.all_live)
             continue;
-        p.first = k, p.n = smaller(shard->stop - k, BLOCK);
-        p.keeps = false, p.gaps = sums_gaps(call), p.tells = shard->tells, p.top = NULL;
-        p.row = row_at(call, &x, 0), p.pair = (ce_pair){ 0 };
-        p.t = call->grid->data[CE_TARGET] ? x.t[0] : -1;
-        p.edge = INFINITY;
-        if (shard->targets)
-            view_logits(call->plan, (logit_view){ NULL, 0, NULL }, (const real *)shard->targets + item, &p.edge, 1);
-        p.room = buffer;
+        p.first = k, p.n = smaller(shard->stop - k, BLOCK), p.room = buffer;
         p.next = k + BLOCK >= shard->stop
                      ? p.row.z + call->grid->stride[CE_Z][call->grid->axes - 1] + shard->first * p.row.step
                      : NULL;
+        p.pair = (ce_pair){ 0 };
         softmax_parts(&p, 1);
         shard->pairs[i] = p.pair;
         if (p.t >= k && p.t < k + p.n)
-            *z_t = p.z_t;
+            ((real *)shard->z_t)[item] = p.z_t;
     }
 }
 
@@ -105,6 +114,8 @@ static void emit_shards(const softmax_call *call, real *buffer, int64_t first, i
         answer_rows(call, &x);
         emit_row(call, &x, 0, &source, from, to);
     }
+    if (call->plan->streams)
+        STREAM_END();
 }
 
 #endif

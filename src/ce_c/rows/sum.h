@@ -20,20 +20,28 @@ typedef struct {
     rank_count rank;
 } block_facts;
 
-/* Adds up a step's exponentials, and e (m - z), x = z - m. */
-INLINE void add_step(packed *sums, packed *heat, const real *e, const real *x, exp_task task)
+/* e, and 2^64 where x is 0. */
+INLINE packed with_ones(packed e, packed x)
 {
-    EACH_PART(j) sums[j] += PART(e + j * WIDTH);
-    if (task.tells)
-        EACH_PART(j) heat[j] = with_heat(heat[j], PART(e + j * WIDTH), PART(x + j * WIDTH));
+    const packed one = (packed){ 0 } + (real)0x1p64;
+
+    return (packed)((packed_bits)e | ((packed_bits)one & (packed_bits)(x == 0)));
 }
 
-INLINE void keep_step(real *to, const real *e, const real *x, exp_task task)
+/* Adds up a step's exponentials, and e (m - z), x = z - m, and keeps them. */
+INLINE void add_step(packed *sums, packed *heat, real *to, const staged_step *s, exp_task task)
 {
-    if (task.keeps == KEEPS_ALL)
-        STEPS(l) to[l] = x[l] == 0 ? (real)0x1p64 : e[l];
-    else if (task.keeps == KEEPS_OTHERS)
-        EACH_PART(j) PART(to + j * WIDTH) = PART(e + j * WIDTH);
+    EACH_PART(j)
+    {
+        const packed x = PART(s->x + j * WIDTH), e = others_part(s->q + j * WIDTH, s->t + j * WIDTH, s->x + j * WIDTH);
+        sums[j] += e;
+        if (task.tells)
+            heat[j] = with_heat(heat[j], e, x);
+        if (task.keeps == KEEPS_OTHERS)
+            PART(to + j * WIDTH) = e;
+        if (task.keeps == KEEPS_ALL)
+            PART(to + j * WIDTH) = with_ones(e, x);
+    }
 }
 
 /* Exponentials of what follows the last whole step go where they belong. */
@@ -78,28 +86,27 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
         packed  a[PARTS] = { 0 }, heat[PARTS] = { 0 };
         int64_t i = c;
         for (const int64_t end = smaller(c + CHUNK, whole); i < end; i += STEP, next += 4 * apart) {
-            real e[STEP], x[STEP];
+            staged_step s;
             fetch_four(next, apart);
             if (task.tells)
                 count_step(&facts->rank, z + i, i);
-            exps_of_others(e, x, z + i, m, task.gaps ? NULL : met);
+            begin_others(&s, z + i, m, task.gaps ? NULL : met);
             if (task.gaps)
-                add_step_gaps(met, x);
-            add_step(a, heat, e, x, task);
-            keep_step(b->kept + i, e, x, task);
+                add_step_gaps(met, s.x);
+            add_step(a, heat, b->kept + i, &s, task);
         }
         if (c + CHUNK >= n && whole < n) {
-            real e[STEP], x[STEP];
+            real        e[STEP];
+            staged_step s;
             fetch_four(next, apart);
             if (task.tells)
                 count_step(&facts->rank, b->end, whole);
-            exps_of_others(e, x, b->end, m, task.gaps ? NULL : met);
+            begin_others(&s, b->end, m, task.gaps ? NULL : met);
             if (task.gaps) {
-                for (int l = 0; l < STEP - (int)(n - whole); l++) x[l] = 0;
-                add_step_gaps(met, x);
+                for (int l = 0; l < STEP - (int)(n - whole); l++) s.x[l] = 0;
+                add_step_gaps(met, s.x);
             }
-            add_step(a, heat, e, x, task);
-            keep_step(e, e, x, task);
+            add_step(a, heat, e, &s, task);
             if (task.keeps)
                 keep_end(b, e);
         }

@@ -67,17 +67,29 @@ INLINE void exp_stages(real *q, real *t, const real *x, real by, int n)
     for (int l = 0; l < n; l++) q[l] = EXP_LOW(q[l], r[l]);
 }
 
-/* exp(z - m) times 2^64 of STEP numbers, but for the maximum m, which becomes 0; x becomes z - m. What comes of a NaN
- * is any number: `met`, unless it is NULL, adds up what becomes NaN then. */
-INLINE void exps_of_others(real *e, real *x, const real *z, real m, real *met)
-{
-    real q[STEP], t[STEP];
+/* STEP numbers x = z - m, and what exp_stages makes of them. */
+typedef struct {
+    real x[STEP], q[STEP], t[STEP];
+} staged_step;
 
-    STEPS(l) x[l] = z[l] - m;
+/* exp(z - m) times 2^64 of STEP numbers but for the last stage, see others_part. What comes of a NaN is any number:
+ * `met`, unless it is NULL, adds up what becomes NaN then. */
+INLINE void begin_others(staged_step *s, const real *z, real m, real *met)
+{
+    STEPS(l) s->x[l] = z[l] - m;
     for (int i = 0; i < STEP && met; i += LANES)
-        LANE(l) met[l] += x[i + l];
-    exp_stages(q, t, x, BY_RAISED, STEP);
-    STEPS(l) e[l] = EXP_OTHERS(q[l], t[l], x[l], EXP_LO_2_64);
+        LANE(l) met[l] += s->x[i + l];
+    exp_stages(s->q, s->t, s->x, BY_RAISED, STEP);
+}
+
+/* The last stage of a register's numbers: n goes to the exponent of q; 0 where x is below the least, or 0: of the
+ * maximum. As integers numbers below 0 rise while they fall, and lie below all others, so this takes one comparison. */
+INLINE packed others_part(const real *q, const real *t, const real *x)
+{
+    const packed      lo = (packed){ 0 } + (real)EXP_LO_2_64;
+    const packed_bits e = (packed_bits)PART(q) + ((packed_bits)PART(t) << SHIFT);
+
+    return (packed)(e & ~(packed_bits)((packed_bits)PART(x) > (packed_bits)lo));
 }
 
 /* m - z, scaled; also where m - z overflows. */
