@@ -60,7 +60,8 @@ static int64_t load_items(const ce_grid *grid, const ce_plan *plan, int64_t firs
     return n;
 }
 
-/* Those that are ignored do not count. The first whose class index is out of range and whose weight is not 0; or -1. */
+/* Those that are ignored do not count; the class of what does not count is 0. The first whose class index is out of
+ * range and whose weight is not 0; or -1. */
 static int64_t drop_ignored(const ce_job *job, int64_t classes, weighted_items *x)
 {
     int64_t refused[FEW_ITEMS], any = 0;
@@ -70,12 +71,23 @@ static int64_t drop_ignored(const ce_job *job, int64_t classes, weighted_items *
         const int64_t ignored = x->t[l] == job->ignore_index, outside = (uint64_t)x->t[l] >= (uint64_t)classes;
         refused[l] = outside & !ignored & (x->v[l] != 0);
         x->v[l] = ignored ? 0 : x->v[l];
+        x->t[l] &= -(int64_t)(x->v[l] != 0);
     }
     for (int l = 0; l < FEW_ITEMS; l++) any |= refused[l];
     for (int l = 0; any; l++)
         if (refused[l])
             return l;
     return -1;
+}
+
+/* What counts is times its class's weight. */
+static void weigh_by_class(weighted_items *x, const real *w)
+{
+    double w_t[FEW_ITEMS];
+
+    for (int l = 0; l < FEW_ITEMS; l++) w_t[l] = (double)w[x->t[l]];
+    SIMD
+    for (int l = 0; l < FEW_ITEMS; l++) x->v[l] = x->v[l] != 0 ? x->v[l] * w_t[l] : 0;
 }
 
 /* The sum of the weights, one after the other: huge ones of either sign, whose sums by lanes are infinite, may cancel.
@@ -113,16 +125,16 @@ static void check_weighted(const ce_grid *grid, const ce_plan *plan, int64_t fir
             block->bad = i + refused;
             return;
         }
-        if (w) {
+        if (ce_has_two_means(job))
             add_to_lanes(&all_v, x.v);
-            for (int l = 0; l < FEW_ITEMS; l++) x.v[l] *= x.v[l] == 0 ? 0 : (double)w[x.t[l]];
-        }
+        if (w && grid->classes > 0)
+            weigh_by_class(&x, w);
         add_to_lanes(&all, x.v);
     }
     block->z = total_of_lanes(&all);
     if (block->z != block->z)
         block->z = sum_in_order(grid, plan, first, last, w);
-    block->v = w ? total_of_lanes(&all_v) : block->z;
+    block->v = total_of_lanes(&all_v);
 }
 
 /* How many items first to last count; -1: one of them has a class index that is out of range. */

@@ -1,5 +1,5 @@
-"""Few classes without options, but for class weights, take a shorter way than with sample weights
-of 1: the same bits.
+"""Few classes with no options but weights and label smoothing take a shorter way than where
+statistics are asked for, too: the same bits.
 
 So do softmax, log_softmax and logsumexp: softmax is the gradient of logsumexp, which takes the
 longer way; so do rows in which classes of -inf make them too long for the shorter one.
@@ -16,18 +16,20 @@ import ce
 AWKWARD = [np.nan, np.inf, -np.inf, 0.0, 1.0, -1.0, 1e30, -1e30, 1e-40, 88.0, -130.0, -750.0]
 
 
-def assert_ways_agree(logits, target, reduction, weight=None):
-    criterion = ce.CrossEntropyLoss(weight=weight, reduction=reduction)
-    ones = np.ones(target.shape)
-    name = f"{logits.shape[1]} classes, {weight=}"
-    for a, b in zip(
-        criterion.value_and_grad(logits, target),
-        criterion.value_and_grad(logits, target, sample_weight=ones),
-        strict=True,
-    ):
+def assert_ways_agree(logits, target, reduction, weight=None, v=None, smoothing=0.0):
+    criterion = ce.CrossEntropyLoss(weight=weight, reduction=reduction, label_smoothing=smoothing)
+    name = f"{logits.shape[1]} classes, {weight=}, {smoothing=}, {v=}"
+    *longer, _ = criterion.value_and_grad(logits, target, sample_weight=v, stats=True)
+    for a, b in zip(criterion.value_and_grad(logits, target, sample_weight=v), longer, strict=True):
         assert_same_bits(a, b, name)
-    value = criterion(logits, target, sample_weight=ones)
-    assert_same_bits(criterion(logits, target), value, name)
+    assert_same_bits(criterion(logits, target, sample_weight=v), longer[0], name)
+
+
+def sample_weights_of(rng, shape):
+    """Absent; as they usually are, some 0; so far apart that factors leave the range."""
+    usual = rng.uniform(0.1, 3, shape).astype(np.float32)
+    some = np.where(rng.random(shape) < 0.2, 0, usual)
+    return [None, some, 10.0 ** rng.uniform(-60, 60, shape)]
 
 
 def weights_of(rng, classes, dtype):
@@ -43,8 +45,12 @@ def weights_of(rng, classes, dtype):
 def test_awkward_logits(classes, dtype, isa, rng):
     logits = np.array(list(itertools.product(AWKWARD, repeat=classes)), dtype)
     for t in range(classes):
-        for weight in (None, *weights_of(rng, classes, dtype)):
-            assert_ways_agree(logits, np.full(len(logits), t), "none", weight)
+        for weight, v, smoothing in itertools.product(
+            (None, *weights_of(rng, classes, dtype)),
+            sample_weights_of(rng, len(logits)),
+            (0.0, 0.1, 1.0),
+        ):
+            assert_ways_agree(logits, np.full(len(logits), t), "none", weight, v, smoothing)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 5, 10, 31, 32, 33])
@@ -58,11 +64,14 @@ def test_ties_and_ignored_items(classes, dtype, isa, rng):
     weights = weights_of(rng, classes, np.float32 if dtype == np.float16 else dtype)
     for items in (1, 15, 16, 17, 63, 64, 65, 1000):
         for reduction in ("mean", "sum"):
-            for weight in (None, *weights):
-                assert_ways_agree(logits[:items], target[:items], reduction, weight)
-    behind = np.moveaxis(logits.reshape(10, 100, classes), 2, 1)
-    assert_ways_agree(behind, target.reshape(10, 100), "none")
-    assert_ways_agree(np.ascontiguousarray(behind), target.reshape(10, 100), "none")
+            for weight, v, smoothing in itertools.product(
+                (None, *weights), sample_weights_of(rng, items), (0.0, 0.2)
+            ):
+                assert_ways_agree(logits[:items], target[:items], reduction, weight, v, smoothing)
+    behind, target = np.moveaxis(logits.reshape(10, 100, classes), 2, 1), target.reshape(10, 100)
+    for v, smoothing in itertools.product(sample_weights_of(rng, target.shape), (0.0, 0.2)):
+        assert_ways_agree(behind, target, "none", None, v, smoothing)
+        assert_ways_agree(np.ascontiguousarray(behind), target, "none", None, v, smoothing)
 
 
 def assert_normalisers_agree(logits):

@@ -1,11 +1,10 @@
-/* few.h - few classes without further options: cross-entropy, and softmax, log_softmax and logsumexp. What scan.h,
+/* few.h - few classes with few options: cross-entropy, and softmax, log_softmax and logsumexp. What scan.h,
  * emit.h and links/normalisers.h do, to the bit, without what they need for all else.
  */
 #ifndef CE_LANES_FEW_H
 #define CE_LANES_FEW_H
 
-#include "lanes/few_classes.h"
-#include "lanes/scan.h"
+#include "lanes/few_options.h"
 
 /* Is x a factor of gradients by which exponentials times 2^64 can be multiplied at once? */
 static inline bool is_common(double x)
@@ -13,17 +12,19 @@ static inline bool is_common(double x)
     return fabs(x) > 0x1p-50 && fabs(x) < 0x1p60;
 }
 
-/* Losses whose row says so, while no option is in use but class weights, the index that is ignored, and what a mean
- * divides by. */
+/* Losses whose row says so, while no option is in use but weights, label smoothing, the index that is ignored, and what
+ * a mean divides by. */
 static bool serves_few_classes(const ce_grid *grid, const ce_plan *plan)
 {
-    const unsigned options = plan->in_use & ~(unsigned)(CE_CLASS_WEIGHT | CE_IGNORE_INDEX | CE_NORMALIZER);
+    const unsigned simple = CE_CLASS_WEIGHT | CE_IGNORE_INDEX | CE_NORMALIZER, options = plan->in_use & ~simple;
     const real    *w = plan->job->w;
     bool           common = is_common(plan->c);
 
-    if (!(ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) || options || grid->classes < 2 ||
-        grid->classes > GROUP || plan->job->stats || grid->data[CE_UPSTREAM] || plan->curves)
+    if (!(ce_loss_row(plan->job->loss)->options & CE_FEW_CLASSES) || (options & ~(unsigned)FEW_OPTIONS) ||
+        grid->classes < 2 || grid->classes > GROUP || plan->job->stats || grid->data[CE_UPSTREAM] || plan->curves)
         return false;
+    if (options)
+        return true;
     for (int64_t k = 0; w && k < grid->classes; k++)
         common &= w[k] == 0 || is_common(plan->c * plan->scale * (double)w[k]);
     return common;
@@ -104,7 +105,8 @@ OUTLINE void run_few_classes(const softmax_call *call, int64_t first, int64_t la
     _Alignas(64) few_tile few;
     tile                  x;
 
-    few.n = n, few.derives = derives;
+    few.n = n, few.derives = derives, few.smooths = call->plan->job->label_smoothing != 0;
+    few.w = grid->data[CE_TARGET] ? call->plan->job->w : NULL;
     few.memory_step = grid->class_stride[CE_Z];
     few.z = (tile_numbers){ grid, &x, CE_Z, { 0, n } };
     few.grads = derives && !call->plan->streams ? (tile_numbers){ grid, &x, CE_GRAD, { 0, n } } : few.z;

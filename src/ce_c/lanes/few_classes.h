@@ -1,11 +1,11 @@
-/* few_classes.h - a tile of cross-entropy of few classes with class indices, maybe class weights, and no further
- * option, the most common of the short calls. What scan.h, emit.h and links/cross_entropy.h do, to the bit, without
- * what they need for all else.
+/* few_classes.h - a tile of cross-entropy of few classes with class indices, maybe weights of classes and items, maybe
+ * label smoothing, and no further option, the most common of the short calls. What scan.h, emit.h and
+ * links/cross_entropy.h do, to the bit, without what they need for all else.
  */
 #ifndef CE_LANES_FEW_CLASSES_H
 #define CE_LANES_FEW_CLASSES_H
 
-#include "lanes/exps.h"
+#include "lanes/gaps.h"
 #include "lanes/panel.h"
 #include "softmax/close.h"
 #include "softmax/open.h"
@@ -23,10 +23,15 @@ typedef struct {
     real      log_S[FEW];       /* at first the maximum, or 0 where it is -inf */
     double    s[FEW];           /* then the loss */
     double    w_t[FEW];         /* the weights of the targets' classes, where they have any */
+    double    v[FEW];           /* with samples' weights or label smoothing, as in `tile`, see few_options.h */
+    double    gap_sum[FEW];     /* with label smoothing */
+    real      subtract[FEW];
 
     int          width;       /* items */
     int64_t      n;           /* classes */
     bool         derives;     /* gradients are asked for */
+    bool         smooths;     /* labels are smoothed */
+    const real  *w;           /* the weights of the classes, or NULL */
     const char  *memory;      /* where the logits are read from, if not from the panel */
     int64_t      memory_step; /* bytes between classes there */
     tile_numbers z, grads;    /* the latter the same where memory need not bring gradients */
@@ -52,19 +57,21 @@ static bool read_few_targets(const softmax_call *call, const tile *x, real_bits 
     return ignored >= 0;
 }
 
-/* The weights of the targets' classes; true if no item is ignored, as those of weight 0 are, too. */
-static bool read_few_weights(const ce_plan *plan, few_tile *x)
+/* The weights of the targets' classes, times a factor; true if no item is ignored, as those of weight 0 are, too,
+ * unless labels are smoothed. */
+static bool read_few_weights(few_tile *x, double by)
 {
-    const real *w = plan->job->w;
-    real_bits   ignored = 0;
+    const real     *w = x->w;
+    const real_bits counts = x->smooths;
+    real_bits       ignored = 0;
+    real            w_t[FEW];
 
+    for (int l = 0; l < x->width; l++) w_t[l] = w[x->t[l] < 0 ? 0 : x->t[l]];
     for (int at = 0; at < x->width; at += LANES) {
         real_bits *const t = x->t + at;
-        real             w_t[LANES];
-        for (int l = 0; l < LANES; l++) w_t[l] = w[t[l] < 0 ? 0 : t[l]];
-        LANE(l) t[l] |= -(real_bits)(w_t[l] == 0);
+        LANE(l) t[l] |= -(real_bits)(w_t[at + l] == 0) & (counts - 1);
         LANE(l) ignored |= t[l];
-        LANE(l) x->w_t[at + l] = plan->scale * (double)w_t[l];
+        LANE(l) x->w_t[at + l] = by * (double)w_t[at + l];
     }
     return ignored >= 0;
 }
@@ -139,6 +146,33 @@ static void sum_few(real *panel, few_tile *x, bool keep)
         LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */
 }
 
+/* The same with the sums of gaps: in the loop that adds up exponentials where the engine's other ways have it there. */
+OUTLINE void sum_few_gaps(real *panel, few_tile *x, bool keep)
+{
+    const int64_t    n = x->n;
+    const tile_ahead reads = tile_further(&x->z, bytes_to_next(&x->z)),
+                     writes = tile_further(&x->grads, bytes_to_next(&x->grads));
+
+    for (int at = 0; at < x->width; at += LANES) {
+        real             gaps[LANES];
+        double           lost[LANES] = { 0 };
+        const group_sums to = {
+            x->sum + at, NULL, x->ones + at, gaps, of_vector(&reads, at / LANES), of_vector(&writes, at / LANES)
+        };
+        int apart = x->w != NULL;
+        LANE(l) apart |= x->m[at + l] > (real)EVEN_GAPS;
+        LANE(l) x->ones[at + l] = 0;
+        LANE(l) x->gap_sum[at + l] = 0;
+        if (apart)
+            group_gaps_by_weights(panel + at * n, x->w, n, x->log_S + at, x->gap_sum + at, lost);
+        sum_group_of(panel + at * n, n, x->log_S + at, &to, (group_task){ keep, false, !apart });
+        if (!apart)
+            LANE(l) x->gap_sum[at + l] = (double)gaps[l] / GAP_SCALE;
+    }
+    for (int at = 0; at < x->width; at += LANES)
+        LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l];
+}
+
 static void scan_few(real *panel, few_tile *x)
 {
     const int64_t n = x->n;
@@ -152,7 +186,7 @@ static void scan_few(real *panel, few_tile *x)
     if (x->derives)
         for (int at = 0; at < x->width; at += LANES)
             LANE(l) x->e_t[at + l] = EXP_2_64(x->z_t[at + l] - x->log_S[at + l]);
-    sum_few(panel, x, !x->derives);
+    (x->smooths ? sum_few_gaps : sum_few)(panel, x, !x->derives);
 }
 
 /* What the gradients are made of; c as in ce_plan. */
@@ -209,13 +243,13 @@ static void answer_few(few_tile *x, double c, bool weighs)
         LANE(l) x->s[at + l] = x->t[at + l] >= 0 ? x->w_t[at + l] * x->s[at + l] : 0;
 }
 
-/* The gradients, in the panel, of two classes. */
+/* The gradients, in the panel, of two classes; ones: 1, or the second of two factors. */
 static void emit_two(real *panel, const few_tile *x)
 {
     for (int at = 0; at < x->width; at += LANES) {
         real *const z = panel + 2 * at;
         LANE(l) {
-            const real other = normal(z[l] * x->sum[at + l]), grad_t = x->e_t[at + l];
+            const real other = normal((z[l] * x->sum[at + l]) * x->ones[at + l]), grad_t = x->e_t[at + l];
             const bool first = x->t[at + l] <= 0;
             z[l] = first ? grad_t : other;
             z[LANES + l] = first ? other : grad_t;
@@ -237,31 +271,6 @@ static void emit_few(real *panel, const few_tile *x)
                 z[k * LANES + l] = t[l] == (real_bits)k ? grad_t[l] : other;
             }
     }
-}
-
-/* Loads a tile and computes what is asked for: losses in few->s, gradients in the panel. */
-static void run_few_tile(const softmax_call *call, const tile *x, real *panel, real *staged, few_tile *few)
-{
-    const ce_grid *grid = call->grid;
-    const int64_t  n = grid->classes;
-    const bool     weighs = call->plan->job->w != NULL;
-
-    bool all_live = read_few_targets(call, x, few->t);
-    if (weighs)
-        all_live = read_few_weights(call->plan, few);
-    const bool direct = n > 2 && all_live && grid->type[CE_Z] == REAL_TYPE && is_unit(&few->z);
-
-    if (!direct)
-        load_panel(&few->z, staged, panel, n == 2);
-    few->memory = direct ? x->at[CE_Z][0] : NULL;
-    if (!all_live)
-        for (int at = 0; at < x->width; at += LANES)
-            for (int64_t k = 0; k < n; k++)
-                LANE(l) panel[at * n + k * LANES + l] = few->t[at + l] >= 0 ? panel[at * n + k * LANES + l] : 0;
-    (n == 2 ? scan_two : scan_few)(panel, few);
-    answer_few(few, call->plan->c, weighs);
-    if (few->derives)
-        (n == 2 ? emit_two : emit_few)(panel, few);
 }
 
 #endif
