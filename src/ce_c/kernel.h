@@ -18,6 +18,7 @@ typedef struct {
     double        classes; /* K */
     double        w_sum;   /* W = sum of the class weights where smoothing asks for it, else K */
     double        w_scale; /* a power of 2: times it class weights are so large that products with gaps are numbers */
+    int           w_usual; /* class weights are positive, and none needs that power; known where labels are smoothed */
     int           derives; /* gradient or Hessian are asked for */
     int           curves;  /* the Hessian is */
     int           multiplies;   /* or its product with a vector, in the place of the gradient */

@@ -117,6 +117,18 @@ static double scale_of_weights(const ce_job *job, int64_t n)
     return ldexp(1, exponent > 1000 ? -1000 : -exponent);
 }
 
+/* Are class weights positive numbers, none of them huge? */
+static int are_usual(const ce_job *job, int64_t n)
+{
+    int usual = 1;
+
+    for (int64_t k = 0; k < n; k++) {
+        const double w = job->real == CE_FLOAT32 ? (double)((const float *)job->w)[k] : ((const double *)job->w)[k];
+        usual &= (w > 0) & (w < 0x1p40);
+    }
+    return usual;
+}
+
 void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
 {
     char *const scratch = job->scratch, *const buffers = scratch + job->buffers;
@@ -125,10 +137,11 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->c = job->grad_output;
     plan->scale = 1;
     plan->classes = (double)grid->classes;
-    plan->w_sum = plan->classes, plan->w_scale = 1;
+    plan->w_sum = plan->classes, plan->w_scale = 1, plan->w_usual = 0;
     if (job->w && job->label_smoothing != 0) {
         plan->w_sum = ce_kernels_of(job)->total(job->w, grid->classes);
         plan->w_scale = scale_of_weights(job, grid->classes);
+        plan->w_usual = plan->w_scale == 1 && are_usual(job, grid->classes);
     }
     plan->derives = grid->data[CE_GRAD] || grid->data[CE_HESS];
     plan->multiplies = grid->data[CE_VECTOR] != NULL;

@@ -26,6 +26,11 @@ typedef struct {
     int64_t *above, *argmax;
 } lane_sums;
 
+static inline real weighted_gap(real z, real w, real m)
+{
+    return normal(w * gap_that_counts(z, w, m));
+}
+
 /* Adds u (m - z) of two classes, or one. */
 INLINE void add_shared_pair(real *a, const real *z, const real *u, int64_t n, const real *m)
 {

@@ -4,8 +4,9 @@
 
 #include "softmax/steps.h"
 
-/* n numbers, of which so many are in whole steps, and their maximum m, or 0. kept: where the exponentials go, maybe in
- * place of z. end: the last STEP numbers, but for those of whole steps and those that are none, which are -inf. */
+/* n numbers, of which so many are in whole steps, and their maximum m, or 0; w: the weights of their classes, or NULL.
+ * kept: where the exponentials go, maybe in place of z. end: the last STEP numbers, but for those of whole steps and
+ * those that are none, which are -inf. */
 typedef struct {
     const real *z;
     real       *kept;
@@ -13,6 +14,7 @@ typedef struct {
     real        m;
     ahead_of    ahead;
     real        end[STEP];
+    const real *w;
 } exp_block;
 
 static inline void open_end(exp_block *b)

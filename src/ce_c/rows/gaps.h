@@ -124,10 +124,21 @@ static const real *shares_from(const long_row *row, int64_t i, int64_t n, real *
     return copy;
 }
 
-/* Do the gaps count by shares or weights of the classes? */
-static inline bool has_weighted_gaps(const long_row *row)
+/* How are gaps added up where exponentials are: not at all, evenly, or times the weights of the classes? The latter are
+ * positive then, so that no sum of gaps is NaN unless a logit is. */
+typedef enum { NO_GAPS, EVEN_GAP_SUM, WEIGHTED_GAP_SUM } gap_way;
+
+static inline gap_way way_of_gaps(const long_row *row)
 {
-    return row->q || row->plan->job->w || (row->where && row->plan->job->label_smoothing != 0);
+    if (row->q || row->where)
+        return NO_GAPS;
+    return !row->plan->job->w ? EVEN_GAP_SUM : row->plan->w_usual ? WEIGHTED_GAP_SUM : NO_GAPS;
+}
+
+/* Those of two classes, LANES apart, times u. */
+INLINE real two_gaps(const real *z, const real *u, real m)
+{
+    return FMA(gap_that_counts(z[LANES], u[LANES], m), u[LANES], gap_that_counts(z[0], u[0], m) * u[0]);
 }
 
 /* Adds gaps times u (1 if absent) to their sums by lanes, as add_step_gaps does; n is a multiple of STEP, at most
@@ -145,9 +156,7 @@ static void add_gaps_of_steps(const real *z, const real *u, int64_t n, real m, d
         for (int64_t i = 0; i < n; i += STEP)
             LANE(l) {
                 const int64_t j = i + l;
-                a[l] += (weighted_gap(z[j], u[j], m) + weighted_gap(z[j + LANES], u[j + LANES], m)) +
-                        (weighted_gap(z[j + 2 * LANES], u[j + 2 * LANES], m) +
-                         weighted_gap(z[j + 3 * LANES], u[j + 3 * LANES], m));
+                a[l] += two_gaps(z + j, u + j, m) + two_gaps(z + j + 2 * LANES, u + j + 2 * LANES, m);
             }
     LANE(l) sums[l] += (double)a[l];
 }

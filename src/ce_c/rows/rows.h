@@ -61,6 +61,7 @@ typedef struct {
     real     *work, *kept, *slopes;   /* the last: kept, too, or NULL */
     bool      keeps, direct, streams; /* the exponentials; where the gradient goes; of nothing else, past the caches */
     pair_list all;
+    double    w_sums[PAIRS];
     line_writer lines;
     row_part    parts[TOGETHER];
 } row_worker;
@@ -100,7 +101,8 @@ static void prepare_part(const softmax_call *call, bool keeps, row_part *p)
 {
     p->row = row_of(call);
     p->t = -1, p->z_t = 0, p->pair = (ce_pair){ 0 };
-    p->next = NULL, p->keeps = keeps, p->gaps = sums_gaps(call), p->tells = call->plan->tells, p->top = NULL;
+    p->w_sums = NULL, p->next = NULL, p->keeps = keeps, p->gaps = sums_gaps(call), p->tells = call->plan->tells,
+    p->top = NULL;
 }
 
 /* Makes item l of the tile ready to be scanned; top: for a list of its largest numbers, if one is asked for. */
@@ -207,7 +209,13 @@ OUTLINE void run_rows(const softmax_call *call, real *buffer, int64_t first, int
                         : NULL;
     worker.streams = worker.keeps && call->link->emits == PROBABILITIES && call->plan->streams && !call->plan->curves &&
                      !call->plan->finishes && is_row_of_real(grid, CE_GRAD);
-    for (int r = 0; r < TOGETHER; r++) prepare_part(call, worker.keeps, &worker.parts[r]);
+    const bool sums_weights = call->plan->w_usual && grid->classes <= KEPT;
+    for (int64_t k = 0; sums_weights && k < grid->classes; k += BLOCK)
+        worker.w_sums[k / BLOCK] = total((const real *)call->plan->job->w + k, smaller(grid->classes - k, BLOCK));
+    for (int r = 0; r < TOGETHER; r++) {
+        prepare_part(call, worker.keeps, &worker.parts[r]);
+        worker.parts[r].w_sums = sums_weights ? worker.w_sums : NULL;
+    }
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block;
         double        sums[LANES] = { 0 };

@@ -13,17 +13,18 @@
 
 /* Classes of a row: n of them, at most BLOCK, from `first` on; and what is found out of them, step by step. */
 typedef struct {
-    long_row    row;
-    int64_t     first, n;
-    int64_t     t;    /* the target's class, or -1 */
-    real        z_t;  /* its logit, once it was met */
-    real       *room; /* for its exponentials, if they are kept, or else for copies of its logits */
-    const char *next; /* what is read after these, if not what follows them; or NULL */
-    bool        keeps, gaps;
-    bool        evenly; /* gaps are added up with the exponentials */
-    bool        tells;  /* statistics are asked for: */
-    real        edge;   /* the target's logit, from which classes are counted */
-    top_list   *top;    /* the largest so far; or NULL */
+    long_row      row;
+    int64_t       first, n;
+    int64_t       t;      /* the target's class, or -1 */
+    real          z_t;    /* its logit, once it was met */
+    real         *room;   /* for its exponentials, if they are kept, or else for copies of its logits */
+    const double *w_sums; /* of the weights of the classes of each block, or NULL */
+    const char   *next;   /* what is read after these, if not what follows them; or NULL */
+    bool          keeps, gaps;
+    gap_way       way;   /* of gaps where exponentials are added up */
+    bool          tells; /* statistics are asked for: */
+    real          edge;  /* the target's logit, from which classes are counted */
+    top_list     *top;   /* the largest so far; or NULL */
 
     exp_block      block;
     block_maxima   maxima;
@@ -40,6 +41,7 @@ static inline void open_block(row_part *p)
     exp_block      *b = &p->block;
 
     b->z = z_from(&p->row, p->first, p->n, p->room), b->kept = p->room;
+    b->w = p->row.plan->job->w ? (const real *)p->row.plan->job->w + p->first : NULL;
     b->n = p->n, b->whole = p->n & -(int64_t)STEP;
     b->ahead.next = (uintptr_t)(p->next ? p->next : p->row.z + (uintptr_t)(p->first + BLOCK) * size);
     b->ahead.apart = STEP * size / 4;
@@ -92,12 +94,15 @@ static inline void know_maximum(row_part *p)
         tell_block(p);
     if (p->t >= p->first && p->t < p->first + p->n)
         p->z_t = normal(b->z[p->t - p->first]);
-    p->evenly = p->gaps && !p->tells && !has_weighted_gaps(&p->row) && !(b->m > (real)EVEN_GAPS);
-    if (p->gaps) {
-        p->pair.share_sum = p->evenly ? (double)p->n : 0;
-        if (!p->evenly)
-            add_gaps(&p->row, b->z, p->first, p->n, b->m, &p->pair);
-    }
+    p->way = !p->gaps || p->tells || b->m > (real)EVEN_GAPS ? NO_GAPS : way_of_gaps(&p->row);
+    if (!p->gaps)
+        return;
+    p->pair.share_sum = p->way == NO_GAPS        ? 0
+                        : p->way == EVEN_GAP_SUM ? (double)p->n
+                        : p->w_sums              ? p->w_sums[p->first / BLOCK]
+                                                 : total(b->w, p->n);
+    if (p->way == NO_GAPS)
+        add_gaps(&p->row, b->z, p->first, p->n, b->m, &p->pair);
 }
 
 static inline void know_sum(row_part *p)
@@ -109,7 +114,7 @@ static inline void know_sum(row_part *p)
         p->pair.s += (double)(p->places.count - 1);
     if (p->tells)
         tell_sum(p);
-    if (p->evenly)
+    if (p->way)
         p->pair.gap_sum = tree_sum(p->facts.gaps, LANES) / GAP_SCALE;
     if (p->keeps && p->places.count == 1)
         p->block.kept[p->places.first] = (real)0x1p64;
@@ -117,7 +122,7 @@ static inline void know_sum(row_part *p)
 
 static inline exp_task task_of(const row_part *p)
 {
-    return (exp_task){ !p->keeps ? KEEPS_NONE : p->places.count > 1 ? KEEPS_ALL : KEEPS_OTHERS, p->tells, p->evenly };
+    return (exp_task){ !p->keeps ? KEEPS_NONE : p->places.count > 1 ? KEEPS_ALL : KEEPS_OTHERS, p->tells, p->way };
 }
 
 /* The pairs of some rows' parts. Each stage goes through all of them: in one row every stage waits for the one before.

@@ -34,7 +34,7 @@ static void scan_split(const softmax_call *call, real *buffer, int64_t first, in
         if (!x.all_live)
             continue;
         p.first = k, p.n = smaller(call->grid->classes - k, BLOCK);
-        p.next = NULL, p.keeps = keeps, p.gaps = sums_gaps(call), p.tells = tells, p.top = NULL;
+        p.w_sums = NULL, p.next = NULL, p.keeps = keeps, p.gaps = sums_gaps(call), p.tells = tells, p.top = NULL;
         p.edge = (real)plan->blocks[item].loss;
         p.row = row_at(call, &x, 0), p.pair = (ce_pair){ 0 };
         p.t = aims ? x.t[0] : -1;

@@ -3,6 +3,7 @@
 #define CE_ROWS_SUM_H
 
 #include "rows/block.h"
+#include "rows/gaps.h"
 #include "rows/rank.h"
 
 /* What the loops over it do beside adding up exponentials: keep them, 0 in the place of maxima, or all of them; add up
@@ -11,7 +12,8 @@ typedef enum { KEEPS_NONE, KEEPS_OTHERS, KEEPS_ALL } exp_keeping;
 
 typedef struct {
     exp_keeping keeps;
-    bool        tells, gaps;
+    bool        tells;
+    gap_way     gaps;
 } exp_task;
 
 /* The sums of exponentials by lanes; and, if they are asked for, those of e (m - z), of gaps, and a count. */
@@ -71,6 +73,21 @@ INLINE void add_chunk(double *to, const packed *a, const real *met, bool is_firs
         LANE(l) to[l] += (double)some[l];
 }
 
+/* The gaps of the last step, but for those that fill it up. */
+INLINE void add_end_gaps(real *met, real *x, const exp_block *b, gap_way way)
+{
+    const int done = STEP - (int)(b->n - b->whole);
+    real      w[STEP] = { 0 };
+
+    for (int l = 0; l < done; l++) x[l] = 0;
+    if (way == EVEN_GAP_SUM) {
+        add_step_gaps(met, x);
+        return;
+    }
+    memcpy(w + done, b->w + b->whole, (size_t)(b->n - b->whole) * sizeof(real));
+    add_weighted_step_gaps(met, x, w);
+}
+
 /* Sums, by lanes, of exp(z - m) times 2^64 of all numbers but maxima, by chunks in the computing type; NaN if one was
  * met. Of the maxima 0 is kept. */
 INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
@@ -91,8 +108,10 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
             if (task.tells)
                 count_step(&facts->rank, z + i, i);
             begin_others(&s, z + i, m, task.gaps ? NULL : met);
-            if (task.gaps)
+            if (task.gaps == EVEN_GAP_SUM)
                 add_step_gaps(met, s.x);
+            else if (task.gaps)
+                add_weighted_step_gaps(met, s.x, b->w + i);
             add_step(a, heat, b->kept + i, &s, task);
         }
         if (c + CHUNK >= n && whole < n) {
@@ -102,10 +121,8 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
             if (task.tells)
                 count_step(&facts->rank, b->end, whole);
             begin_others(&s, b->end, m, task.gaps ? NULL : met);
-            if (task.gaps) {
-                for (int l = 0; l < STEP - (int)(n - whole); l++) s.x[l] = 0;
-                add_step_gaps(met, s.x);
-            }
+            if (task.gaps)
+                add_end_gaps(met, s.x, b, task.gaps);
             add_step(a, heat, e, &s, task);
             if (task.keeps)
                 keep_end(b, e);
@@ -125,15 +142,18 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
 
 static void sum_exps_of(const exp_block *b, block_facts *facts, exp_task task)
 {
-    SUM_EXPS(KEEPS_NONE, false, false);
-    SUM_EXPS(KEEPS_NONE, true, false);
-    SUM_EXPS(KEEPS_OTHERS, false, false);
-    SUM_EXPS(KEEPS_OTHERS, true, false);
-    SUM_EXPS(KEEPS_ALL, false, false);
-    SUM_EXPS(KEEPS_ALL, true, false);
-    SUM_EXPS(KEEPS_NONE, false, true);
-    SUM_EXPS(KEEPS_OTHERS, false, true);
-    SUM_EXPS(KEEPS_ALL, false, true);
+    SUM_EXPS(KEEPS_NONE, false, NO_GAPS);
+    SUM_EXPS(KEEPS_NONE, true, NO_GAPS);
+    SUM_EXPS(KEEPS_OTHERS, false, NO_GAPS);
+    SUM_EXPS(KEEPS_OTHERS, true, NO_GAPS);
+    SUM_EXPS(KEEPS_ALL, false, NO_GAPS);
+    SUM_EXPS(KEEPS_ALL, true, NO_GAPS);
+    SUM_EXPS(KEEPS_NONE, false, EVEN_GAP_SUM);
+    SUM_EXPS(KEEPS_OTHERS, false, EVEN_GAP_SUM);
+    SUM_EXPS(KEEPS_ALL, false, EVEN_GAP_SUM);
+    SUM_EXPS(KEEPS_NONE, false, WEIGHTED_GAP_SUM);
+    SUM_EXPS(KEEPS_OTHERS, false, WEIGHTED_GAP_SUM);
+    SUM_EXPS(KEEPS_ALL, false, WEIGHTED_GAP_SUM);
 }
 
 #endif

@@ -98,10 +98,10 @@ static inline real gap(real z, real m)
     return FMA(z, (real)-GAP_SCALE, m * (real)GAP_SCALE);
 }
 
-/* A class weight of 0 counts for nothing, whatever it multiplies. */
-static inline real weighted_gap(real z, real w, real m)
+/* That of a class of weight w; one of weight 0 counts for nothing, whatever its gap is. */
+static inline real gap_that_counts(real z, real w, real m)
 {
-    return w == 0 ? 0 : normal(w * gap(z, m));
+    return w == 0 ? 0 : gap(z, m);
 }
 
 /* Adds the gaps of a step, of which x = z - m, to their sums by lanes. */
@@ -110,6 +110,16 @@ INLINE void add_step_gaps(real *met, const real *x)
     const real by = (real)-GAP_SCALE;
 
     LANE(l) met[l] += FMA(x[LANES + l], by, x[l] * by) + FMA(x[3 * LANES + l], by, x[2 * LANES + l] * by);
+}
+
+/* The same times the weights of the classes. */
+INLINE void add_weighted_step_gaps(real *met, const real *x, const real *w)
+{
+    const real by = (real)-GAP_SCALE;
+
+    LANE(l)
+        met[l] += FMA(x[LANES + l] * by, w[LANES + l], (x[l] * by) * w[l]) +
+                  FMA(x[3 * LANES + l] * by, w[3 * LANES + l], (x[2 * LANES + l] * by) * w[2 * LANES + l]);
 }
 
 /* sums + e (m - z) of a register's numbers, x = z - m; e is 0 where x is below the least of which it is not. */
