@@ -94,6 +94,20 @@ static void scan_two(real *panel, few_tile *x)
     }
 }
 
+/* The sums of gaps of two classes, before exponentials take their place. */
+static void add_gaps_of_two(const real *panel, few_tile *x)
+{
+    for (int at = 0; at < x->width; at += LANES) {
+        const real *const z = panel + 2 * at;
+        double            lost[LANES] = { 0 };
+        real              m[LANES];
+        LANE(l) m[l] = z[l] > z[LANES + l] ? z[l] : z[LANES + l];
+        LANE(l) m[l] = m[l] > -INFINITY ? m[l] : 0;
+        LANE(l) x->gap_sum[at + l] = 0;
+        group_gaps_by_weights(z, x->w, 2, m, x->gap_sum + at, lost);
+    }
+}
+
 /* What class k adds to the maxima and to the targets' logits; it goes to the panel. */
 INLINE void take_class(const real *from, int64_t k, real *panel, real *m, real *z_t, const real_bits *t)
 {
@@ -244,17 +258,27 @@ static void answer_few(few_tile *x, double c, bool weighs)
 }
 
 /* The gradients, in the panel, of two classes; ones: 1, or the second of two factors. */
+INLINE void emit_two_lanes(real *z, const few_tile *x, int at, bool smooths)
+{
+    const real w_first = x->w ? x->w[0] : 1, w_second = x->w ? x->w[1] : 1;
+
+    LANE(l) {
+        const bool first = x->t[at + l] <= 0;
+        const real e = normal((z[l] * x->sum[at + l]) * x->ones[at + l]), grad_t = x->e_t[at + l];
+        const real less = smooths ? normal(x->subtract[at + l] * (first ? w_second : w_first)) : 0;
+        const real other = smooths ? normal(e - less) : e;
+        z[l] = first ? grad_t : other;
+        z[LANES + l] = first ? other : grad_t;
+    }
+}
+
 static void emit_two(real *panel, const few_tile *x)
 {
-    for (int at = 0; at < x->width; at += LANES) {
-        real *const z = panel + 2 * at;
-        LANE(l) {
-            const real other = normal((z[l] * x->sum[at + l]) * x->ones[at + l]), grad_t = x->e_t[at + l];
-            const bool first = x->t[at + l] <= 0;
-            z[l] = first ? grad_t : other;
-            z[LANES + l] = first ? other : grad_t;
-        }
-    }
+    for (int at = 0; at < x->width; at += LANES)
+        if (x->smooths)
+            emit_two_lanes(panel + 2 * at, x, at, true);
+        else
+            emit_two_lanes(panel + 2 * at, x, at, false);
 }
 
 /* Of more. */

@@ -120,7 +120,7 @@ static void run_few_tile(const softmax_call *call, const tile *x, real *panel, r
     const ce_grid *grid = call->grid;
     const ce_plan *plan = call->plan;
     const int64_t  n = grid->classes;
-    const bool     optional = plan->in_use & FEW_OPTIONS, two = n == 2 && !few->smooths;
+    const bool     optional = plan->in_use & FEW_OPTIONS, two = n == 2;
     bool           all_live = read_few_targets(call, x, few->t);
 
     if (few->w)
@@ -138,6 +138,8 @@ static void run_few_tile(const softmax_call *call, const tile *x, real *panel, r
         for (int at = 0; at < x->width; at += LANES)
             for (int64_t k = 0; k < n; k++)
                 LANE(l) panel[at * n + k * LANES + l] = few->t[at + l] >= 0 ? panel[at * n + k * LANES + l] : 0;
+    if (two && few->smooths)
+        add_gaps_of_two(panel, few);
     (two ? scan_two : scan_few)(panel, few);
     if (optional)
         answer_optional(few, plan);
