@@ -352,12 +352,22 @@ def number(
     name: str, value: Any, absent: float, least: float, most: float, rule: str
 ) -> float | None:
     """An option of one number; None where that may stand for "not given"."""
-    if value is None and not least <= absent <= most:
+    if value is None and may_be_none(absent, least, most):
         return None
     x = _number(name, value)
-    if not least <= x <= most:
+    if not least <= x <= most or (_is_positive(least) and not x > 0):
         bad_number(name, x, rule)
     return x
+
+
+def may_be_none(absent: float, least: float, most: float) -> bool:
+    """Does None stand for "not given"? It does where the number that says so is no option."""
+    return not least <= absent <= most or (absent == 0 and _is_positive(least))
+
+
+def _is_positive(x: float) -> bool:
+    """By its bits: where the processor takes subnormal numbers for 0, 5e-324 > 0 is false."""
+    return bool(np.float64(x).view(np.int64) > 0)
 
 
 def bad_number(name: str, x: float, rule: str) -> NoReturn:

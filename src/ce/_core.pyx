@@ -307,7 +307,7 @@ cdef const ce_option *number_row[KEYWORDS]
 cdef object set_number(Call *c, int place, object x):
     cdef const ce_option *row = number_row[place]
     cdef double *field = <double *>(<char *>&c.job + row.field)
-    if type(x) is not float or not row.least <= <double>x <= row.most:
+    if type(x) is not float or not row.least <= <double>x <= row.most or <double>x == 0:
         x = _check.number(keyword[place], x, row.absent, row.least, row.most, row.rule.decode())
     field[0] = row.absent if x is None else <double>x
     return x
@@ -413,8 +413,8 @@ cdef int fill_setters() except -1:
               CE_ELEMENT_WEIGHT_PLACE, CE_POS_WEIGHT_PLACE, CE_MASK_PLACE, GRAD_OUTPUT):
         takes_array[i] = True
     for i in range(KEYWORDS):
-        may_be_none[i] = takes_array[i] or i >= AXIS or (number_row[i].field and not (
-            number_row[i].least <= number_row[i].absent <= number_row[i].most))
+        may_be_none[i] = takes_array[i] or i >= AXIS or (number_row[i].field and _check.may_be_none(
+            number_row[i].absent, number_row[i].least, number_row[i].most))
     for i in range(CE_OPTION_COUNT):
         if setter[i] == NULL:
             raise ImportError(f"_core.pyx has no setter for the option {keyword[i]!r}")

@@ -13,7 +13,7 @@ from helpers.problems import FLOATS, assert_same_bits
 
 import ce
 
-AWKWARD = [np.nan, np.inf, -np.inf, 0.0, 1.0, -1.0, 1e30, -1e30, 1e-40, 88.0, -130.0, -750.0]
+AWKWARD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e30, -1e30, 1e-40, 88.0, -130.0, -750.0]
 
 
 def assert_ways_agree(logits, target, reduction, weight=None, v=None, smoothing=0.0):

@@ -55,6 +55,24 @@ def assert_unmoved(function, *args, **options):
 
 
 @glibc
+def test_options_are_checked_as_ever():
+    """Where subnormal numbers count as 0, the least of those above 0 does, too."""
+    for criterion in (ce.CrossEntropyLoss, ce.EntropyFromLogitsLoss, ce.KLDivWithLogitsLoss):
+        assert in_mode("flush", criterion).softcap is None
+        assert in_mode("flush", criterion, softcap=None, temperature=0.5).temperature == 0.5
+        for name in ("temperature", "softcap", "logit_scale"):
+            with pytest.raises(ValueError, match=rf"{name} is 0\.0"):
+                in_mode("flush", criterion, **{name: 0.0})
+    z, t = np.array([[1.0, 2.0]]), [0]
+    assert in_mode("flush", ce.cross_entropy, z, t, normalizer=None) == ce.cross_entropy(z, t)
+    for call in ({"normalizer": 0.0}, {"temperature": 0}):
+        with pytest.raises(ValueError, match="must be above 0"):
+            in_mode("flush", ce.cross_entropy, z, t, **call)
+    with pytest.raises(ValueError, match=r"delta is 0\.0"):
+        in_mode("flush", ce.HuberLoss, delta=0.0)
+
+
+@glibc
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.label)
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", SHAPES)

@@ -81,6 +81,30 @@ def test_weights_that_no_counted_item_has(dtype, criterion, name, isa, rng):
 
 
 @every_dtype
+@pytest.mark.parametrize("classes", [2, 3, 32, 33, 150, 170, 5000])
+def test_class_weights_that_are_no_numbers(dtype, classes, isa, rng):
+    """Nor is their sum, which smoothing asks for: gradients of ignored items are 0 nevertheless."""
+    z = rng.standard_normal((37, classes)).astype(dtype)
+    target = rng.integers(0, classes, 37)
+    target[[3, 11, 36]] = -100
+    v = np.ones(37)
+    v[5] = 0
+    ignored = [3, 5, 11, 36]
+    for bad in (NAN, INF, -INF, 0.9 * float(np.finfo(np.float64).max)):
+        for places in (slice(None), 0, -1):
+            weight = np.ones(classes)
+            weight[places] = bad
+            for reduction in ("none", "sum", "mean"):
+                criterion = ce.CrossEntropyLoss(
+                    weight=weight, label_smoothing=0.1, reduction=reduction, axis=-1
+                )
+                loss, grad = criterion.value_and_grad(z, target, sample_weight=v)
+                np.testing.assert_array_equal(grad[ignored].astype(float), 0)
+                if reduction == "none":
+                    np.testing.assert_array_equal(loss[ignored], 0)
+
+
+@every_dtype
 @of_indices
 def test_grad_output_of_ignored_items_is_never_used(dtype, criterion, isa, rng):
     for classes in LENGTHS:

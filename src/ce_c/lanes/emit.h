@@ -133,7 +133,7 @@ static void panel_gradients(const softmax_call *call, const panel_places *p, cla
     LANE(l) subtract[l] = normal((real)x->subtract[at + l]);
     for (int64_t k = 0; k < n; k++) {
         const real w_k = w ? w[classes.first + k] : 1;
-        LANE(l) to[k * LANES + l] = normal(scaled_lane(e[k * LANES + l], &f, l) - normal(subtract[l] * w_k));
+        LANE(l) to[k * LANES + l] = normal(scaled_lane(e[k * LANES + l], &f, l) - less_of(subtract[l], w_k));
     }
 }
 

@@ -6,6 +6,15 @@
 
 enum { GROUP = 32 }; /* classes summed in the computing type */
 
+/* What the logits of an item are held against: their maximum, or 0 where that is -inf. Less -0, zeros of either sign
+ * are 0. */
+INLINE real held_against(real m)
+{
+    const real none = (real)-0.0;
+
+    return m == 0 || m == -INFINITY ? none : m;
+}
+
 /* Adds what a group of classes adds up to. Of float32 roundings take nothing that counts. */
 INLINE void add_group(double *sum, double *lost, double x)
 {

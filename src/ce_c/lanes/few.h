@@ -80,7 +80,7 @@ static void run_few_normalisers(const softmax_call *call, const tile *x, real *p
     load_panel(&few->z, staged, panel, false);
     for (int at = 0; at < x->width; at += LANES) {
         panel_max(panel + at * n, n, few->m + at);
-        LANE(l) few->log_S[at + l] = few->m[at + l] > -INFINITY ? few->m[at + l] : 0;
+        LANE(l) few->log_S[at + l] = held_against(few->m[at + l]);
     }
     sum_few(panel, few, logs || !few->derives);
     log_few(few);

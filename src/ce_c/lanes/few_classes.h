@@ -195,7 +195,7 @@ static void scan_few(real *panel, few_tile *x)
         real *const       z = panel + at * n;
         const char *const from = x->memory ? x->memory + at * (int64_t)sizeof(real) : (const char *)z;
         find_few_maxima(z, from, x->memory ? x->memory_step : LANES * (int64_t)sizeof(real), x, at);
-        LANE(l) x->log_S[at + l] = x->m[at + l] > -INFINITY ? x->m[at + l] : 0;
+        LANE(l) x->log_S[at + l] = held_against(x->m[at + l]);
     }
     if (x->derives)
         for (int at = 0; at < x->width; at += LANES)
@@ -265,7 +265,7 @@ INLINE void emit_two_lanes(real *z, const few_tile *x, int at, bool smooths)
     LANE(l) {
         const bool first = x->t[at + l] <= 0;
         const real e = normal((z[l] * x->sum[at + l]) * x->ones[at + l]), grad_t = x->e_t[at + l];
-        const real less = smooths ? normal(x->subtract[at + l] * (first ? w_second : w_first)) : 0;
+        const real less = smooths ? less_of(x->subtract[at + l], first ? w_second : w_first) : 0;
         const real other = smooths ? normal(e - less) : e;
         z[l] = first ? grad_t : other;
         z[LANES + l] = first ? other : grad_t;

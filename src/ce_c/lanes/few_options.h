@@ -49,6 +49,8 @@ static void answer_optional_gradients(few_tile *x, const ce_plan *plan)
                 grad_t[l] += scale[l] * b * (W * e_t * r - x->w_t[at + l]);
             }
         }
+        LANE(l) per_e[l] = x->t[at + l] >= 0 ? per_e[l] : 0;
+        LANE(l) grad_t[l] = x->t[at + l] >= 0 ? grad_t[l] : 0;
         LANE(l) x->subtract[at + l] = normal((real)(scale[l] * b));
         LANE(l) x->e_t[at + l] = normal((real)grad_t[l]);
         lane_scales_of(per_e, &f);
@@ -89,7 +91,7 @@ INLINE void emit_optional_lanes(real *z, const few_tile *x, int at, bool smooths
     LANE(l) less[l] = subtract[l] = x->subtract[at + l];
     for (int64_t k = 0; k < x->n; k++, z += LANES) {
         if (smooths && x->w)
-            LANE(l) less[l] = normal(subtract[l] * x->w[k]);
+            LANE(l) less[l] = less_of(subtract[l], x->w[k]);
         LANE(l) {
             const real e = normal(simple ? z[l] * a[l] : (z[l] * a[l]) * b[l]);
             const real other = smooths ? normal(e - less[l]) : e;

@@ -41,7 +41,7 @@ static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_su
     int  high = 0;
 
     panel_max(z, n, top);
-    LANE(l) from[l] = top[l] > -INFINITY ? top[l] : 0;
+    LANE(l) from[l] = held_against(top[l]);
     LANE(l) high |= top[l] > (real)EVEN_GAPS;
     LANE(l) to->m[l] = normal(top[l]);
     LANE(l) to->gap_sum[l] = 0;

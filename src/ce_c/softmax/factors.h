@@ -59,6 +59,13 @@ static inline e_factor e_factor_of(double factor, real unit)
     return (e_factor){ normal((real)(x > most ? most : x < -most ? -most : x)), small ? unit : 1 };
 }
 
+/* What label smoothing takes from the gradient of a class of weight w: nothing of an item that does not count, or whose
+ * gradient is times 0, whatever the weight is. */
+INLINE real less_of(real subtract, real w)
+{
+    return ZERO_IF(subtract == 0, normal(subtract * w));
+}
+
 /* What multiplies every Hessian. */
 static inline double hess_factor_of(const ce_job *job)
 {
