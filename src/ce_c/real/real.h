@@ -135,6 +135,7 @@ enum { LANES = 64 / sizeof(real) }; /* of a virtual vector of 64 bytes */
  * step of a loop; arrays of numbers are kept in memory. */
 typedef real      packed __attribute__((vector_size(REGISTER), aligned(sizeof(real)), may_alias));
 typedef real_bits packed_bits __attribute__((vector_size(REGISTER), aligned(sizeof(real)), may_alias));
+typedef real_word packed_words __attribute__((vector_size(REGISTER), aligned(sizeof(real)), may_alias));
 enum { WIDTH = REGISTER / sizeof(real), SHIFT = REAL_TYPE == CE_FLOAT32 ? 23 : 52 };
 #define PART(x) (*(packed *)(x))
 

@@ -86,10 +86,11 @@ INLINE void begin_others(staged_step *s, const real *z, real m, real *met)
  * maximum. As integers numbers below 0 rise while they fall, and lie below all others, so this takes one comparison. */
 INLINE packed others_part(const real *q, const real *t, const real *x)
 {
-    const packed      lo = (packed){ 0 } + (real)EXP_LO_2_64;
-    const packed_bits e = (packed_bits)PART(q) + ((packed_bits)PART(t) << SHIFT);
+    const packed       lo = (packed){ 0 } + (real)EXP_LO_2_64;
+    const packed_words e = (packed_words)PART(q) + ((packed_words)PART(t) << SHIFT);
+    const packed_bits  other = (packed_bits)PART(x) > (packed_bits)lo;
 
-    return (packed)(e & ~(packed_bits)((packed_bits)PART(x) > (packed_bits)lo));
+    return (packed)(e & ~(packed_words)other);
 }
 
 /* m - z, scaled; also where m - z overflows. */
