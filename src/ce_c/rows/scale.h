@@ -104,8 +104,8 @@ static inline void scale_few_exps(const real *z, real m, real *to, int64_t n, e_
     for (int64_t i = 0; i < n; i++) to[i] = scaled(copy[i], f);
 }
 
-/* The same of STEP numbers, where `by` a factor below 2^60 all is 0 that would be below the least normal number: so z -
- * m may be taken from where that holds, which is cheaper than to look for what lies beyond. */
+/* The same of STEP numbers. Whatever lies below the least exponent becomes 0 by the factor anyway, see scale_new_exps:
+ * so z - m is taken no lower than that, which is cheaper than to look for what is. */
 INLINE void scale_new_step(real *y, const real *z, real m, e_scale f)
 {
     const packed lo = (packed){ 0 } + (real)EXP_LO_2_64;
