@@ -326,6 +326,36 @@ def test_statistics_are_those_of_what_the_loss_sees(isa):
             assert_same_bits(getattr(stats, name), getattr(wanted, name), name)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize(
+    "shape",
+    [(20, 161), (9, 320), (9, 1000), (3, 4095), (3, 4097), (2, 9000), (1, 600_000)],
+    ids=str,
+)
+def test_a_scale_is_a_factor_of_the_logits(shape, dtype, isa):
+    rng = np.random.default_rng([*shape])
+    wide = np.float32 if dtype == np.float16 else dtype
+    z = rng.normal(size=shape).astype(dtype)
+    z[0, 5], z[-1, -1] = -np.inf, z.max()  # a tie
+    t = rng.integers(0, shape[1], shape[0])
+    for scale in (0.5, 0.7, -0.5):
+        seen = np.where(z == -np.inf, z.astype(wide), z.astype(wide) * wide(scale))
+        call = ce.CrossEntropyLoss(reduction="none", logit_scale=scale)
+        plain = ce.CrossEntropyLoss(reduction="none")
+        loss, grad = call.value_and_grad(z, t)
+        wanted, slope = plain.value_and_grad(seen, t)
+        assert_same_bits(call(z, t), wanted.astype(loss.dtype), f"{scale=}")
+        assert_same_bits(loss, wanted.astype(loss.dtype), f"{scale=}, beside the gradient")
+        if abs(scale) == 0.5 and dtype != np.float16:
+            np.testing.assert_array_equal(grad, slope * dtype(scale), f"gradient, {scale=}")
+        place = z.copy()
+        assert_same_bits(call.grad(place, t, out=place), grad, f"in place, {scale=}")
+        stats = ce.token_stats(z, t, logit_scale=scale, top_k=3)
+        for name, one in vars(ce.token_stats(seen, t, top_k=3)).items():
+            if one is not None:
+                assert_same_bits(getattr(stats, name), one, f"{name}, {scale=}")
+
+
 # -- entropy --------------------------------------------------------------------------------------
 
 

@@ -45,11 +45,10 @@ static void scan_pairs(const softmax_call *call, pair_worker *w, const tile *x)
         if (!x->live[l])
             continue;
         for (int side = 0; side < 2; side++) {
-            p[side].row = row_in(call, x, side ? CE_Z : CE_OTHER, l);
+            const long_row row = row_in(call, x, side ? CE_Z : CE_OTHER, l);
+            begin_part(&row, &p[side]);
             p[side].room = w->buffer + (2 * w->count + side) * room;
-            p[side].next = NULL, p[side].keeps = w->keeps, p[side].gaps = p[side].tells = false, p[side].top = NULL;
-            p[side].t = -1;
-            p[side].pair = (ce_pair){ 0 }; /* of no classes */
+            p[side].keeps = w->keeps;
         }
         scan_together(call->link, p, 2, K, w->lists);
         for (int side = 0; side < 2; side++) w->pair[2 * w->count + side] = p[side].pair;

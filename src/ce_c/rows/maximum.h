@@ -23,10 +23,13 @@ INLINE void take_step(const real *z, packed step, packed *all, packed *first, pa
     }
 }
 
-static void find_maxima(const exp_block *b, block_maxima *to)
+/* raw: unless it is NULL, the numbers as they are; those of whole steps are taken times `by` on the way, and go where
+ * the block stands. */
+INLINE void maxima_of(const exp_block *b, const real *raw, real by, block_maxima *to)
 {
-    packed  least, all[PARTS / 4], first[PARTS / 4], last[PARTS / 4], step = { 0 };
-    int64_t i = 0;
+    const real *const z = raw ? b->kept : b->z;
+    packed            least, all[PARTS / 4], first[PARTS / 4], last[PARTS / 4], step = { 0 };
+    int64_t           i = 0;
 
     LANE(l) to->all[l] = -INFINITY;
     least = PART(to->all);
@@ -34,8 +37,11 @@ static void find_maxima(const exp_block *b, block_maxima *to)
     for (int64_t c = 0; c < b->n; c += CHUNK) {
         packed here[PARTS / 4];
         for (int j = 0; j < PARTS / 4; j++) here[j] = least;
-        for (const int64_t end = smaller(c + CHUNK, b->whole); i < end; i += STEP, step += (real)1)
-            take_step(b->z + i, step, all, first, last, here);
+        for (const int64_t end = smaller(c + CHUNK, b->whole); i < end; i += STEP, step += (real)1) {
+            if (raw)
+                EACH_PART(j) PART(b->kept + i + j * WIDTH) = PART(raw + i + j * WIDTH) * by;
+            take_step(z + i, step, all, first, last, here);
+        }
         if (c + CHUNK >= b->n && b->whole < b->n)
             take_step(b->end, step, all, first, last, here);
         for (int j = 0; j < PARTS / 4; j++) PART(to->chunks[c / CHUNK] + j * WIDTH) = here[j];
@@ -45,6 +51,16 @@ static void find_maxima(const exp_block *b, block_maxima *to)
         PART(to->first + j * WIDTH) = first[j];
         PART(to->last + j * WIDTH) = last[j];
     }
+}
+
+static void find_maxima(const exp_block *b, block_maxima *to)
+{
+    maxima_of(b, NULL, 1, to);
+}
+
+OUTLINE void scale_to_maxima(const exp_block *b, const real *raw, real by, block_maxima *to)
+{
+    maxima_of(b, raw, by, to);
 }
 
 /* The largest of LANES numbers. */

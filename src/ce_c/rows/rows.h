@@ -99,10 +99,10 @@ static void scan_together(const ce_link *link, row_part *p, int rows, int64_t K,
 /* What is the same for all the rows of a call. */
 static void prepare_part(const softmax_call *call, bool keeps, row_part *p)
 {
-    p->row = row_of(call);
-    p->t = -1, p->z_t = 0, p->pair = (ce_pair){ 0 };
-    p->w_sums = NULL, p->next = NULL, p->keeps = keeps, p->gaps = sums_gaps(call), p->tells = call->plan->tells,
-    p->top = NULL;
+    const long_row row = row_of(call);
+
+    begin_part(&row, p);
+    p->keeps = keeps, p->gaps = sums_gaps(call), p->tells = call->plan->tells;
 }
 
 /* Makes item l of the tile ready to be scanned; top: for a list of its largest numbers, if one is asked for. */

@@ -21,10 +21,11 @@ typedef struct {
     const double *w_sums; /* of the weights of the classes of each block, or NULL */
     const char   *next;   /* what is read after these, if not what follows them; or NULL */
     bool          keeps, gaps;
-    gap_way       way;   /* of gaps where exponentials are added up */
-    bool          tells; /* statistics are asked for: */
-    real          edge;  /* the target's logit, from which classes are counted */
-    top_list     *top;   /* the largest so far; or NULL */
+    bool          scales; /* logits on the way to their maximum, see scales_rows */
+    gap_way       way;    /* of gaps where exponentials are added up */
+    bool          tells;  /* statistics are asked for: */
+    real          edge;   /* the target's logit, from which classes are counted */
+    top_list     *top;    /* the largest so far; or NULL */
 
     exp_block      block;
     block_maxima   maxima;
@@ -35,14 +36,40 @@ typedef struct {
 
 enum { TOGETHER = 8 }; /* rows that are scanned side by side: while one waits for its results, another can work */
 
+/* Are logits scaled, and all there is to do to them before they are looked at? */
+static inline bool scales_rows(const long_row *row)
+{
+    const ce_plan *plan = row->plan;
+
+    return row->type == REAL_TYPE && row->step == sizeof(real) && plan->bends && plan->inner == 0 && plan->outer > 0 &&
+           !plan->hides;
+}
+
+/* Of no classes yet, and with nothing asked for. */
+static inline void begin_part(const long_row *row, row_part *p)
+{
+    p->row = *row;
+    p->t = -1, p->z_t = 0, p->pair = (ce_pair){ 0 };
+    p->w_sums = NULL, p->next = NULL, p->top = NULL;
+    p->keeps = p->gaps = p->tells = false;
+    p->scales = scales_rows(row);
+}
+
+static inline const real *raw_block(const row_part *p)
+{
+    return (const real *)p->row.z + p->first;
+}
+
 static inline void open_block(row_part *p)
 {
     const uintptr_t size = (uintptr_t)p->row.step;
     exp_block      *b = &p->block;
 
-    b->z = z_from(&p->row, p->first, p->n, p->room), b->kept = p->room;
-    b->w = p->row.plan->job->w ? (const real *)p->row.plan->job->w + p->first : NULL;
     b->n = p->n, b->whole = p->n & -(int64_t)STEP;
+    b->z = p->scales ? p->room : z_from(&p->row, p->first, p->n, p->room), b->kept = p->room;
+    b->w = p->row.plan->job->w ? (const real *)p->row.plan->job->w + p->first : NULL;
+    if (p->scales)
+        scale(p->row.plan, raw_block(p) + b->whole, p->room + b->whole, b->n - b->whole);
     b->ahead.next = (uintptr_t)(p->next ? p->next : p->row.z + (uintptr_t)(p->first + BLOCK) * size);
     b->ahead.apart = STEP * size / 4;
     if (b->whole < b->n)
@@ -131,7 +158,10 @@ static void softmax_parts(row_part *p, int rows)
 {
     for (int r = 0; r < rows; r++) {
         open_block(&p[r]);
-        find_maxima(&p[r].block, &p[r].maxima);
+        if (p[r].scales)
+            scale_to_maxima(&p[r].block, raw_block(&p[r]), (real)p[r].row.plan->outer, &p[r].maxima);
+        else
+            find_maxima(&p[r].block, &p[r].maxima);
     }
     for (int r = 0; r < rows; r++) know_maximum(&p[r]);
     for (int r = 0; r < rows; r++) sum_exps_of(&p[r].block, &p[r].facts, task_of(&p[r]));

@@ -33,10 +33,11 @@ static void scan_split(const softmax_call *call, real *buffer, int64_t first, in
         plan->pairs[i + item] = (ce_pair){ 0 };
         if (!x.all_live)
             continue;
+        const long_row row = row_at(call, &x, 0);
+        begin_part(&row, &p);
         p.first = k, p.n = smaller(call->grid->classes - k, BLOCK);
-        p.w_sums = NULL, p.next = NULL, p.keeps = keeps, p.gaps = sums_gaps(call), p.tells = tells, p.top = NULL;
+        p.keeps = keeps, p.gaps = sums_gaps(call), p.tells = tells;
         p.edge = (real)plan->blocks[item].loss;
-        p.row = row_at(call, &x, 0), p.pair = (ce_pair){ 0 };
         p.t = aims ? x.t[0] : -1;
         p.room = keeps ? (real *)item_at(call->grid, &x, CE_GRAD, 0) + k : buffer;
         scan_parts(call->link, &p, 1);
