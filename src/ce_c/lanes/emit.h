@@ -236,7 +236,7 @@ static void raise_panel(const softmax_call *call, real *z, class_range classes, 
                        out = { grid, x, grid->data[CE_GRAD] ? CE_GRAD : CE_Z, classes };
     real               m[LANES], sum[LANES], ones[LANES] = { 0 };
     const tile_ahead   reads = tile_further(&in, bytes_to_next(&in)), writes = tile_further(&out, 0);
-    group_sums         group = { sum, NULL, ones, NULL, of_vector(&reads, at / LANES), of_vector(&writes, at / LANES) };
+    group_sums group = { sum, NULL, ones, NULL, of_vector(&reads, at / LANES), of_vector(&writes, at / LANES), NULL };
 
     LANE(l) m[l] = (real)x->m[at + l];
     for (int64_t k = 0; k < classes.n; k += GROUP) {

@@ -34,37 +34,52 @@ INLINE void add_group(double *sum, double *lost, double x)
 typedef struct {
     packed      sum[PARTS], met[PARTS / 2], heat[PARTS / 4];
     packed_bits ones[PARTS / 4];
+    const real *w; /* the weights of the classes, of number 0 first */
 } class_sums;
 
 /* What is done with exponentials beside adding them up: logits stay; e (m - z) is added up, too; gaps are. */
 typedef struct {
-    bool keep, heats, gaps;
+    bool    keep, heats;
+    gap_way gaps;
 } group_task;
 
-/* Adds the gaps of some classes from number `first` of four on, of which x = z - m, in pairs, to one of two sums. */
-INLINE void add_class_gaps(packed *met, const real *x, int some, int first)
+/* The gaps of a register's items in class k of those with weights w, if they have any, of which x = z - m. */
+INLINE packed part_gaps(const real *x, const real *w, int k, gap_way gaps)
 {
-    const real by = (real)-GAP_SCALE;
+    const packed even = PART(x) * (real)-GAP_SCALE;
 
+    if (gaps == WEIGHTED_GAP_SUM)
+        return even * w[k];
+    return even;
+}
+
+/* Adds the gaps of some classes from number `first` of four on, of which x = z - m, in pairs, to one of two sums. */
+INLINE void add_class_gaps(class_sums *to, const real *x, int some, int first, gap_way gaps)
+{
     for (int k = 0; k < some; k += 2)
         for (int j = 0; j < PARTS / 4; j++) {
             const real *const one = x + k * LANES + j * WIDTH;
-            met[(first + k) / 2 * PARTS / 4 + j] +=
-                k + 1 < some ? PART(one) * by + PART(one + LANES) * by : PART(one) * by;
+            packed            here = part_gaps(one, to->w, first + k, gaps);
+            if (k + 1 < some)
+                here += part_gaps(one + LANES, to->w, first + k + 1, gaps);
+            to->met[(first + k) / 2 * PARTS / 4 + j] += here;
         }
 }
 
 /* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
- * each to its own sum, from number `first` on, but for those that are 1, where z is m, which are counted. */
+ * each to its own sum, from number `first` on, but for those that are 1, where z is m, which are counted. (As
+ * others_part would, by a comparison that is faster beside what else is done here.) */
 INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int first, group_task task)
 {
-    real      x[STEP], t[STEP], q[STEP];
-    real_bits one[STEP];
+    const packed lo = (packed){ 0 } + (real)EXP_LO_2_64;
+    real         x[STEP], t[STEP], q[STEP];
+    real_bits    one[STEP];
 
     for (int k = 0; k < some; k++)
         LANE(l) x[k * LANES + l] = z[k * LANES + l] - m[l];
     exp_stages(q, t, x, BY_RAISED, some * LANES);
-    for (int j = 0; j < some * LANES; j += WIDTH) PART(q + j) = others_part(q + j, t + j, x + j);
+    for (int j = 0; j < some * LANES; j += WIDTH)
+        PART(q + j) = joined_part(q + j, t + j, ~(packed_words)((packed_bits)PART(x + j) > (packed_bits)lo));
     EACH(l, some) one[l] = -(real_bits)((real_bits)BITS(x[l]) > -1);
     for (int j = 0; j < some * PARTS / 4; j++) {
         const packed_bits ones = *(const packed_bits *)(one + j * WIDTH);
@@ -78,18 +93,19 @@ INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int fi
         }
     }
     if (task.gaps)
-        add_class_gaps(to->met, x, some, first);
+        add_class_gaps(to, x, some, first, task.gaps);
     if (!task.keep)
         EACH(l, some) z[l] = FROM_BITS(BITS(q[l]) | ((real_word)one[l] & BITS((real)0x1p64)));
 }
 
 /* What a group adds up to, and what memory brings meanwhile, one place per class: to be read, and to be written. */
 typedef struct {
-    real    *sum;  /* of the exponentials that are not 1 */
-    real    *heat; /* of all, times m - z; where it is asked for */
-    real    *ones; /* counts those that are */
-    real    *gaps; /* where they are asked for */
-    ahead_of reads, writes;
+    real       *sum;  /* of the exponentials that are not 1 */
+    real       *heat; /* of all, times m - z; where it is asked for */
+    real       *ones; /* counts those that are */
+    real       *gaps; /* where they are asked for */
+    ahead_of    reads, writes;
+    const real *w; /* of the first class and those that follow, with WEIGHTED_GAP_SUM */
 } group_sums;
 
 /* Sum of the exponentials of n classes, at most GROUP, which take the place of the logits unless those are to be kept.
@@ -104,6 +120,7 @@ INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, g
     for (; k + 4 <= n; k += 4) {
         fetch_four(to->reads.next + (uintptr_t)k * apart, apart);
         claim_four(to->writes.next + (uintptr_t)k * to_apart, to_apart);
+        all.w = to->w ? to->w + k : NULL;
         add_classes(z + k * LANES, AT_ONCE, m, &all, 0, task);
         if (AT_ONCE == 2)
             add_classes(z + (k + 2) * LANES, 2, m, &all, 2, task);
@@ -111,6 +128,7 @@ INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, g
     if (n % 4 > 0) {
         fetch_four(to->reads.next + (uintptr_t)k * apart, apart);
         claim_four(to->writes.next + (uintptr_t)k * to_apart, to_apart);
+        all.w = to->w ? to->w + k : NULL;
     }
     if (n % 4 == 1)
         add_classes(z + k * LANES, 1, m, &all, 0, task);
@@ -138,12 +156,14 @@ INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, g
 
 static void sum_group_of(real *z, int64_t n, const real *m, const group_sums *to, group_task task)
 {
-    SUM_GROUP(false, false, false);
-    SUM_GROUP(false, false, true);
-    SUM_GROUP(false, true, false);
-    SUM_GROUP(true, false, false);
-    SUM_GROUP(true, false, true);
-    SUM_GROUP(true, true, false);
+    SUM_GROUP(false, false, NO_GAPS);
+    SUM_GROUP(false, false, EVEN_GAP_SUM);
+    SUM_GROUP(false, false, WEIGHTED_GAP_SUM);
+    SUM_GROUP(false, true, NO_GAPS);
+    SUM_GROUP(true, false, NO_GAPS);
+    SUM_GROUP(true, false, EVEN_GAP_SUM);
+    SUM_GROUP(true, false, WEIGHTED_GAP_SUM);
+    SUM_GROUP(true, true, NO_GAPS);
 }
 
 #endif

@@ -107,6 +107,7 @@ OUTLINE void run_few_classes(const softmax_call *call, int64_t first, int64_t la
 
     few.n = n, few.derives = derives, few.smooths = call->plan->job->label_smoothing != 0;
     few.w = grid->data[CE_TARGET] ? call->plan->job->w : NULL;
+    few.gaps = gap_way_of(few.w, call->plan->w_usual);
     few.memory_step = grid->class_stride[CE_Z];
     few.z = (tile_numbers){ grid, &x, CE_Z, { 0, n } };
     few.grads = derives && !call->plan->streams ? (tile_numbers){ grid, &x, CE_GRAD, { 0, n } } : few.z;

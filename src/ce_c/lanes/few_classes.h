@@ -32,6 +32,7 @@ typedef struct {
     bool         derives;     /* gradients are asked for */
     bool         smooths;     /* labels are smoothed */
     const real  *w;           /* the weights of the classes, or NULL */
+    gap_way      gaps;        /* how they are added up beside exponentials */
     const char  *memory;      /* where the logits are read from, if not from the panel */
     int64_t      memory_step; /* bytes between classes there */
     tile_numbers z, grads;    /* the latter the same where memory need not bring gradients */
@@ -148,13 +149,13 @@ static void sum_few(real *panel, few_tile *x, bool keep)
 
     for (int at = 0; at < x->width; at += LANES) {
         const group_sums to = {
-            x->sum + at, NULL, x->ones + at, NULL, of_vector(&reads, at / LANES), of_vector(&writes, at / LANES)
+            x->sum + at, NULL, x->ones + at, NULL, of_vector(&reads, at / LANES), of_vector(&writes, at / LANES), NULL
         };
         LANE(l) x->ones[at + l] = 0;
         if (keep)
-            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ true, false, false });
+            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ true, false, NO_GAPS });
         else
-            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ false, false, false });
+            sum_group(panel + at * n, n, x->log_S + at, &to, (group_task){ false, false, NO_GAPS });
     }
     for (int at = 0; at < x->width; at += LANES)
         LANE(l) x->sum[at + l] += x->m[at + l] - x->m[at + l]; /* NaN unless m is finite */
@@ -171,15 +172,14 @@ OUTLINE void sum_few_gaps(real *panel, few_tile *x, bool keep)
         real             gaps[LANES];
         double           lost[LANES] = { 0 };
         const group_sums to = {
-            x->sum + at, NULL, x->ones + at, gaps, of_vector(&reads, at / LANES), of_vector(&writes, at / LANES)
+            x->sum + at, NULL, x->ones + at, gaps, of_vector(&reads, at / LANES), of_vector(&writes, at / LANES), x->w
         };
-        int apart = x->w != NULL;
+        int apart = x->gaps == NO_GAPS;
         LANE(l) apart |= x->m[at + l] > (real)EVEN_GAPS;
-        LANE(l) x->ones[at + l] = 0;
-        LANE(l) x->gap_sum[at + l] = 0;
+        LANE(l) x->ones[at + l] = 0, x->gap_sum[at + l] = 0;
         if (apart)
             group_gaps_by_weights(panel + at * n, x->w, n, x->log_S + at, x->gap_sum + at, lost);
-        sum_group_of(panel + at * n, n, x->log_S + at, &to, (group_task){ keep, false, !apart });
+        sum_group_of(panel + at * n, n, x->log_S + at, &to, (group_task){ keep, false, apart ? NO_GAPS : x->gaps });
         if (!apart)
             LANE(l) x->gap_sum[at + l] = (double)gaps[l] / GAP_SCALE;
     }

@@ -9,6 +9,7 @@
 typedef struct {
     const real    *shares; /* u of each class and item, or NULL: */
     const real    *w;      /* the weights of the classes, or NULL */
+    int            usual;  /* they are, see ce_plan */
     bool           gaps;   /* sums of u (m - z) are asked for */
     bool           keep;   /* logits stay; else exponentials times 2^64 take their place */
     const real    *all;    /* with spot: the numbers of the targets are picked, if all classes are here */
@@ -115,8 +116,8 @@ static void panel_gaps(const panel_task *task, const real *z, int64_t n, const r
         panel_shares(task->shares, n, to->share_sum);
 }
 
-/* Sums over the n classes of one panel, those of gaps, too, if `evenly`; from: the maxima. */
-static void sum_panel(const panel_task *task, real *z, int64_t n, const real *from, const lane_sums *to, bool evenly)
+/* Sums over the n classes of one panel, those of gaps, too, if they are to be added up here; from: the maxima. */
+static void sum_panel(const panel_task *task, real *z, int64_t n, const real *from, const lane_sums *to, gap_way way)
 {
     real       sum[LANES], heat[LANES], gaps[LANES], ones[LANES] = { 0 };
     double    *s = to->s, lost[LANES] = { 0 }, heat_lost[LANES] = { 0 }, gap_lost[LANES] = { 0 };
@@ -127,9 +128,10 @@ static void sum_panel(const panel_task *task, real *z, int64_t n, const real *fr
     LANE(l) s[l] = 0;
     for (int64_t k = 0; k < n; k += GROUP) {
         const int64_t some = smaller(n - k, GROUP);
-        sum_group_of(z + k * LANES, some, from, &group, (group_task){ task->keep, task->tells, evenly });
+        group.w = task->w ? task->w + k : NULL;
+        sum_group_of(z + k * LANES, some, from, &group, (group_task){ task->keep, task->tells, way });
         LANE(l) add_group(&s[l], &lost[l], (double)sum[l]);
-        if (evenly)
+        if (way)
             LANE(l) add_group(&to->gap_sum[l], &gap_lost[l], (double)gaps[l] / GAP_SCALE);
         if (task->tells)
             LANE(l) add_group(&to->heat[l], &heat_lost[l], (double)heat[l]);
@@ -139,7 +141,7 @@ static void sum_panel(const panel_task *task, real *z, int64_t n, const real *fr
     LANE(l)
         s[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(s[l], lost[l]) : s[l]) +
                (ones[l] > 0 ? (double)ones[l] - 1 : 0);
-    if (evenly && REAL_TYPE == CE_FLOAT64)
+    if (way && REAL_TYPE == CE_FLOAT64)
         LANE(l) to->gap_sum[l] = with_lost(to->gap_sum[l], gap_lost[l]);
     if (task->tells)
         LANE(l) to->heat[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(to->heat[l], heat_lost[l]) : to->heat[l]);

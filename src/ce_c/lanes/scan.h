@@ -47,13 +47,15 @@ static void scan_panel(const panel_task *task, real *z, int64_t n, const lane_su
     LANE(l) to->gap_sum[l] = 0;
     if (task->spot)
         LANE(l) z_t[l] = task->all[task->spot[l]];
-    const bool evenly = task->gaps && !task->shares && !task->w && !task->tells && !high;
-    LANE(l) to->share_sum[l] = evenly ? (double)n : 0;
-    if (task->gaps && !evenly)
+    const bool    apart = !task->gaps || task->shares || task->tells || high;
+    const gap_way way = apart ? NO_GAPS : gap_way_of(task->w, task->usual);
+    const double  share = way == WEIGHTED_GAP_SUM ? total(task->w, n) : (double)n;
+    LANE(l) to->share_sum[l] = way ? share : 0;
+    if (task->gaps && !way)
         panel_gaps(task, z, n, from, to);
     if (task->tells)
         tell_panel(task, z, n, task->edge ? task->edge : z_t, top, to);
-    sum_panel(task, z, n, from, to, evenly);
+    sum_panel(task, z, n, from, to, way);
 }
 
 /* (m, s) of one panel joins that of the classes before it. */
@@ -176,6 +178,7 @@ static void scan_whole(const softmax_call *call, panels *p, tile *x)
                        out = { grid, x, grid->data[CE_GRAD] ? CE_GRAD : CE_Z, { 0, n } };
     const tile_ahead   reads = tile_further(&in, bytes_to_next(&in)), writes = tile_further(&out, bytes_to_next(&out));
     panel_task         task = { .w = call->plan->job->w,
+                                .usual = call->plan->w_usual,
                                 .gaps = sums_gaps(call),
                                 .keep = emits == LOG_PROBS || emits == HEAT,
                                 .all = p->z,
@@ -235,6 +238,7 @@ static void scan_some(const softmax_call *call, panels *p, class_range classes, 
     const lane_sums  to = { m, s, gap_sum, share_sum, heat, above, argmax };
     const panel_task task = { .shares = has_shares(call) ? other : NULL,
                               .w = w ? w + classes.first : NULL,
+                              .usual = call->plan->w_usual,
                               .gaps = sums_gaps(call),
                               .keep = true,
                               .reads = of_vector(&reads, at / LANES),

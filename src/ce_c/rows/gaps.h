@@ -124,15 +124,9 @@ static const real *shares_from(const long_row *row, int64_t i, int64_t n, real *
     return copy;
 }
 
-/* How are gaps added up where exponentials are: not at all, evenly, or times the weights of the classes? The latter are
- * positive then, so that no sum of gaps is NaN unless a logit is. */
-typedef enum { NO_GAPS, EVEN_GAP_SUM, WEIGHTED_GAP_SUM } gap_way;
-
 static inline gap_way way_of_gaps(const long_row *row)
 {
-    if (row->q || row->where)
-        return NO_GAPS;
-    return !row->plan->job->w ? EVEN_GAP_SUM : row->plan->w_usual ? WEIGHTED_GAP_SUM : NO_GAPS;
+    return row->q || row->where ? NO_GAPS : gap_way_of(row->plan->job->w, row->plan->w_usual);
 }
 
 /* Those of two classes, LANES apart, times u. */

@@ -104,17 +104,19 @@ static inline void scale_few_exps(const real *z, real m, real *to, int64_t n, e_
     for (int64_t i = 0; i < n; i++) to[i] = scaled(copy[i], f);
 }
 
-/* The same of STEP numbers. Whatever lies below the least exponent becomes 0 by the factor anyway, see scale_new_exps:
+/* The same of HELD numbers. Whatever lies below the least exponent becomes 0 by the factor anyway, see scale_new_exps:
  * so z - m is taken no lower than that, which is cheaper than to look for what is. */
-INLINE void scale_new_step(real *y, const real *z, real m, e_scale f)
+INLINE void scale_new_held(real *y, const real *z, real m, e_scale f)
 {
     const packed lo = (packed){ 0 } + (real)EXP_LO_2_64;
-    real         x[STEP], q[STEP], t[STEP];
+    real         x[HELD], q[HELD], t[HELD];
 
-    for (int j = 0; j < STEP; j += WIDTH) PART(x + j) = MAX(lo, PART(z + j) - m);
-    exp_stages(q, t, x, BY_RAISED, STEP);
-    STEPS(l) y[l] = EXP_JOINED(q[l], t[l]);
-    STEPS(l) y[l] = ZERO_IF(y[l] < f.least, y[l] * f.a);
+    for (int j = 0; j < HELD; j += WIDTH) PART(x + j) = MAX(lo, PART(z + j) - m);
+    exp_stages(q, t, x, BY_RAISED, HELD);
+    SIMD
+    for (int l = 0; l < HELD; l++) y[l] = EXP_JOINED(q[l], t[l]);
+    SIMD
+    for (int l = 0; l < HELD; l++) y[l] = ZERO_IF(y[l] < f.least, y[l] * f.a);
 }
 
 /* exp(z - m) times a factor of n numbers, also in their place; or past the caches, if these are not that. */
@@ -129,7 +131,7 @@ static void scale_new_exps(const real *z, real m, real *to, int64_t n, e_scale f
     for (; simple && i + STEP <= n; i += STEP) {
         real y[STEP];
         fetch_four((uintptr_t)(z + i + BLOCK), STEP * sizeof(real) / 4);
-        scale_new_step(y, z + i, m, f);
+        for (int h = 0; h < STEP; h += HELD) scale_new_held(y + h, z + i + h, m, f);
         for (int j = 0; j < STEP; j += WIDTH) {
             if (past)
                 STREAM_PART(to + i + j, PART(y + j));

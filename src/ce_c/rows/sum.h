@@ -30,11 +30,10 @@ INLINE packed with_ones(packed e, packed x)
     return (packed)((packed_bits)e | ((packed_bits)one & (packed_bits)(x == 0)));
 }
 
-/* Adds up a step's exponentials, and e (m - z), x = z - m, and keeps them. */
-INLINE void add_step(packed *sums, packed *heat, real *to, const staged_step *s, exp_task task)
+/* Adds up n exponentials, and e (m - z), x = z - m, and keeps them. */
+INLINE void add_exps(packed *sums, packed *heat, real *to, const staged_step *s, int n, exp_task task)
 {
-    EACH_PART(j)
-    {
+    for (int j = 0; j < n / WIDTH; j++) {
         const packed x = PART(s->x + j * WIDTH), e = others_part(s->q + j * WIDTH, s->t + j * WIDTH, s->x + j * WIDTH);
         sums[j] += e;
         if (task.tells)
@@ -98,32 +97,37 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
     const uintptr_t   apart = b->ahead.apart;
     uintptr_t         next = b->ahead.next;
     real              met[LANES] = { 0 };
+    const int         held = task.gaps ? STEP : HELD; /* gaps are added up by steps */
 
     for (int64_t c = 0; c < n; c += CHUNK) {
         packed  a[PARTS] = { 0 }, heat[PARTS] = { 0 };
         int64_t i = c;
         for (const int64_t end = smaller(c + CHUNK, whole); i < end; i += STEP, next += 4 * apart) {
-            staged_step s;
             fetch_four(next, apart);
             if (task.tells)
                 count_step(&facts->rank, z + i, i);
-            begin_others(&s, z + i, m, task.gaps ? NULL : met);
-            if (task.gaps == EVEN_GAP_SUM)
-                add_step_gaps(met, s.x);
-            else if (task.gaps)
-                add_weighted_step_gaps(met, s.x, b->w + i);
-            add_step(a, heat, b->kept + i, &s, task);
+            for (int h = 0; h < STEP; h += held) {
+                staged_step s;
+                begin_others(&s, z + i + h, m, task.gaps ? NULL : met, held);
+                if (task.gaps == EVEN_GAP_SUM)
+                    add_step_gaps(met, s.x);
+                else if (task.gaps)
+                    add_weighted_step_gaps(met, s.x, b->w + i);
+                add_exps(a + h / WIDTH, heat + h / WIDTH, b->kept + i + h, &s, held, task);
+            }
         }
         if (c + CHUNK >= n && whole < n) {
-            real        e[STEP];
-            staged_step s;
+            real e[STEP];
             fetch_four(next, apart);
             if (task.tells)
                 count_step(&facts->rank, b->end, whole);
-            begin_others(&s, b->end, m, task.gaps ? NULL : met);
-            if (task.gaps)
-                add_end_gaps(met, s.x, b, task.gaps);
-            add_step(a, heat, e, &s, task);
+            for (int h = 0; h < STEP; h += held) {
+                staged_step s;
+                begin_others(&s, b->end + h, m, task.gaps ? NULL : met, held);
+                if (task.gaps)
+                    add_end_gaps(met, s.x, b, task.gaps);
+                add_exps(a + h / WIDTH, heat + h / WIDTH, e + h, &s, held, task);
+            }
             if (task.keeps)
                 keep_end(b, e);
         }

@@ -5,10 +5,11 @@
 #include "real/real.h"
 
 enum {
-    CHUNK = 512,                  /* classes whose sum is kept in the computing type */
-    STEP = 4 * LANES,             /* four accumulators hide the latency of an addition */
-    BLOCK = 16384 / sizeof(real), /* classes between two merges: 16 KiB, half of a small L1 */
-    KEPT = 128 * BLOCK,           /* the longest row whose exponentials are kept: 2 MiB */
+    CHUNK = 512,                                       /* classes whose sum is kept in the computing type */
+    STEP = 4 * LANES,                                  /* four accumulators hide the latency of an addition */
+    HELD = sizeof(real) == 4 ? AT_ONCE * LANES : STEP, /* numbers whose exponentials go side by side, see exp_stages */
+    BLOCK = 16384 / sizeof(real),                      /* classes between two merges: 16 KiB, half of a small L1 */
+    KEPT = 128 * BLOCK,                                /* the longest row whose exponentials are kept: 2 MiB */
 };
 
 /* What gaps m - z are taken times: sums of these do not overflow. Up to the maximum m = EVEN_GAPS no gap itself does.
@@ -52,7 +53,8 @@ static inline uint64_t above_in_step(const real *z, real x)
 }
 
 /* e^x of n numbers, at most STEP, as exp_f32 and exp_f64, but stage by stage: each is a chain of operations that wait
- * for one another, and only so many wait at a time. This is all but the last stage, EXP_SCALED or EXP_RAISED. */
+ * for one another, and only so many wait at a time. HELD of them are as many as registers hold; of float64, whose
+ * chains are longer, twice as many are faster. This is all but the last stage, EXP_SCALED or EXP_RAISED. */
 INLINE void exp_stages(real *q, real *t, const real *x, real by, int n)
 {
     real r[STEP];
@@ -67,30 +69,44 @@ INLINE void exp_stages(real *q, real *t, const real *x, real by, int n)
     for (int l = 0; l < n; l++) q[l] = EXP_LOW(q[l], r[l]);
 }
 
-/* STEP numbers x = z - m, and what exp_stages makes of them. */
+/* At most STEP numbers x = z - m, and what exp_stages makes of them. */
 typedef struct {
     real x[STEP], q[STEP], t[STEP];
 } staged_step;
 
-/* exp(z - m) times 2^64 of STEP numbers but for the last stage, see others_part. What comes of a NaN is any number:
- * `met`, unless it is NULL, adds up what becomes NaN then. */
-INLINE void begin_others(staged_step *s, const real *z, real m, real *met)
+/* exp(z - m) times 2^64 of n numbers, whole vectors, but for the last stage, see others_part. What comes of a NaN is
+ * any number: `met`, unless it is NULL, adds up what becomes NaN then. */
+INLINE void begin_others(staged_step *s, const real *z, real m, real *met, int n)
 {
-    STEPS(l) s->x[l] = z[l] - m;
-    for (int i = 0; i < STEP && met; i += LANES)
+    SIMD
+    for (int l = 0; l < n; l++) s->x[l] = z[l] - m;
+    for (int i = 0; i < n && met; i += LANES)
         LANE(l) met[l] += s->x[i + l];
-    exp_stages(s->q, s->t, s->x, BY_RAISED, STEP);
+    exp_stages(s->q, s->t, s->x, BY_RAISED, n);
 }
 
-/* The last stage of a register's numbers: n goes to the exponent of q; 0 where x is below the least, or 0: of the
- * maximum. As integers numbers below 0 rise while they fall, and lie below all others, so this takes one comparison. */
+/* The last stage of a register's numbers: n goes to the exponent of q; 0 where no bits of `counts` are set. */
+INLINE packed joined_part(const real *q, const real *t, packed_words counts)
+{
+    return (packed)(((packed_words)PART(q) + ((packed_words)PART(t) << SHIFT)) & counts);
+}
+
+/* The same, 0 where x is below the least, or 0: of the maximum. As integers numbers below 0 rise while they fall, and
+ * lie below all others, so this takes one comparison. */
 INLINE packed others_part(const real *q, const real *t, const real *x)
 {
-    const packed       lo = (packed){ 0 } + (real)EXP_LO_2_64;
-    const packed_words e = (packed_words)PART(q) + ((packed_words)PART(t) << SHIFT);
-    const packed_bits  other = (packed_bits)PART(x) > (packed_bits)lo;
+    const packed lo = (packed){ 0 } + (real)EXP_LO_2_64;
 
-    return (packed)(e & ~(packed_words)other);
+    return joined_part(q, t, (packed_words)((packed_bits)lo + 1 > (packed_bits)PART(x)));
+}
+
+/* How are gaps added up where exponentials are: not at all, evenly, or times the weights of the classes? The latter are
+ * positive then, and usual, see ce_plan, so that no sum of gaps is NaN unless a logit is. */
+typedef enum { NO_GAPS, EVEN_GAP_SUM, WEIGHTED_GAP_SUM } gap_way;
+
+static inline gap_way gap_way_of(const real *w, int usual)
+{
+    return !w ? EVEN_GAP_SUM : usual ? WEIGHTED_GAP_SUM : NO_GAPS;
 }
 
 /* m - z, scaled; also where m - z overflows. */
@@ -135,11 +151,13 @@ INLINE packed with_heat(packed sums, packed e, packed x)
 /* Of STEP numbers, the maximum among them; also in place of z. */
 static void exp_step(real *e, const real *z, real m)
 {
-    real x[STEP], q[STEP], t[STEP];
+    for (int h = 0; h < STEP; h += HELD) {
+        staged_step s;
 
-    STEPS(l) x[l] = z[l] - m;
-    exp_stages(q, t, x, BY_RAISED, STEP);
-    STEPS(l) e[l] = EXP_RAISED(q[l], t[l], x[l], EXP_LO_2_64);
+        begin_others(&s, z + h, m, NULL, HELD);
+        SIMD
+        for (int l = 0; l < HELD; l++) e[h + l] = EXP_RAISED(s.q[l], s.t[l], s.x[l], EXP_LO_2_64);
+    }
 }
 
 /* Of n numbers. */
