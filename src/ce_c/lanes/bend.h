@@ -54,8 +54,8 @@ OUTLINE void prepare_open_shares(const softmax_call *call, const tile *x, int at
 /* A panel that receives the sizes of gradients, times a factor; memory brings where the next ones go. */
 static void panel_sizes(real *panel, const real *grads, int64_t n, double by, ahead_of writes)
 {
-    for (int64_t k = 0; k < n; k++, panel += LANES, grads += LANES, writes.next += writes.apart) {
-        claim(writes.next);
+    for (int64_t k = 0; k < n; k++, panel += LANES, grads += LANES) {
+        claim(place_ahead(&writes, k));
         LANE(l) panel[l] = normal((real)(fabs((double)grads[l]) * by));
     }
 }
@@ -79,7 +79,7 @@ OUTLINE void bend_panels(const softmax_call *call, panels *p, real *grad, const 
             for (int64_t k = 0; k < classes; k++)
                 LANE(l) h[k * LANES + l] = x->live[at + l] ? h[k * LANES + l] : 0;
         if (plan->curves && !curves)
-            panel_sizes(h, g, classes, hess_factor_of(plan->job), (ahead_of){ (uintptr_t)p, 0 });
+            panel_sizes(h, g, classes, hess_factor_of(plan->job), (ahead_of){ (uintptr_t)p, 0, 0 });
     }
 }
 

@@ -56,8 +56,8 @@ static void panel_hessians(real *panel, int64_t n, emission emits, const tile *x
         s[l] = normal((real)x->s[at + l]), rest[l] = (real)x->hess_rest[at + l];
         by_e[l] = e.factor, unit[l] = e.unit;
     }
-    for (int64_t k = 0; k < n; k++, panel += LANES, writes.next += writes.apart) {
-        claim(writes.next);
+    for (int64_t k = 0; k < n; k++, panel += LANES) {
+        claim(place_ahead(&writes, k));
         LANE(l) {
             const real e = panel[l], others = (s[l] + (1 - e * (real)0x1p-64)) * rest[l];
             panel[l] = normal(scaled_lane(e, &f, l) * FMA(by_e[l], e * unit[l], others));
@@ -241,8 +241,8 @@ static void raise_panel(const softmax_call *call, real *z, class_range classes, 
     LANE(l) m[l] = (real)x->m[at + l];
     for (int64_t k = 0; k < classes.n; k += GROUP) {
         sum_group(z + k * LANES, smaller(classes.n - k, GROUP), m, &group, (group_task){ false, false, false });
-        group.reads.next += GROUP * group.reads.apart;
-        group.writes.next += GROUP * group.writes.apart;
+        group.reads.next += GROUP / 4 * group.reads.step;
+        group.writes.next += GROUP / 4 * group.writes.step;
     }
 }
 

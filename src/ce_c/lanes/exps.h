@@ -24,16 +24,11 @@ INLINE void add_group(double *sum, double *lost, double x)
         *sum += x;
 }
 
-/* The lanes of some vectors, side by side. */
-#define EACH(l, some)                                                                                                  \
-    SIMD                                                                                                               \
-    for (int l = 0; l < (some) * LANES; l++)
-
-/* Sums by lanes of some classes, each in registers of its own; of exponentials that are 1, how many; what is NaN where
- * a logit is: sums of z - m, or of gaps. */
+/* Sums by lanes of some classes, each in registers of its own; -1 times how many exponentials are not 1; what is NaN
+ * where a logit is: sums of z - m, or of gaps. */
 typedef struct {
     packed      sum[PARTS], met[PARTS / 2], heat[PARTS / 4];
-    packed_bits ones[PARTS / 4];
+    packed_bits less[PARTS / 4];
     const real *w; /* the weights of the classes, of number 0 first */
 } class_sums;
 
@@ -66,36 +61,43 @@ INLINE void add_class_gaps(class_sums *to, const real *x, int some, int first, g
         }
 }
 
-/* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
- * each to its own sum, from number `first` on, but for those that are 1, where z is m, which are counted. (As
- * others_part would, by a comparison that is faster beside what else is done here.) */
-INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int first, group_task task)
+/* As others_part, by a comparison that is faster beside what else is done here, where registers have no masks. */
+INLINE packed class_part(const real *q, const real *t, const real *x)
 {
     const packed lo = (packed){ 0 } + (real)EXP_LO_2_64;
+
+    if (REGISTER == 64)
+        return others_part(q, t, x);
+    return (packed)(joined_part(q, t) & ~(packed_words)((packed_bits)PART(x) > (packed_bits)lo));
+}
+
+/* Turns the logits of some classes, at most 4, into exp(z - m) times 2^64, unless they are to be kept, and adds them,
+ * each to its own sum, from number `first` on, but for those that are 1, where z is m: the others are counted. */
+INLINE void add_classes(real *z, int some, const real *m, class_sums *to, int first, group_task task)
+{
+    const packed one = (packed){ 0 } + (real)0x1p64;
     real         x[STEP], t[STEP], q[STEP];
-    real_bits    one[STEP];
 
     for (int k = 0; k < some; k++)
         LANE(l) x[k * LANES + l] = z[k * LANES + l] - m[l];
     exp_stages(q, t, x, BY_RAISED, some * LANES);
-    for (int j = 0; j < some * LANES; j += WIDTH)
-        PART(q + j) = joined_part(q + j, t + j, ~(packed_words)((packed_bits)PART(x + j) > (packed_bits)lo));
-    EACH(l, some) one[l] = -(real_bits)((real_bits)BITS(x[l]) > -1);
     for (int j = 0; j < some * PARTS / 4; j++) {
-        const packed_bits ones = *(const packed_bits *)(one + j * WIDTH);
-        to->sum[first * PARTS / 4 + j] += PART(q + j * WIDTH);
-        to->ones[j % (PARTS / 4)] -= ones;
+        const real *const at = x + j * WIDTH;
+        const packed      e = class_part(q + j * WIDTH, t + j * WIDTH, at);
+        const packed_bits less = signs_of(PART(at));
+        to->sum[first * PARTS / 4 + j] += e;
+        to->less[j % (PARTS / 4)] += less;
         if (!task.gaps)
-            to->met[j % (PARTS / 4)] += PART(x + j * WIDTH);
+            to->met[j % (PARTS / 4)] += PART(at);
         if (task.heats) {
             packed *const heat = &to->heat[j % (PARTS / 4)];
-            *heat = with_heat(*heat, PART(q + j * WIDTH), PART(x + j * WIDTH));
+            *heat = with_heat(*heat, e, PART(at));
         }
+        if (!task.keep)
+            PART(z + j * WIDTH) = (packed)((packed_bits)e | ((packed_bits)one & ~less));
     }
     if (task.gaps)
         add_class_gaps(to, x, some, first, task.gaps);
-    if (!task.keep)
-        EACH(l, some) z[l] = FROM_BITS(BITS(q[l]) | ((real_word)one[l] & BITS((real)0x1p64)));
 }
 
 /* What a group adds up to, and what memory brings meanwhile, one place per class: to be read, and to be written. */
@@ -112,22 +114,22 @@ typedef struct {
  */
 INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, group_task task)
 {
-    class_sums      all = { 0 };
-    real            sum[LANES], met[LANES];
-    const uintptr_t apart = to->reads.apart, to_apart = to->writes.apart;
-    int64_t         k = 0;
+    class_sums all = { 0 };
+    real       sum[LANES], met[LANES];
+    uintptr_t  reads = to->reads.next, writes = to->writes.next;
+    int64_t    k = 0;
 
-    for (; k + 4 <= n; k += 4) {
-        fetch_four(to->reads.next + (uintptr_t)k * apart, apart);
-        claim_four(to->writes.next + (uintptr_t)k * to_apart, to_apart);
+    for (; k + 4 <= n; k += 4, reads += to->reads.step, writes += to->writes.step) {
+        fetch_four(reads, to->reads.apart);
+        claim_four(writes, to->writes.apart);
         all.w = to->w ? to->w + k : NULL;
         add_classes(z + k * LANES, AT_ONCE, m, &all, 0, task);
         if (AT_ONCE == 2)
             add_classes(z + (k + 2) * LANES, 2, m, &all, 2, task);
     }
     if (n % 4 > 0) {
-        fetch_four(to->reads.next + (uintptr_t)k * apart, apart);
-        claim_four(to->writes.next + (uintptr_t)k * to_apart, to_apart);
+        fetch_four(reads, to->reads.apart);
+        claim_four(writes, to->writes.apart);
         all.w = to->w ? to->w + k : NULL;
     }
     if (n % 4 == 1)
@@ -139,7 +141,7 @@ INLINE void sum_group(real *z, int64_t n, const real *m, const group_sums *to, g
     for (int j = 0; j < PARTS / 4; j++) {
         PART(sum + j * WIDTH) =
             (all.sum[j] + all.sum[PARTS / 4 + j]) + (all.sum[PARTS / 2 + j] + all.sum[PARTS * 3 / 4 + j]);
-        PART(to->ones + j * WIDTH) += __builtin_convertvector(all.ones[j], packed);
+        PART(to->ones + j * WIDTH) += __builtin_convertvector(all.less[j] + (real_bits)n, packed);
         PART(met + j * WIDTH) = all.met[j] + all.met[PARTS / 4 + j];
         if (task.heats)
             PART(to->heat + j * WIDTH) = all.heat[j];

@@ -123,8 +123,7 @@ static void sum_panel(const panel_task *task, real *z, int64_t n, const real *fr
     double    *s = to->s, lost[LANES] = { 0 }, heat_lost[LANES] = { 0 }, gap_lost[LANES] = { 0 };
     group_sums group = { .sum = sum, .heat = heat, .ones = ones, .gaps = gaps };
 
-    group.reads.next = task->reads.next, group.reads.apart = task->reads.apart;
-    group.writes.next = task->writes.next, group.writes.apart = task->writes.apart;
+    group.reads = task->reads, group.writes = task->writes;
     LANE(l) s[l] = 0;
     for (int64_t k = 0; k < n; k += GROUP) {
         const int64_t some = smaller(n - k, GROUP);
@@ -135,8 +134,8 @@ static void sum_panel(const panel_task *task, real *z, int64_t n, const real *fr
             LANE(l) add_group(&to->gap_sum[l], &gap_lost[l], (double)gaps[l] / GAP_SCALE);
         if (task->tells)
             LANE(l) add_group(&to->heat[l], &heat_lost[l], (double)heat[l]);
-        group.reads.next += (uintptr_t)some * group.reads.apart;
-        group.writes.next += (uintptr_t)some * group.writes.apart;
+        group.reads.next += GROUP / 4 * group.reads.step;
+        group.writes.next += GROUP / 4 * group.writes.step;
     }
     LANE(l)
         s[l] = unscaled(REAL_TYPE == CE_FLOAT64 ? with_lost(s[l], lost[l]) : s[l]) +

@@ -94,24 +94,37 @@ typedef struct {
     uintptr_t step;
 } tile_ahead;
 
-/* Those of the numbers `further` bytes on: where the vector's items of each class end. (Where they do not begin with a
- * line, the first line of all has been there for the tile before.) Where no one can say where they are, it is a place
- * that is there already. */
+/* Those of the numbers `further` bytes on: where the items of a vector end in each class. (Where they do not begin with
+ * a line, the first line of all has been there for the tile before.) With each vector of the widest tile all lines of
+ * some classes are brought, one class after the other, since classes may lie in pages of their own. Where no one can
+ * say where they are, it is a place that is there already. */
 static tile_ahead tile_further(const tile_numbers *of, int64_t further)
 {
     const int64_t   bytes = LANES * size_of(of->grid->type[of->array]);
+    const uintptr_t step = (uintptr_t)of->grid->class_stride[of->array], line = (uintptr_t)bytes;
     const uintptr_t end = (uintptr_t)numbers_at(of, 0) + (uintptr_t)(further + bytes - 1);
 
+    if (is_unit(of) && of->x->width == WIDE * LANES)
+        return (tile_ahead){ { end, line, step }, (uintptr_t)((of->classes.n + WIDE - 1) / WIDE) * step };
     if (is_unit(of))
-        return (tile_ahead){ { end, (uintptr_t)of->grid->class_stride[of->array] }, (uintptr_t)bytes };
+        return (tile_ahead){ { end, step, 4 * step }, line };
     if (is_solid(of))
-        return (tile_ahead){ { end, (uintptr_t)bytes }, (uintptr_t)(of->classes.n * bytes) };
-    return (tile_ahead){ { (uintptr_t)of->x, 0 }, 0 };
+        return (tile_ahead){ { end, line, 4 * line }, (uintptr_t)of->classes.n * line };
+    return (tile_ahead){ { (uintptr_t)of->x, 0, 0 }, 0 };
 }
 
 static inline ahead_of of_vector(const tile_ahead *all, int j)
 {
-    return (ahead_of){ all->first.next + (uintptr_t)j * all->step, all->first.apart };
+    ahead_of of = all->first;
+
+    of.next += (uintptr_t)j * all->step;
+    return of;
+}
+
+/* Place number k. */
+static inline uintptr_t place_ahead(const ahead_of *all, int64_t k)
+{
+    return all->next + (uintptr_t)(k / 4) * all->step + (uintptr_t)(k % 4) * all->apart;
 }
 
 /* Items that are neighbours, class by class. Of what is read next memory brings all, if asked to, or else, where it

@@ -34,15 +34,17 @@ static inline void claim_four(uintptr_t address, uintptr_t apart)
     for (uintptr_t i = 0; i < 4; i++) claim(address + i * apart);
 }
 
-/* What memory brings while exponentials are computed: places from `next` on, so many bytes apart. */
+/* What memory brings while exponentials are computed: four places from `next` on, so many bytes apart, then the next
+ * four, `step` bytes further. */
 typedef struct {
-    uintptr_t next, apart;
+    uintptr_t next, apart, step;
 } ahead_of;
 
 /* REGISTER: the bytes of a vector register. MAX_32(a, b), MAX_64: of a register's numbers a those larger than b, else
  * b. ABOVE_OR_32(x, y, a, b), ABOVE_OR_64: of a's those where x is larger than y, else b's. EQUAL_32(z, x), EQUAL_64: a
- * bit for each of the 64 bytes' numbers that equal x. ABOVE_32(z, x), ABOVE_64: that are larger. LESS_PRODUCT_32(a, x,
- * y), LESS_PRODUCT_64: a - x y, rounded once where there is fused multiply-add. */
+ * bit for each of the 64 bytes' numbers that equal x. ABOVE_32(z, x), ABOVE_64: that are larger. BELOW_BITS_32(x, y,
+ * a), BELOW_BITS_64: of a's words those where x, as an integer, is less than y, else 0. LESS_PRODUCT_32(a, x, y),
+ * LESS_PRODUCT_64: a - x y, rounded once where there is fused multiply-add. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
 enum { REGISTER = 64 };
@@ -52,10 +54,12 @@ enum { REGISTER = 64 };
 #define MAX_64(a, b)             _mm512_max_pd(a, b)
 #define ABOVE_OR_32(x, y, a, b)  _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, y, _CMP_GT_OQ), a)
 #define ABOVE_OR_64(x, y, a, b)  _mm512_mask_mov_pd(b, _mm512_cmp_pd_mask(x, y, _CMP_GT_OQ), a)
-#define EQUAL_32(z, x)           ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_EQ_OQ))
-#define EQUAL_64(z, x)           ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_EQ_OQ))
-#define ABOVE_32(z, x)           ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_GT_OQ))
-#define ABOVE_64(z, x)           ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_GT_OQ))
+#define BELOW_BITS_32(x, y, a) _mm512_maskz_mov_epi32(_mm512_cmplt_epi32_mask((__m512i)(x), (__m512i)(y)), (__m512i)(a))
+#define BELOW_BITS_64(x, y, a) _mm512_maskz_mov_epi64(_mm512_cmplt_epi64_mask((__m512i)(x), (__m512i)(y)), (__m512i)(a))
+#define EQUAL_32(z, x)         ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_EQ_OQ))
+#define EQUAL_64(z, x)         ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_EQ_OQ))
+#define ABOVE_32(z, x)         ((unsigned)_mm512_cmp_ps_mask(_mm512_loadu_ps(z), _mm512_set1_ps(x), _CMP_GT_OQ))
+#define ABOVE_64(z, x)         ((unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(z), _mm512_set1_pd(x), _CMP_GT_OQ))
 #elif defined(__AVX__)
 #include <immintrin.h>
 enum { REGISTER = 32 };
@@ -97,6 +101,11 @@ COMPARED(EQUAL_32, float, 16, ==)
 COMPARED(EQUAL_64, double, 8, ==)
 COMPARED(ABOVE_32, float, 16, >)
 COMPARED(ABOVE_64, double, 8, >)
+#endif
+
+#if !defined(__AVX512F__)
+#define BELOW_BITS_32(x, y, a) ((__typeof__(a))((x) < (y)) & (a))
+#define BELOW_BITS_64          BELOW_BITS_32
 #endif
 
 #if defined(__AVX512F__)

@@ -27,6 +27,7 @@ typedef uint32_t real_word;
 #define FROM_BITS    f32_bits
 #define MAX          MAX_32
 #define ABOVE_OR     ABOVE_OR_32
+#define BELOW_BITS   BELOW_BITS_32
 #define FMA          FMA_F32
 #define ZERO_IF      zero_if_f32
 #define BY_SIGN      by_sign_f32
@@ -81,6 +82,7 @@ typedef uint64_t        real_word;
 #define FROM_BITS    f64_bits
 #define MAX          MAX_64
 #define ABOVE_OR     ABOVE_OR_64
+#define BELOW_BITS   BELOW_BITS_64
 #define FMA          FMA_F64
 #define ZERO_IF      zero_if_f64
 #define BY_SIGN      by_sign_f64

@@ -113,7 +113,7 @@ static inline void open_part(const softmax_call *call, const row_worker *worker,
 
     place_row(call, x, l, &p->row);
     p->row.slopes = slopes_of(call, worker, l);
-    p->room = kept_of(call, worker, x, l);
+    p->room = kept_of(call, worker, x, worker->keeps ? l : (int)(p - worker->parts));
     p->z_t = 0;
     if (call->grid->data[CE_TARGET])
         p->t = x->t[l];
@@ -126,15 +126,24 @@ static inline void open_part(const softmax_call *call, const row_worker *worker,
         open_top(call, x, l, true, top);
 }
 
-/* Scans the rows of a tile: if they have several blocks, there is but one. */
+/* How many rows of K classes fit a block: at least one, which may be longer. */
+static inline int64_t rows_that_fit(int64_t K)
+{
+    const int64_t fit = BLOCK / up_to_step(K);
+    return fit > 1 ? fit : 1;
+}
+
+/* Scans the rows of a tile, as many side by side as fit a block. */
 static void scan_rows(const softmax_call *call, row_worker *worker, tile *x)
 {
     row_part *const p = worker->parts;
     top_list        top[TOGETHER];
     int             at[TOGETHER];
+    const int64_t   fit = rows_that_fit(call->grid->classes);
+    const int       most = fit > TOGETHER ? TOGETHER : (int)fit;
 
     for (int l = 0, rows; l < x->width;) {
-        for (rows = 0; l < x->width && rows < TOGETHER; l++) {
+        for (rows = 0; l < x->width && rows < most; l++) {
             if (x->live[l]) {
                 open_part(call, worker, x, l, &top[rows], &p[rows]);
                 at[rows++] = l;
@@ -174,15 +183,15 @@ static void finish_row(const softmax_call *call, row_worker *worker, const tile 
         emit_row(call, x, l, &from, 0, K);
 }
 
-/* Runs items first to last, and adds up their losses by lanes. Of short rows several go through the link together: as
- * many as fit a block. */
+/* Runs items first to last, and adds up their losses by lanes. Several rows go through the link together: as many as
+ * fit a block, so that what is kept of them is in a cache still; any number where nothing is. */
 static void run_rows_of_block(const softmax_call *call, row_worker *worker, int64_t first, int64_t last, double *sums)
 {
-    const int64_t K = call->grid->classes, fit = BLOCK / up_to_step(K);
+    const int64_t fit = rows_that_fit(call->grid->classes), most = fit > LANES || !call->plan->derives ? LANES : fit;
     tile          x;
 
     for (int64_t i = first; i < last; i += x.width) {
-        open_rows(call, i, last, fit > LANES ? LANES : fit > 1 ? fit : 1, &x);
+        open_rows(call, i, last, most, &x);
         scan_rows(call, worker, &x);
         answer_rows(call, &x);
         if (call->plan->job->stats)

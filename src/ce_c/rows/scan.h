@@ -71,7 +71,7 @@ static inline void open_block(row_part *p)
     if (p->scales)
         scale(p->row.plan, raw_block(p) + b->whole, p->room + b->whole, b->n - b->whole);
     b->ahead.next = (uintptr_t)(p->next ? p->next : p->row.z + (uintptr_t)(p->first + BLOCK) * size);
-    b->ahead.apart = STEP * size / 4;
+    b->ahead.apart = STEP * size / 4, b->ahead.step = STEP * size;
     if (b->whole < b->n)
         open_end(b);
 }

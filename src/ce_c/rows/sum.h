@@ -94,7 +94,7 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
     const real *const z = b->z;
     const real        m = b->m;
     const int64_t     whole = b->whole, n = b->n;
-    const uintptr_t   apart = b->ahead.apart;
+    const uintptr_t   apart = b->ahead.apart, on = b->ahead.step;
     uintptr_t         next = b->ahead.next;
     real              met[LANES] = { 0 };
     const int         held = task.gaps ? STEP : HELD; /* gaps are added up by steps */
@@ -102,7 +102,7 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
     for (int64_t c = 0; c < n; c += CHUNK) {
         packed  a[PARTS] = { 0 }, heat[PARTS] = { 0 };
         int64_t i = c;
-        for (const int64_t end = smaller(c + CHUNK, whole); i < end; i += STEP, next += 4 * apart) {
+        for (const int64_t end = smaller(c + CHUNK, whole); i < end; i += STEP, next += on) {
             fetch_four(next, apart);
             if (task.tells)
                 count_step(&facts->rank, z + i, i);

@@ -85,10 +85,10 @@ INLINE void begin_others(staged_step *s, const real *z, real m, real *met, int n
     exp_stages(s->q, s->t, s->x, BY_RAISED, n);
 }
 
-/* The last stage of a register's numbers: n goes to the exponent of q; 0 where no bits of `counts` are set. */
-INLINE packed joined_part(const real *q, const real *t, packed_words counts)
+/* The last stage of a register's numbers: n goes to the exponent of q. */
+INLINE packed_words joined_part(const real *q, const real *t)
 {
-    return (packed)(((packed_words)PART(q) + ((packed_words)PART(t) << SHIFT)) & counts);
+    return (packed_words)PART(q) + ((packed_words)PART(t) << SHIFT);
 }
 
 /* The same, 0 where x is below the least, or 0: of the maximum. As integers numbers below 0 rise while they fall, and
@@ -97,7 +97,13 @@ INLINE packed others_part(const real *q, const real *t, const real *x)
 {
     const packed lo = (packed){ 0 } + (real)EXP_LO_2_64;
 
-    return joined_part(q, t, (packed_words)((packed_bits)lo + 1 > (packed_bits)PART(x)));
+    return (packed)BELOW_BITS((packed_bits)PART(x), (packed_bits)lo + 1, joined_part(q, t));
+}
+
+/* All bits of those of a register's numbers that have a sign. */
+INLINE packed_bits signs_of(packed x)
+{
+    return (packed_bits)x >> (8 * (int)sizeof(real) - 1);
 }
 
 /* How are gaps added up where exponentials are: not at all, evenly, or times the weights of the classes? The latter are
