@@ -32,6 +32,7 @@ typedef struct {
     double        z_loss;       /* the factor of the items' z-losses */
     int           checks;       /* element-wise: numbers are checked as they are computed with */
     int           streams;      /* the gradient is stored past the caches */
+    int           claims;       /* where it goes is brought before, as it is in no near cache */
     ce_block     *blocks;       /* scratch, one for each block of items */
     ce_pair      *pairs;   /* where rows are split: one for each block of a row and one for the row, row after row */
     int64_t       parts;   /* blocks of a row */

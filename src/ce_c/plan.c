@@ -8,6 +8,7 @@
 
 enum {
     STREAM_BYTES = 1 << 25, /* 32 MiB, with the logits 64: more than most last-level caches */
+    CLAIM_BYTES = 1 << 23,  /* 8 MiB, with the logits 16: more than most second-level caches */
     SPLIT_ITEMS = 64,       /* the most rows that threads share block by block */
     SPLIT_SHARE = 8,        /* rows for each thread that share well by themselves */
     WORK_OF_ITEM = 32,      /* what an item costs beside its classes, in classes */
@@ -35,11 +36,18 @@ static int streams(const ce_grid *grid, const ce_job *job)
         return 0;
     const int64_t size = size_of(grid->type[CE_GRAD]);
     const int64_t step = grid->by_rows ? grid->class_stride[CE_GRAD] : grid->stride[CE_GRAD][grid->axes - 1];
-    const int64_t classes = job->shard ? job->shard->stop - job->shard->first : grid->classes;
 
     return ce_kernels_of(job)->streams && !ce_is_element_wise(job) && step == size &&
            (grid->by_rows ? !job->fresh : grid->type[CE_GRAD] == job->real) &&
-           grid->items * classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z];
+           grid->items * grid->classes * size >= STREAM_BYTES && grid->data[CE_GRAD] != grid->data[CE_Z];
+}
+
+/* Rows whose gradient comes from further away than the second-level cache, so that stores would wait for its lines. */
+static int claims(const ce_grid *grid, const ce_job *job)
+{
+    return grid->data[CE_GRAD] && grid->by_rows && !job->fresh && grid->data[CE_GRAD] != grid->data[CE_Z] &&
+           grid->class_stride[CE_GRAD] == size_of(grid->type[CE_GRAD]) &&
+           grid->items * grid->classes * size_of(grid->type[CE_GRAD]) >= CLAIM_BYTES;
 }
 
 /* Are rows so few that threads are done earlier if they share each? Gradients are then written after a second start, in
@@ -161,6 +169,7 @@ void ce_make_plan(ce_plan *plan, const ce_grid *grid, const ce_job *job)
     plan->z_loss = job->z_loss;
     plan->checks = 0;
     plan->streams = streams(grid, job);
+    plan->claims = !plan->streams && claims(grid, job);
     plan->blocks = job->scratch;
     plan->pairs = (ce_pair *)(scratch + job->pairs);
     plan->parts = 0;

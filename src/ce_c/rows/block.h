@@ -5,14 +5,14 @@
 #include "softmax/steps.h"
 
 /* n numbers, of which so many are in whole steps, and their maximum m, or 0; w: the weights of their classes, or NULL.
- * kept: where the exponentials go, maybe in place of z. end: the last STEP numbers, but for those of whole steps and
- * those that are none, which are -inf. */
+ * kept: where the exponentials go, maybe in place of z. claimed: where results will go, or nowhere. end: the last STEP
+ * numbers, but for those of whole steps and those that are none, which are -inf. */
 typedef struct {
     const real *z;
     real       *kept;
     int64_t     n, whole;
     real        m;
-    ahead_of    ahead;
+    ahead_of    ahead, claimed;
     real        end[STEP];
     const real *w;
 } exp_block;

@@ -115,6 +115,9 @@ static inline void open_part(const softmax_call *call, const row_worker *worker,
     p->row.slopes = slopes_of(call, worker, l);
     p->room = kept_of(call, worker, x, worker->keeps ? l : (int)(p - worker->parts));
     p->z_t = 0;
+    if (call->plan->claims)
+        p->claimed = (uintptr_t)item_at(call->grid, x, CE_GRAD, l),
+        p->claimed_size = (uintptr_t)size_of(call->grid->type[CE_GRAD]);
     if (call->grid->data[CE_TARGET])
         p->t = x->t[l];
     if (!p->tells)

@@ -15,11 +15,12 @@
 typedef struct {
     long_row      row;
     int64_t       first, n;
-    int64_t       t;      /* the target's class, or -1 */
-    real          z_t;    /* its logit, once it was met */
-    real         *room;   /* for its exponentials, if they are kept, or else for copies of its logits */
-    const double *w_sums; /* of the weights of the classes of each block, or NULL */
-    const char   *next;   /* what is read after these, if not what follows them; or NULL */
+    int64_t       t;                     /* the target's class, or -1 */
+    real          z_t;                   /* its logit, once it was met */
+    real         *room;                  /* for its exponentials, if they are kept, or else for copies of its logits */
+    const double *w_sums;                /* of the weights of the classes of each block, or NULL */
+    const char   *next;                  /* what is read after these, if not what follows them; or NULL */
+    uintptr_t     claimed, claimed_size; /* where the row's results go, if memory is to bring that, and their size */
     bool          keeps, gaps;
     bool          scales; /* logits on the way to their maximum, see scales_rows */
     gap_way       way;    /* of gaps where exponentials are added up */
@@ -50,6 +51,7 @@ static inline void begin_part(const long_row *row, row_part *p)
 {
     p->row = *row;
     p->t = -1, p->z_t = 0, p->pair = (ce_pair){ 0 };
+    p->claimed = 0, p->claimed_size = 0;
     p->w_sums = NULL, p->next = NULL, p->top = NULL;
     p->keeps = p->gaps = p->tells = false;
     p->scales = scales_rows(row);
@@ -72,6 +74,8 @@ static inline void open_block(row_part *p)
         scale(p->row.plan, raw_block(p) + b->whole, p->room + b->whole, b->n - b->whole);
     b->ahead.next = (uintptr_t)(p->next ? p->next : p->row.z + (uintptr_t)(p->first + BLOCK) * size);
     b->ahead.apart = STEP * size / 4, b->ahead.step = STEP * size;
+    b->claimed.next = p->claimed ? p->claimed + (uintptr_t)(p->first + BLOCK) * p->claimed_size : 0;
+    b->claimed.apart = STEP * p->claimed_size / 4, b->claimed.step = STEP * p->claimed_size;
     if (b->whole < b->n)
         open_end(b);
 }

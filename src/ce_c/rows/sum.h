@@ -104,6 +104,8 @@ INLINE void sum_exps(const exp_block *b, block_facts *facts, exp_task task)
         int64_t i = c;
         for (const int64_t end = smaller(c + CHUNK, whole); i < end; i += STEP, next += on) {
             fetch_four(next, apart);
+            if (b->claimed.next)
+                claim_four(b->claimed.next + (uintptr_t)(i / STEP) * b->claimed.step, b->claimed.apart);
             if (task.tells)
                 count_step(&facts->rank, z + i, i);
             for (int h = 0; h < STEP; h += held) {
