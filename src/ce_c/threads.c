@@ -1,7 +1,9 @@
 /* threads.c - the team of a call, and the pieces that it shares.
  *
- * The work is cut into pieces, contiguous ranges for one thread after the other to take: on a busy machine a thread
- * that is held up does not hold up the rest. Between two pieces the calling thread asks, now and then, whether to stop.
+ * The work is cut into pieces, contiguous ranges. Each worker takes those of its own share, one after the other, then
+ * what is left of the others': on a busy machine a thread that is held up does not hold up the rest, and on a calm one
+ * the same thread gets the same numbers at the next call, which its caches may still hold. Between two pieces the
+ * calling thread asks, now and then, whether to stop.
  */
 #include "threads.h"
 
@@ -59,7 +61,8 @@ static void ask(ce_loop *l)
     l->asked = now();
 }
 
-void ce_take_piece(ce_loop *l, int64_t i, int worker, int is_caller)
+/* Piece i. */
+static void take_piece(ce_loop *l, int64_t i, int worker, int is_caller)
 {
     if (is_caller && l->stop)
         ask(l);
@@ -68,6 +71,22 @@ void ce_take_piece(ce_loop *l, int64_t i, int worker, int is_caller)
 
         l->fn(l->context, worker, l->n * i / l->pieces, l->n * (i + 1) / l->pieces);
         ce_cpu_restore_mode(mode);
+    }
+}
+
+static int64_t begin_of_share(const ce_loop *l, int shares, int share)
+{
+    return l->pieces * share / shares;
+}
+
+void ce_take_pieces(ce_loop *l, int worker, int is_caller)
+{
+    const int shares = (int)smaller(l->team, CE_SHARES);
+
+    for (int k = 0; k < shares; k++) {
+        const int     share = (worker + k) % shares;
+        const int64_t end = begin_of_share(l, shares, share + 1);
+        for (int64_t i; (i = l->shares[share].next++) < end;) take_piece(l, i, worker, is_caller);
     }
 }
 
@@ -107,6 +126,11 @@ static int join(int asked)
 
 static void run_team(ce_loop *l)
 {
+    const int shares = (int)smaller(l->team, CE_SHARES);
+    ce_share  all[CE_SHARES];
+
+    for (int k = 0; k < shares; k++) atomic_init(&all[k].next, begin_of_share(l, shares, k));
+    l->shares = all;
     if (setjmp(l->out) == 0)
         ce_system_run_team(l, l->team);
 }
@@ -125,7 +149,7 @@ int ce_parallel_for(const ce_job *job, int64_t n, int64_t most, ce_range_fn fn, 
     if (team > 1)
         run_team(&l);
     else
-        for (int64_t i = 0; i < l.pieces && !l.stopped; i++) ce_take_piece(&l, i, 0, 1);
+        for (int64_t i = 0; i < l.pieces && !l.stopped; i++) take_piece(&l, i, 0, 1);
     if (l.forks == forks) /* a child's count has begun anew */
         at_work -= team;
     return l.stopped;

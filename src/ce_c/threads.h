@@ -13,9 +13,17 @@
 typedef void (*ce_range_fn)(void *context, int worker, int64_t first, int64_t last);
 int ce_parallel_for(const ce_job *job, int64_t n, int64_t most, ce_range_fn fn, void *context);
 
+/* Pieces that one worker takes first: the next of them. It has a line of memory of its own. */
+typedef struct {
+    _Alignas(64) _Atomic int64_t next;
+} ce_share;
+
+enum { CE_SHARES = 64 }; /* the most; of a larger team several workers have the same */
+
 /* One parallel loop. */
 typedef struct {
     int64_t     n, pieces;
+    ce_share   *shares;
     ce_range_fn fn;
     void       *context;
     int (*stop)(void);
@@ -25,8 +33,8 @@ typedef struct {
     atomic_int stopped;
 } ce_loop;
 
-/* Piece i; the calling thread asks whether to stop. */
-void ce_take_piece(ce_loop *l, int64_t i, int worker, int is_caller);
+/* What each worker of the team does, until no piece is left; the calling thread asks whether to stop. */
+void ce_take_pieces(ce_loop *l, int worker, int is_caller);
 
 /* The most threads that a call asking for so many can get here and now; it may get fewer. As ce_threads_team, without
  * a question to the system. */

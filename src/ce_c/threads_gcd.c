@@ -32,21 +32,19 @@ void ce_threads_watch_forks(void)
 }
 
 typedef struct {
-    ce_loop        *work;
-    pthread_t       caller;
-    _Atomic int64_t next;
-} share;
+    ce_loop  *work;
+    pthread_t caller;
+} team_work;
 
-static void run_share(void *context, size_t worker)
+static void run_worker(void *context, size_t worker)
 {
-    share    *s = context;
-    const int calling = pthread_equal(pthread_self(), s->caller) != 0;
+    team_work *w = context;
 
-    for (int64_t i; (i = s->next++) < s->work->pieces;) ce_take_piece(s->work, i, (int)worker, calling);
+    ce_take_pieces(w->work, (int)worker, pthread_equal(pthread_self(), w->caller) != 0);
 }
 
 void ce_system_run_team(ce_loop *l, int team)
 {
-    share s = { l, pthread_self(), 0 };
-    dispatch_apply_f((size_t)team, DISPATCH_APPLY_AUTO, &s, run_share);
+    team_work w = { l, pthread_self() };
+    dispatch_apply_f((size_t)team, DISPATCH_APPLY_AUTO, &w, run_worker);
 }

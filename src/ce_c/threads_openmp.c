@@ -121,6 +121,6 @@ static int granted(int team)
 void ce_system_run_team(ce_loop *l, int team)
 {
     team = granted(team);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
-    for (int64_t i = 0; i < l->pieces; i++) ce_take_piece(l, i, omp_get_thread_num(), omp_get_thread_num() == 0);
+#pragma omp parallel num_threads(team)
+    ce_take_pieces(l, omp_get_thread_num(), omp_get_thread_num() == 0);
 }

@@ -25,32 +25,26 @@ void ce_threads_watch_forks(void)
 }
 
 typedef struct {
-    ce_loop        *work;
-    _Atomic int64_t next;
-    atomic_int      workers;
-} share;
+    ce_loop   *work;
+    atomic_int workers;
+} team_work;
 
-static void take_all(share *s, int worker)
+static VOID CALLBACK run_worker(PTP_CALLBACK_INSTANCE instance, PVOID context, PTP_WORK work)
 {
-    for (int64_t i; (i = s->next++) < s->work->pieces;) ce_take_piece(s->work, i, worker, worker == 0);
-}
-
-static VOID CALLBACK run_share(PTP_CALLBACK_INSTANCE instance, PVOID context, PTP_WORK work)
-{
-    share *s = context;
+    team_work *w = context;
 
     (void)instance, (void)work;
-    take_all(s, ++s->workers);
+    ce_take_pieces(w->work, ++w->workers, 0);
 }
 
 void ce_system_run_team(ce_loop *l, int team)
 {
-    share          s = { l, 0, 0 };
-    const PTP_WORK others = CreateThreadpoolWork(run_share, &s, NULL); /* NULL: no memory, the caller works alone */
+    team_work      w = { l, 0 };
+    const PTP_WORK others = CreateThreadpoolWork(run_worker, &w, NULL); /* NULL: no memory, the caller works alone */
 
     if (others)
         for (int i = 1; i < team; i++) SubmitThreadpoolWork(others);
-    take_all(&s, 0);
+    ce_take_pieces(l, 0, 1);
     if (others) {
         WaitForThreadpoolWorkCallbacks(others, TRUE); /* those that have not begun need not */
         CloseThreadpoolWork(others);
