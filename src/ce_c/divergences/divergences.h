@@ -45,8 +45,10 @@ static void scan_pairs(const softmax_call *call, pair_worker *w, const tile *x)
         if (!x->live[l])
             continue;
         for (int side = 0; side < 2; side++) {
-            const long_row row = row_in(call, x, side ? CE_Z : CE_OTHER, l);
+            const int      array = side ? CE_Z : CE_OTHER;
+            const long_row row = row_in(call, x, array, l);
             begin_part(&row, &p[side]);
+            look_on(call->grid, array, K, &p[side]);
             p[side].room = w->buffer + (2 * w->count + side) * room;
             p[side].keeps = w->keeps;
         }

@@ -123,6 +123,17 @@ static bool is_scaled_exps(const softmax_call *call, const tile *x, int at)
            is_row_of_real(call->grid, CE_Z) && is_row_of_real(call->grid, CE_GRAD);
 }
 
+/* What is read a block after a block of such a row: in lines of four pages in turn, which memory brings faster where
+ * results are written, too. */
+static inline ahead_of ahead_of_exps(const ce_grid *grid, const real *z, int64_t k, int64_t first, int64_t last)
+{
+    const int64_t size = sizeof(real), step = grid->stride[CE_Z][grid->axes - 1];
+    const bool    leaps = k + BLOCK >= last && step != (last - first) * size;
+
+    return (ahead_of){ (uintptr_t)z + (uintptr_t)(leaps ? step + first * size : (k + BLOCK) * size),
+                       BLOCK / 4 * sizeof(real), LINE };
+}
+
 /* The gradient of such a row, exponentials anew, block by block. */
 static void emit_exps(const softmax_call *call, const tile *x, int at, const ce_pair *pairs, int64_t first,
                       int64_t last)
@@ -133,9 +144,10 @@ static void emit_exps(const softmax_call *call, const tile *x, int at, const ce_
     real *const       to = (real *)item_at(grid, x, CE_GRAD, at);
 
     for (int64_t k = first; k < last; k += BLOCK) {
-        const double m = pairs ? pairs[k / BLOCK].m : x->m[at];
-        scale_new_exps(z + k, m > -INFINITY ? (real)m : 0, to + k, smaller(last - k, BLOCK),
-                       e_scale_of(x->per_e[at], fade_of(m, x->m[at])), call->plan->streams);
+        const double   m = pairs ? pairs[k / BLOCK].m : x->m[at];
+        const new_exps of = { z + k, to + k, call->plan->streams, ahead_of_exps(grid, z, k, first, last) };
+        scale_new_exps(&of, m > -INFINITY ? (real)m : 0, smaller(last - k, BLOCK),
+                       e_scale_of(x->per_e[at], fade_of(m, x->m[at])));
     }
     if (t >= first && t < last)
         to[t] = normal((real)x->grad_t[at]);

@@ -56,6 +56,23 @@ static bool keeps_in_place(const softmax_call *call)
            !call->plan->streams && !call->plan->finishes;
 }
 
+/* How many rows of K classes fit a block: at least one, which may be longer. */
+static inline int64_t rows_that_fit(int64_t K)
+{
+    const int64_t fit = K > 0 ? BLOCK / up_to_step(K) : 0;
+    return fit > 1 ? fit : 1;
+}
+
+/* Tells parts of rows of K numbers where the next rows are. */
+static inline void look_on(const ce_grid *grid, int array, int64_t K, row_part *p)
+{
+    const int64_t step = grid->stride[array][grid->axes - 1];
+    const bool    follows = step == K * grid->class_stride[array];
+
+    p->jump = follows ? 0 : rows_that_fit(K) * step;
+    p->hops = !follows && K <= 4 * BLOCK;
+}
+
 /* What a worker takes along from row to row. */
 typedef struct {
     real     *work, *kept, *slopes;   /* the last: kept, too, or NULL */
@@ -86,7 +103,10 @@ static void scan_together(const ce_link *link, row_part *p, int rows, int64_t K,
     for (int r = 0; r < rows && K > BLOCK; r++) all[r].n = 0;
     for (int r = 0; r < rows && K == 0; r++) p[r].pair = (ce_pair){ 0 };
     for (int64_t first = 0; first < K; first += BLOCK) {
-        for (int r = 0; r < rows; r++) p[r].first = first, p[r].n = smaller(K - first, BLOCK);
+        for (int r = 0; r < rows; r++) {
+            p[r].first = first, p[r].n = smaller(K - first, BLOCK);
+            p[r].next = first + BLOCK < K ? 0 : next_row(&p[r], 0);
+        }
         scan_parts(link, p, rows);
         for (int r = 0; r < rows && K > BLOCK; r++) {
             add_pair(&all[r], link->emits, p[r].pair);
@@ -102,6 +122,7 @@ static void prepare_part(const softmax_call *call, bool keeps, row_part *p)
     const long_row row = row_of(call);
 
     begin_part(&row, p);
+    look_on(call->grid, CE_Z, call->grid->classes, p);
     p->keeps = keeps, p->gaps = sums_gaps(call), p->tells = call->plan->tells;
 }
 
@@ -127,13 +148,6 @@ static inline void open_part(const softmax_call *call, const row_worker *worker,
     p->top = stats && stats->top > 0 ? top : NULL;
     if (p->top)
         open_top(call, x, l, true, top);
-}
-
-/* How many rows of K classes fit a block: at least one, which may be longer. */
-static inline int64_t rows_that_fit(int64_t K)
-{
-    const int64_t fit = BLOCK / up_to_step(K);
-    return fit > 1 ? fit : 1;
 }
 
 /* Scans the rows of a tile, as many side by side as fit a block. */

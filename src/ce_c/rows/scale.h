@@ -119,18 +119,31 @@ INLINE void scale_new_held(real *y, const real *z, real m, e_scale f)
     for (int l = 0; l < HELD; l++) y[l] = ZERO_IF(y[l] < f.least, y[l] * f.a);
 }
 
-/* exp(z - m) times a factor of n numbers, also in their place; or past the caches, if these are not that. */
-static void scale_new_exps(const real *z, real m, real *to, int64_t n, e_scale f, bool past)
+/* Numbers on their way to their gradients, also in their place, or past the caches, if these are not that; what is read
+ * a block after them. */
+typedef struct {
+    const real *z;
+    real       *to;
+    bool        past;
+    ahead_of    ahead;
+} new_exps;
+
+/* exp(z - m) times a factor of n numbers. */
+static void scale_new_exps(const new_exps *of, real m, int64_t n, e_scale f)
 {
-    const int64_t before = past ? (int64_t)(-(uintptr_t)to % LINE / sizeof(real)) : 0;
-    const bool    simple = f.b == 1 && f.least > 2 * MIN_NORMAL;
-    int64_t       i = smaller(before, n);
+    const real *const z = of->z;
+    real *const       to = of->to;
+    const bool        past = of->past;
+    uintptr_t         ahead = of->ahead.next;
+    const int64_t     before = past ? (int64_t)(-(uintptr_t)to % LINE / sizeof(real)) : 0;
+    const bool        simple = f.b == 1 && f.least > 2 * MIN_NORMAL;
+    int64_t           i = smaller(before, n);
 
     if (i > 0)
         scale_few_exps(z, m, to, i, f);
-    for (; simple && i + STEP <= n; i += STEP) {
+    for (; simple && i + STEP <= n; i += STEP, ahead += of->ahead.step) {
         real y[STEP];
-        fetch_four((uintptr_t)(z + i + BLOCK), STEP * sizeof(real) / 4);
+        fetch_four(ahead, of->ahead.apart);
         for (int h = 0; h < STEP; h += HELD) scale_new_held(y + h, z + i + h, m, f);
         for (int j = 0; j < STEP; j += WIDTH) {
             if (past)

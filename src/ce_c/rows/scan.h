@@ -19,8 +19,10 @@ typedef struct {
     real          z_t;                   /* its logit, once it was met */
     real         *room;                  /* for its exponentials, if they are kept, or else for copies of its logits */
     const double *w_sums;                /* of the weights of the classes of each block, or NULL */
-    const char   *next;                  /* what is read after these, if not what follows them; or NULL */
+    int64_t       jump;                  /* bytes from a row to that which is read a block after it, or 0: it follows */
+    uintptr_t     next;                  /* what is read after these, if not what follows them; or 0 */
     uintptr_t     claimed, claimed_size; /* where the row's results go, if memory is to bring that, and their size */
+    bool          hops;                  /* is memory that is read soon never what follows, but for few pages? */
     bool          keeps, gaps;
     bool          scales; /* logits on the way to their maximum, see scales_rows */
     gap_way       way;    /* of gaps where exponentials are added up */
@@ -52,7 +54,8 @@ static inline void begin_part(const long_row *row, row_part *p)
     p->row = *row;
     p->t = -1, p->z_t = 0, p->pair = (ce_pair){ 0 };
     p->claimed = 0, p->claimed_size = 0;
-    p->w_sums = NULL, p->next = NULL, p->top = NULL;
+    p->jump = 0, p->next = 0, p->hops = false;
+    p->w_sums = NULL, p->top = NULL;
     p->keeps = p->gaps = p->tells = false;
     p->scales = scales_rows(row);
 }
@@ -62,9 +65,21 @@ static inline const real *raw_block(const row_part *p)
     return (const real *)p->row.z + p->first;
 }
 
+/* What is read after a row's last block, if not what follows it; first: the class at which rows begin. */
+static inline uintptr_t next_row(const row_part *p, int64_t first)
+{
+    return p->jump ? (uintptr_t)p->row.z + (uintptr_t)(p->jump + first * p->row.step) : 0;
+}
+
+/* Where rows do not follow each other, or exponentials take longer than to read the next numbers, the first of these
+ * are asked for before the maximum is sought, in the time of which memory has nothing to do; and lines of four pages in
+ * turn: to find a page that comes unforeseen takes long, and of each page more is read ahead by the processor itself.
+ * (With registers of 64 bytes memory is what takes longer, and does better with one page after the other.) */
 static inline void open_block(row_part *p)
 {
     const uintptr_t size = (uintptr_t)p->row.step;
+    const bool      whole = p->n == BLOCK, slow = REGISTER == 32 && whole && size == sizeof(real);
+    const bool      far = p->next || p->hops || slow, leaps = far && whole;
     exp_block      *b = &p->block;
 
     b->n = p->n, b->whole = p->n & -(int64_t)STEP;
@@ -72,8 +87,10 @@ static inline void open_block(row_part *p)
     b->w = p->row.plan->job->w ? (const real *)p->row.plan->job->w + p->first : NULL;
     if (p->scales)
         scale(p->row.plan, raw_block(p) + b->whole, p->room + b->whole, b->n - b->whole);
-    b->ahead.next = (uintptr_t)(p->next ? p->next : p->row.z + (uintptr_t)(p->first + BLOCK) * size);
-    b->ahead.apart = STEP * size / 4, b->ahead.step = STEP * size;
+    b->ahead.next = p->next ? p->next : (uintptr_t)p->row.z + (uintptr_t)(p->first + BLOCK) * size;
+    b->ahead.apart = (leaps ? BLOCK : STEP) * size / 4;
+    b->ahead.step = leaps ? STEP * size / 4 : STEP * size;
+    for (uintptr_t i = 0; far && i < 2; i++) fetch_four(b->ahead.next + i * b->ahead.step, b->ahead.apart);
     b->claimed.next = p->claimed ? p->claimed + (uintptr_t)(p->first + BLOCK) * p->claimed_size : 0;
     b->claimed.apart = STEP * p->claimed_size / 4, b->claimed.step = STEP * p->claimed_size;
     if (b->whole < b->n)

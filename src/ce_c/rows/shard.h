@@ -10,46 +10,56 @@ static inline int64_t blocks_of(const ce_shard *shard)
     return (shard->stop - shard->first + BLOCK - 1) / BLOCK;
 }
 
-/* What is the same for all blocks of an item's shard. */
-static void open_shard(const softmax_call *call, const ce_shard *shard, int64_t item, tile *x, row_part *p)
+/* What is the same for all blocks of the shard of the tile's item l. */
+static void open_shard(const softmax_call *call, const tile *x, int l, row_part *p)
 {
-    open_rows(call, item, item + 1, 1, x);
-    prepare_part(call, false, p);
-    place_row(call, x, 0, &p->row);
-    p->tells = shard->tells;
-    if (call->grid->data[CE_TARGET] && x->all_live)
-        p->t = x->t[0];
+    const ce_shard *shard = call->plan->job->shard;
+
+    place_row(call, x, l, &p->row);
+    p->t = call->grid->data[CE_TARGET] && x->live[l] ? x->t[l] : -1;
     p->edge = INFINITY;
     if (shard->targets)
-        view_logits(call->plan, (logit_view){ NULL, 0, NULL }, (const real *)shard->targets + item, &p->edge, 1);
+        view_logits(call->plan, (logit_view){ NULL, 0, NULL }, (const real *)shard->targets + x->item + l, &p->edge, 1);
+}
+
+/* Blocks from to end of item l's shard. */
+static void scan_shard(const ce_shard *shard, const tile *x, int l, int64_t from, int64_t end, row_part *p)
+{
+    ce_pair *const pairs = shard->pairs + (x->item + l) * blocks_of(shard);
+
+    for (int64_t i = from, k; i < end; i++) {
+        pairs[i] = (ce_pair){ 0 };
+        if (!x->live[l])
+            continue;
+        k = shard->first + i * BLOCK;
+        p->first = k, p->n = smaller(shard->stop - k, BLOCK);
+        p->next = k + BLOCK < shard->stop ? 0 : next_row(p, shard->first);
+        p->pair = (ce_pair){ 0 };
+        softmax_parts(p, 1);
+        pairs[i] = p->pair;
+        if (p->t >= k && p->t < k + p->n)
+            ((real *)shard->z_t)[x->item + l] = p->z_t;
+    }
 }
 
 /* Blocks first to last of all items' shards, one after the other: as scan_split, from any class on. */
 static void scan_shards(const softmax_call *call, real *buffer, int64_t first, int64_t last)
 {
     const ce_shard *shard = call->plan->job->shard;
-    const int64_t   parts = blocks_of(shard);
-    int64_t         item = -1;
+    const int64_t   parts = blocks_of(shard), items = (last + parts - 1) / parts;
     tile            x;
     row_part        p;
 
-    for (int64_t i = first; i < last; i++) {
-        const int64_t k = shard->first + i % parts * BLOCK;
-
-        if (i / parts != item)
-            open_shard(call, shard, item = i / parts, &x, &p);
-        shard->pairs[i] = (ce_pair){ 0 };
-        if (!x.all_live)
-            continue;
-        p.first = k, p.n = smaller(shard->stop - k, BLOCK), p.room = buffer;
-        p.next = k + BLOCK >= shard->stop
-                     ? p.row.z + call->grid->stride[CE_Z][call->grid->axes - 1] + shard->first * p.row.step
-                     : NULL;
-        p.pair = (ce_pair){ 0 };
-        softmax_parts(&p, 1);
-        shard->pairs[i] = p.pair;
-        if (p.t >= k && p.t < k + p.n)
-            ((real *)shard->z_t)[item] = p.z_t;
+    prepare_part(call, false, &p);
+    look_on(call->grid, CE_Z, shard->stop - shard->first, &p);
+    p.tells = shard->tells, p.room = buffer;
+    for (int64_t item = first / parts; item < items; item += x.width) {
+        open_rows(call, item, items, LANES, &x);
+        for (int l = 0; l < x.width; l++) {
+            const int64_t before = (item + l) * parts;
+            open_shard(call, &x, l, &p);
+            scan_shard(shard, &x, l, before < first ? first - before : 0, smaller(last - before, parts), &p);
+        }
     }
 }
 
