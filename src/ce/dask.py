@@ -348,6 +348,12 @@ def _reduced(totals: Any, divisor: Any, *, real: Any) -> Any:
         return np.asarray(totals / divisor).astype(real)[()]
 
 
+def _loss_of_sums(sums: Any, divisor: Any, *, real: Any) -> Any:
+    """Of pairs of sums of losses and what their mean divides by; that, unless it is given."""
+    total, count = sum(sums, start=np.zeros(2))
+    return _reduced(total, count if divisor is None else divisor, real=real)
+
+
 def _loss_of(totals: da.Array, divisor: da.Array, real: Any) -> da.Array:
     return da.map_blocks(_reduced, totals, divisor, real=real, dtype=real)
 
@@ -405,13 +411,16 @@ def value(
             _losses_block, of.items, criterion=_shared(criterion), dtype=of.real, meta=meta
         )
     _check_normalizer(criterion, normalizer)
-    sums = _Shards.for_loss(criterion, of).sums() if of.in_shards else _sums_of_rows(criterion, of)
-    if criterion.reduction == "sum":
-        return sums[0].astype(of.real)
-    divisor = sums[1]
+    divisor: Any = 1.0 if criterion.reduction == "sum" else None
     if normalizer is not None or criterion.reduction == "batchmean":
         divisor = _divisor(criterion, of, normalizer)
-    return _loss_of(sums[0], divisor, of.real)
+    if of.in_shards:
+        return _Shards.for_loss(criterion, of).loss(divisor)
+    given = (divisor, () if isinstance(divisor, da.Array) else None)
+    return da.blockwise(
+        _loss_of_sums, (), _sums_of_rows(criterion, of), (0,), *given, real=of.real, dtype=of.real,
+        meta=np.empty((), of.real),
+    )  # fmt: skip
 
 
 def _check_normalizer(criterion: Any, normalizer: Any) -> None:
@@ -434,7 +443,7 @@ def _sums_of_rows(criterion: Any, of: _Arrays) -> da.Array:
         criterion=_shared(criterion), items=len(of.items), dtype=np.float64,
         meta=np.empty((0,) * (len(of.items) + 1)),
     )  # fmt: skip
-    return sums.sum(axis=tuple(range(len(of.items)))) if of.items else sums
+    return sums.sum(axis=tuple(range(len(of.items))), split_every=64) if of.items else sums
 
 
 def value_and_grad(
@@ -497,25 +506,24 @@ def value_and_grad(
         grad = split.gradients(divisor, g)
         if none:
             return split.losses(), grad
-        totals = split.sums()[0]
-    else:
-        both = of.by_block(
-            _both_block, of.all, (divisor, ()), g, criterion=_shared(criterion), dtype=object,
-            meta=_objects(of.logits.ndim),
-        )  # fmt: skip
-        dtype = of.dtype
-        grad = da.blockwise(
-            operator.itemgetter(1), of.all, both, of.all, dtype=dtype,
-            meta=np.empty((0,) * of.logits.ndim, dtype),
-        )  # fmt: skip
-        sums = {} if none else {"adjust_chunks": dict.fromkeys(of.items, 1)}
-        totals = da.blockwise(
-            _first_of, of.items, both, of.all, items=len(of.items), sums=not none,
-            dtype=of.real if none else np.float64, meta=np.empty((0,) * len(of.items)), **sums,
-        )  # fmt: skip
-        if none:
-            return totals, grad
-        totals = totals.sum()
+        return split.loss(divisor), grad
+    both = of.by_block(
+        _both_block, of.all, (divisor, ()), g, criterion=_shared(criterion), dtype=object,
+        meta=_objects(of.logits.ndim),
+    )  # fmt: skip
+    dtype = of.dtype
+    grad = da.blockwise(
+        operator.itemgetter(1), of.all, both, of.all, dtype=dtype,
+        meta=np.empty((0,) * of.logits.ndim, dtype),
+    )  # fmt: skip
+    sums = {} if none else {"adjust_chunks": dict.fromkeys(of.items, 1)}
+    totals = da.blockwise(
+        _first_of, of.items, both, of.all, items=len(of.items), sums=not none,
+        dtype=of.real if none else np.float64, meta=np.empty((0,) * len(of.items)), **sums,
+    )  # fmt: skip
+    if none:
+        return totals, grad
+    totals = totals.sum()
     return _loss_of(totals, divisor, of.real), grad
 
 
@@ -610,15 +618,15 @@ class _Shards:
     def _merge(self, i: tuple[int, ...], ranks: bool) -> Any:
         logits = None
         if ranks:
+            one = delayed(_target_logits)
             found = [
-                delayed(_target_logits)(z, self.t[i], self.axis, first)
+                one(z, self.t[i], self.axis, first)
                 for z, first in zip(self.blocks[i], self.firsts, strict=True)
             ]
             logits = delayed(_added)(found)
+        one, classes = delayed(_partials), self.of.logits.shape[self.axis]
         parts = [
-            delayed(_partials)(
-                z, self.t[i], logits, self.options, first, self.of.logits.shape[self.axis]
-            )
+            one(z, self.t[i], logits, self.options, first, classes)
             for z, first in zip(self.blocks[i], self.firsts, strict=True)
         ]
         return delayed(ce.merge_partials)(parts)
@@ -637,16 +645,12 @@ class _Shards:
             lambda i: one(self.criterion, self.t[i], self.merged[i], self.v[i]), self.of.real
         )
 
-    def sums(self) -> da.Array:
-        """The sum of the losses and the divisor."""
+    def loss(self, divisor: Any) -> da.Array:
+        """The sum of the losses over the divisor; None: what their mean divides by."""
         one = delayed(_shard_sums)
-        found = [
-            da.from_delayed(
-                one(self.criterion, self.t[i], self.merged[i], self.v[i]), (2,), np.float64
-            )
-            for i in self.index
-        ]
-        return da.stack(found).sum(axis=0) if found else da.zeros(2)
+        sums = [one(self.criterion, self.t[i], self.merged[i], self.v[i]) for i in self.index]
+        loss = delayed(_loss_of_sums)(sums, divisor, real=self.of.real)
+        return da.from_delayed(loss, (), self.of.real)
 
     def gradients(self, divisor: da.Array, g: tuple[Any, Any]) -> da.Array:
         one, by = delayed(_shard_grad), divisor.to_delayed(optimize_graph=False).item()
