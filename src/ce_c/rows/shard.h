@@ -63,66 +63,80 @@ static void scan_shards(const softmax_call *call, real *buffer, int64_t first, i
     }
 }
 
+/* The pairs of item l's blocks become one. */
+static void merge_item(const softmax_call *call, tile *x, int l)
+{
+    const ce_shard *shard = call->plan->job->shard;
+    const int64_t   i = x->item + l;
+    pair_list       all;
+
+    x->z_t[l] = x->live[l] ? (double)((const real *)shard->z_t)[i] : 0;
+    shard->whole[i] = (ce_pair){ 0 };
+    all.n = 0;
+    for (int64_t k = 0; x->live[l] && k < shard->parts; k++)
+        add_pair(&all, call->link->emits, shard->pairs[i * shard->parts + k]);
+    if (all.n > 0)
+        shard->whole[i] = merged_pairs(&all, call->link->emits);
+    set_sums(call, x, l, &shard->whole[i]);
+}
+
 /* Blocks of items. */
 static void merge_shards(const softmax_call *call, int64_t first, int64_t last)
 {
-    const ce_plan  *plan = call->plan;
-    const ce_grid  *grid = call->grid;
-    const ce_shard *shard = plan->job->shard;
+    const ce_grid *grid = call->grid;
+    tile           x;
 
     for (int64_t b = first; b < last; b++) {
         const int64_t from = b * grid->block, to = smaller(from + grid->block, grid->items);
         double        sums[LANES] = { 0 };
 
-        for (int64_t i = from; i < to; i++) {
-            tile      x;
-            pair_list all;
-
-            open_rows(call, i, i + 1, 1, &x);
-            x.z_t[0] = x.all_live ? (double)((const real *)shard->z_t)[i] : 0;
-            shard->whole[i] = (ce_pair){ 0 };
-            all.n = 0;
-            for (int64_t k = 0; x.all_live && k < shard->parts; k++)
-                add_pair(&all, call->link->emits, shard->pairs[i * shard->parts + k]);
-            if (all.n > 0)
-                shard->whole[i] = merged_pairs(&all, call->link->emits);
-            set_sums(call, &x, 0, &shard->whole[i]);
+        for (int64_t i = from; i < to; i += x.width) {
+            open_rows(call, i, to, LANES, &x);
+            for (int l = 0; l < x.width; l++) merge_item(call, &x, l);
             answer_rows(call, &x);
-            if (plan->job->stats)
+            if (call->plan->job->stats)
                 write_stats(call, &x, true);
             write_losses(grid, x.loss, &x, 0);
-            add_losses(x.loss, 1, i - from, sums);
+            add_losses(x.loss, x.width, i - from, sums);
         }
-        plan->blocks[b].loss = tree_sum(sums, LANES);
+        call->plan->blocks[b].loss = tree_sum(sums, LANES);
     }
 }
 
-/* Blocks first to last of all items' shards. Exponentials are those of the undivided row, relative to the same maxima,
- * where the blocks are. */
+/* Blocks from to end of item l's shard. Exponentials are those of the undivided row, relative to the same maxima, where
+ * the blocks are. */
+static void emit_shard(const softmax_call *call, const tile *x, int l, int64_t from, int64_t end, real *buffer)
+{
+    const ce_shard  *shard = call->plan->job->shard;
+    const bool       has_blocks = shard->whole_blocks && shard->first % BLOCK == 0 && call->grid->classes <= KEPT;
+    const ce_pair   *pairs = has_blocks ? shard->pairs + (x->item + l) * shard->parts : NULL;
+    const row_source source = { NULL, pairs, buffer + LINES, NULL, NULL };
+    const int64_t    at = shard->first + from * BLOCK, to = smaller(shard->first + end * BLOCK, shard->stop);
+
+    if (x->live[l])
+        emit_row(call, x, l, &source, at, to);
+    else
+        write_zeros(call->grid, x, l, at, to);
+}
+
+/* Blocks first to last of all items' shards. */
 static void emit_shards(const softmax_call *call, real *buffer, int64_t first, int64_t last)
 {
-    const ce_grid  *grid = call->grid;
     const ce_shard *shard = call->plan->job->shard;
-    const int64_t   parts = blocks_of(shard);
+    const int64_t   parts = blocks_of(shard), items = (last + parts - 1) / parts;
+    tile            x;
 
-    for (int64_t i = first, n; i < last; i += n) {
-        const int64_t item = i / parts, from = shard->first + i % parts * BLOCK;
-        tile          x;
-
-        n = smaller(parts - i % parts, last - i);
-        const int64_t to = smaller(from + n * BLOCK, shard->stop);
-        open_rows(call, item, item + 1, 1, &x);
-        const bool       has_blocks = shard->whole_blocks && shard->first % BLOCK == 0 && grid->classes <= KEPT;
-        const row_source source = { NULL, has_blocks ? shard->pairs + item * shard->parts : NULL, buffer + LINES, NULL,
-                                    NULL };
-        if (!x.all_live) {
-            write_zeros(grid, &x, 0, from, to);
-            continue;
+    for (int64_t item = first / parts; item < items; item += x.width) {
+        open_rows(call, item, items, LANES, &x);
+        for (int l = 0; l < x.width; l++) {
+            x.z_t[l] = x.live[l] ? (double)((const real *)shard->z_t)[item + l] : 0;
+            set_sums(call, &x, l, &shard->whole[item + l]);
         }
-        x.z_t[0] = (double)((const real *)shard->z_t)[item];
-        set_sums(call, &x, 0, &shard->whole[item]);
         answer_rows(call, &x);
-        emit_row(call, &x, 0, &source, from, to);
+        for (int l = 0; l < x.width; l++) {
+            const int64_t before = (item + l) * parts;
+            emit_shard(call, &x, l, before < first ? first - before : 0, smaller(last - before, parts), buffer);
+        }
     }
     if (call->plan->streams)
         STREAM_END();
