@@ -25,6 +25,7 @@ from ce._criterion import Loss
 __all__ = ["from_npy", "token_stats", "value", "value_and_grad"]
 
 _ROWS = {row["name"]: row for row in _core.losses()}
+_TOGETHER = 64  # sums of chunks that one task adds up: they are small
 _BENDS = ("logit_scale", "softcap", "temperature")
 
 
@@ -298,7 +299,7 @@ def _divisor(criterion: Any, of: _Arrays, normalizer: Any) -> da.Array:
         full=target[0] is None, criterion=_shared(criterion), by_weight=row["mean"] == "weight",
         rank=-1 if row["has_classes"] else len(items),
     )  # fmt: skip
-    return divisors.sum()
+    return divisors.sum(split_every=_TOGETHER)
 
 
 # -- rows -----------------------------------------------------------------------------------------
@@ -443,7 +444,7 @@ def _sums_of_rows(criterion: Any, of: _Arrays) -> da.Array:
         criterion=_shared(criterion), items=len(of.items), dtype=np.float64,
         meta=np.empty((0,) * (len(of.items) + 1)),
     )  # fmt: skip
-    return sums.sum(axis=tuple(range(len(of.items))), split_every=64) if of.items else sums
+    return sums.sum(axis=tuple(range(len(of.items))), split_every=_TOGETHER) if of.items else sums
 
 
 def value_and_grad(
@@ -523,7 +524,7 @@ def value_and_grad(
     )  # fmt: skip
     if none:
         return totals, grad
-    totals = totals.sum()
+    totals = totals.sum(split_every=_TOGETHER)
     return _loss_of(totals, divisor, of.real), grad
 
 

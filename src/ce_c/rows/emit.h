@@ -127,10 +127,9 @@ static bool is_scaled_exps(const softmax_call *call, const tile *x, int at)
  * results are written, too. */
 static inline ahead_of ahead_of_exps(const ce_grid *grid, const real *z, int64_t k, int64_t first, int64_t last)
 {
-    const int64_t size = sizeof(real), step = grid->stride[CE_Z][grid->axes - 1];
-    const bool    leaps = k + BLOCK >= last && step != (last - first) * size;
+    const int64_t size = sizeof(real), jump = k + BLOCK < last ? 0 : jump_from_row(grid, CE_Z, last - first);
 
-    return (ahead_of){ (uintptr_t)z + (uintptr_t)(leaps ? step + first * size : (k + BLOCK) * size),
+    return (ahead_of){ (uintptr_t)z + (uintptr_t)(jump ? jump + first * size : (k + BLOCK) * size),
                        BLOCK / 4 * sizeof(real), LINE };
 }
 

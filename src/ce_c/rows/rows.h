@@ -66,11 +66,8 @@ static inline int64_t rows_that_fit(int64_t K)
 /* Tells parts of rows of K numbers where the next rows are. */
 static inline void look_on(const ce_grid *grid, int array, int64_t K, row_part *p)
 {
-    const int64_t step = grid->stride[array][grid->axes - 1];
-    const bool    follows = step == K * grid->class_stride[array];
-
-    p->jump = follows ? 0 : rows_that_fit(K) * step;
-    p->hops = !follows && K <= 4 * BLOCK;
+    p->jump = rows_that_fit(K) * jump_from_row(grid, array, K);
+    p->hops = p->jump != 0 && K <= 4 * BLOCK;
 }
 
 /* What a worker takes along from row to row. */

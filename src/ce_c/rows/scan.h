@@ -22,7 +22,7 @@ typedef struct {
     int64_t       jump;                  /* bytes from a row to that which is read a block after it, or 0: it follows */
     uintptr_t     next;                  /* what is read after these, if not what follows them; or 0 */
     uintptr_t     claimed, claimed_size; /* where the row's results go, if memory is to bring that, and their size */
-    bool          hops;                  /* is memory that is read soon never what follows, but for few pages? */
+    bool          hops;                  /* are there such jumps, and few pages from one to the next? */
     bool          keeps, gaps;
     bool          scales; /* logits on the way to their maximum, see scales_rows */
     gap_way       way;    /* of gaps where exponentials are added up */
@@ -65,6 +65,13 @@ static inline const real *raw_block(const row_part *p)
     return (const real *)p->row.z + p->first;
 }
 
+/* Bytes from a row of K numbers to the next; 0 where it follows at once. */
+static inline int64_t jump_from_row(const ce_grid *grid, int array, int64_t K)
+{
+    const int64_t step = grid->stride[array][grid->axes - 1];
+    return step == K * grid->class_stride[array] ? 0 : step;
+}
+
 /* What is read after a row's last block, if not what follows it; first: the class at which rows begin. */
 static inline uintptr_t next_row(const row_part *p, int64_t first)
 {
@@ -74,7 +81,8 @@ static inline uintptr_t next_row(const row_part *p, int64_t first)
 /* Where rows do not follow each other, or exponentials take longer than to read the next numbers, the first of these
  * are asked for before the maximum is sought, in the time of which memory has nothing to do; and lines of four pages in
  * turn: to find a page that comes unforeseen takes long, and of each page more is read ahead by the processor itself.
- * (With registers of 64 bytes memory is what takes longer, and does better with one page after the other.) */
+ * (With registers of 64 bytes memory took longer where it was measured, and did better with one page after the other.)
+ */
 static inline void open_block(row_part *p)
 {
     const uintptr_t size = (uintptr_t)p->row.step;
